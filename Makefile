@@ -1,0 +1,48 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Needs git, make and Python 3.11 or newer. Each target makes its own environment under .venv/ on first use.
+
+PYTHON ?= python3
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+
+# Ansible finds a collection by its place in a tree, not by its content: a tree with a link to this checkout.
+COLLECTIONS := $(CURDIR)/.venv/collections
+LINK := .venv/collections/ansible_collections/leaderelection/s3
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+
+# The stamp of an environment, and the start of a command that runs in it.
+ready = .venv/$(1)/ready-$(PYTHON_VERSION)
+within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+quickstart: $(call ready,test) | $(LINK) ## see leader election at work against a local S3 server
+	@$(call within,test) python tools/quickstart.py $(ARGS)
+
+test: $(call ready,test) $(call ready,old-boto3) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" chooses
+	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+
+check: $(call ready,check) ## run the gates: sanity, linters, types, docs, import; ARGS="ruff format" chooses
+	@$(call within,check) python tools/check.py $(ARGS)
+
+bench: $(call ready,bench) | $(LINK) ## measure what the documentation states in figures
+	@$(call within,bench) python tools/bench.py $(ARGS)
+
+clean: ## remove every environment and cache
+	rm -rf .venv .cache
+
+.venv/%/ready-$(PYTHON_VERSION): requirements/%.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@echo "Making .venv/$* with Python $(PYTHON_VERSION) from $<; the next run starts at once."
+	@$(PYTHON) -m venv --clear .venv/$*
+	@.venv/$*/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(LINK):
+	@mkdir -p $(@D)
+	@ln -s ../../../.. $@

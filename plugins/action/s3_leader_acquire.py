@@ -1,0 +1,16 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction, metadata
+
+
+class ActionModule(LeaseAction):
+    def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+        arguments = super().arguments(arguments, host)
+        arguments["metadata"] = metadata(arguments.get("metadata"))
+        return arguments

@@ -1,0 +1,16 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
+
+
+class ActionModule(LeaseAction):
+    def too_late(self, result: dict[str, t.Any]) -> None:
+        super().too_late(result)
+        if self._task.args.get("on_lost", "fail") == "fail" and not self._task.check_mode:
+            result.update(failed=True, msg=f"The lease is lost: {result['reason']}")

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The clock that every deadline is counted on: it runs through suspend (rule 7) and knows no date."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, List, TypeVar
+
+T = TypeVar("T")
+
+# macOS has no CLOCK_BOOTTIME, and its CLOCK_MONOTONIC runs on while the machine sleeps (clock_gettime(3)).
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_SLICE = 1.0
+"""Seconds that one wait lasts at most: the waits of the system stand still in suspend, so each is looked over."""
+
+
+class Overdue(Exception):
+    """A call did not end in its time. It may still be running, and may still have its effect."""
+
+
+class Clock:
+    """Real time, in seconds since the machine started."""
+
+    def now(self) -> float:
+        return time.clock_gettime(_CLOCK)
+
+    def sleep(self, seconds: float) -> None:
+        end = self.now() + seconds
+        while True:
+            left = end - self.now()
+            if left <= 0:
+                return
+            time.sleep(min(left, _SLICE))
+
+    def bounded(self, call: Callable[[], T], seconds: float) -> T:
+        """Return what the call returns, or raise what it raises, or Overdue after so many seconds.
+
+        An HTTP client's own timeouts count for each packet and each address, so only this one bounds the whole.
+        """
+        end = self.now() + seconds
+        done = threading.Event()
+        returned: List[T] = []
+        raised: List[BaseException] = []
+
+        def work() -> None:
+            try:
+                returned.append(call())
+            except BaseException as error:  # pylint: disable=broad-exception-caught
+                raised.append(error)
+            done.set()
+
+        threading.Thread(target=work, daemon=True).start()
+        while not done.wait(min(max(end - self.now(), 0), _SLICE)):
+            if self.now() >= end:
+                raise Overdue()
+        if raised:
+            raise raised[0]
+        return returned[0]

@@ -1,0 +1,249 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""One signed HTTP request to S3, sent once.
+
+Of botocore it uses what finds credentials, knows AWS's endpoints, signs (SigV4) and speaks HTTP, but not the client
+over them. That is half of what the client takes to load, runs on every botocore since 1.20, and leaves nothing to
+switch off: the client retries (rule 11), waits a second for a 100-continue, adds checksum trailers that stores
+refuse, and knows the conditions as parameters only since 1.35.69.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import ssl
+from typing import Any, Dict, Mapping, NamedTuple, Optional
+from urllib.parse import quote, urlsplit
+
+from .settings import BadOption, Endpoint, check_endpoint_url
+
+try:
+    import botocore.auth
+    import botocore.awsrequest
+    import botocore.credentials
+    import botocore.exceptions
+    import botocore.httpsession
+    import botocore.utils
+
+    MISSING_LIBRARY: Optional[ImportError] = None
+except ImportError as error:
+    MISSING_LIBRARY = error
+
+USER_AGENT = "leaderelection.s3"
+
+
+class Response(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    """Their names in lower case."""
+    body: bytes
+
+
+class NoAnswer(Exception):
+    """The request may have been carried out, or may yet be. The text says what happened instead of an answer."""
+
+
+class CannotSend(Exception):
+    """The request was not sent, and will not be before something was mended."""
+
+
+class Connection:
+    """Signs and sends requests for one object."""
+
+    def __init__(self, endpoint: Endpoint, bucket: str, key: str) -> None:
+        """Find endpoint, region and credentials; nothing is sent yet.
+
+        Raises BadOption for what cannot be used, CannotSend where there are no credentials.
+        """
+        self._endpoint = endpoint
+        self._loaded: Any = None
+        self._http: Any = None
+        try:
+            if endpoint.profile:
+                self._session.get_scoped_config()  # raises where there is no such profile
+            self._region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
+            self.url = self._url(bucket, key)
+            self._verify = self._ca_bundle()
+        except botocore.exceptions.ProfileNotFound:
+            raise BadOption(
+                "profile", endpoint.profile, "there is no such profile in ~/.aws/config or ~/.aws/credentials"
+            ) from None
+        except botocore.exceptions.BotoCoreError as error:
+            raise CannotSend("botocore cannot use its configuration: %s" % error) from None
+
+    @property
+    def _session(self) -> Any:
+        """botocore's view of environment and files. It takes long to load, and is not where the options tell all."""
+        if self._loaded is None:
+            import botocore.session
+
+            self._loaded = botocore.session.Session(profile=self._endpoint.profile)
+            if self._endpoint.region:
+                # Where credentials come from may want it, too: a role that is assumed, for one.
+                self._loaded.set_config_variable("region", self._endpoint.region)
+        return self._loaded
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+        """Send one request, and read ``most`` bytes of its answer and one more.
+
+        Raises NoAnswer or CannotSend.
+        """
+        request = botocore.awsrequest.AWSRequest(
+            method=method,
+            url=self.url,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
+            data=body,
+            stream_output=True,
+        )
+        if body:
+            # A bucket with Object Lock asks for one; it also keeps a damaged body out of the store.
+            request.headers["Content-MD5"] = _md5(body)
+        try:
+            botocore.auth.S3SigV4Auth(self._credentials(), "s3", self._region).add_auth(request)
+            response = self._connected().send(request.prepare())
+        except botocore.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                why = re.search(r"verify failed: ([^(]*[^( ])", str(error))
+                raise CannotSend(
+                    "the TLS certificate of %s is not trusted (%s). Where a CA of your own signed it, set "
+                    "aws_ca_bundle to the file of that CA"
+                    % (self.origin, why.group(1) if why else "it cannot be verified")
+                ) from None
+            if not _is_ca_bundle(self._verify):
+                raise CannotSend(
+                    "aws_ca_bundle is %s: there is no certificate in it. Set it to the file of the CA that signed "
+                    "the store's" % self._verify
+                ) from None
+            raise NoAnswer("the TLS connection to %s broke, or it does not speak TLS" % self.origin) from None
+        except botocore.exceptions.BotoCoreError as error:
+            raise NoAnswer(_what_happened(error, self.origin)) from None
+        answered = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status_code, answered, self._content(response, answered, most))
+
+    def forget(self) -> None:
+        """Send the next request over a new connection: the present one may still be busy with an overdue one."""
+        self._http = None
+
+    @property
+    def origin(self) -> str:
+        parts = urlsplit(self.url)
+        return "%s://%s" % (parts.scheme, parts.netloc)
+
+    def _content(self, response: Any, headers: Mapping[str, str], most: int) -> bytes:
+        raw, status = response.raw, response.status_code
+        try:
+            content: bytes = raw.read(most + 1)
+        except Exception as error:
+            # urllib3's errors, whose classes differ between its versions.
+            raise NoAnswer("the answer of %s broke off (%s)" % (self.origin, type(error).__name__)) from None
+        if len(content) > most:
+            raw.close()
+        elif status != 304 and headers.get("content-length", str(len(content))) != str(len(content)):
+            raise NoAnswer("the answer of %s broke off" % self.origin)
+        return content
+
+    def _connected(self) -> Any:
+        if self._http is None:
+            self._http = botocore.httpsession.URLLib3Session(
+                verify=self._verify,
+                proxies=botocore.utils.get_environ_proxies(self.url),
+                timeout=self._endpoint.request_timeout,  # type: ignore[arg-type,unused-ignore]
+            )
+        return self._http
+
+    def _credentials(self) -> Any:
+        endpoint = self._endpoint
+        if endpoint.access_key:
+            return botocore.credentials.ReadOnlyCredentials(
+                endpoint.access_key, endpoint.secret_key, endpoint.session_token
+            )
+        try:
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise CannotSend(
+                    "there are no credentials. Set access_key and secret_key, profile, "
+                    "or any other source that botocore knows (environment, ~/.aws, instance role)"
+                )
+            return credentials.get_frozen_credentials()
+        except (botocore.exceptions.CredentialRetrievalError, botocore.exceptions.MetadataRetrievalError) as error:
+            raise NoAnswer("the credentials could not be fetched: %s" % error) from None
+        except CannotSend:
+            raise
+        except Exception as error:
+            # A role that is refused, a process that prints nonsense: the sources have errors of their own.
+            raise CannotSend("the credentials cannot be used: %s: %s" % (type(error).__name__, error)) from None
+
+    def _url(self, bucket: str, key: str) -> str:
+        base = self._endpoint.endpoint_url or self._configured_endpoint()
+        style = self._endpoint.addressing_style
+        if style == "auto":
+            # As botocore does: names in the host for AWS alone, and only where its certificate covers them.
+            style = "virtual" if base is None and _HOST_LABEL.fullmatch(bucket) else "path"
+        scheme, _separator, rest = (base or self._aws()).rstrip("/").partition("://")
+        name = quote(key, safe="/~")
+        if style == "path":
+            return "%s://%s/%s/%s" % (scheme, rest, bucket, name)
+        return "%s://%s.%s/%s" % (scheme, bucket, rest, name)
+
+    def _configured_endpoint(self) -> Optional[str]:
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+            if os.environ.get(name):
+                return check_endpoint_url(os.environ[name], name)
+        configured = self._session.get_scoped_config().get("endpoint_url")
+        return check_endpoint_url(configured, "endpoint_url of the AWS configuration") if configured else None
+
+    def _aws(self) -> str:
+        known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", self._region)
+        if not known:
+            raise BadOption("region", self._region, "AWS has no such region. For another store, set endpoint_url")
+        return "https://%s" % known["hostname"]
+
+    def _ca_bundle(self) -> Any:
+        endpoint = self._endpoint
+        if not endpoint.validate_certs or self.url.startswith("http:"):
+            return False
+        bundle = endpoint.aws_ca_bundle or self._session.get_config_variable("ca_bundle")
+        if bundle and not os.path.isfile(bundle):
+            raise BadOption("aws_ca_bundle", bundle, "there is no such file on the host that runs this task")
+        return bundle or True
+
+
+def _is_ca_bundle(verify: Any) -> bool:
+    try:
+        ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+        return True
+    except (OSError, ssl.SSLError):
+        return False
+
+
+def _what_happened(error: Exception, origin: str) -> str:
+    for kind, words in _WORDS.items():
+        if type(error).__name__ == kind:
+            return words % origin
+    return "the connection to %s failed (%s)" % (origin, type(error).__name__)
+
+
+_WORDS: Dict[str, str] = {
+    "EndpointConnectionError": "%s could not be reached: its name is unknown, or nothing listens there",
+    "ConnectTimeoutError": "%s did not accept a connection in time",
+    "ReadTimeoutError": "%s did not answer in time",
+    "ConnectionClosedError": "%s closed the connection before it answered",
+    "ProxyConnectionError": "the proxy to %s could not be reached",
+}
+
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
+
+
+def _md5(body: bytes) -> str:
+    try:
+        digest = hashlib.md5(body, usedforsecurity=False)  # type: ignore[call-arg,unused-ignore]
+    except TypeError:  # Python 3.8
+        digest = hashlib.md5(body)
+    return base64.b64encode(digest.digest()).decode("ascii")

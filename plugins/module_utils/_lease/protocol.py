@@ -1,0 +1,506 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The lease protocol: every decision, and nothing but decisions.
+
+An operation (acquire, renew, release, inspect) is a generator. It yields what is to be done next (Read, Write,
+Pause) and is sent an Answer; it returns a Verdict, or raises StoreError. It does no I/O, reads no clock and draws
+no random number: whoever drives it does.
+
+What it guarantees: at most one session is told that it leads, at any instant before that session's deadline, as
+long as the store decides conditional writes one after the other and clock rates differ by less than 0.1 %. What it
+does not: a leader that is stopped, with its clocks, beyond its deadline does not know it.
+
+The numbered rules:
+
+1.  Every write is conditional; nothing is ever deleted.
+2.  Every body is unique, by its nonce, so that an ETag never comes back.
+3.  The term grows by one with every acquisition; a record without one is followed by the store's time in seconds.
+4.  A release is a tombstone that keeps the term.
+5.  Released is only what is provably ours: same session and term, at the ETag that is replaced.
+6.  The holder's time counts from before the first send of the write that was confirmed.
+7.  The clock runs through suspend (clock.py).
+8.  An answer that comes after the deadline brings no leadership.
+9.  A budget that does not add up is refused (settings.py).
+10. An error is not a loss: it is retried until the deadline.
+11. One attempt per request (connection.py).
+12. Only 200 is clean. After anything else the object is read: its nonce tells whether the write landed.
+13. A lease that is gone is not re-created within its term.
+14. A watcher takes over what has not changed, on its own clock, for the record's duration plus the margin.
+15. A short-lived caller takes over by the store's clock: Date minus Last-Modified.
+16. A failed read is unknown, never free; what cannot be read is held.
+17. Who is who goes by session, never by holder.
+18. A store that ignores the conditions is refused; nobody leads by a lease whose store was not asked.
+19. A store that wants its ETags unquoted gets them so.
+20. Pauses are jittered, and the same write is sent again after 2 s at the earliest.
+22. A lapse ends the term.
+23. Leadership is told after the write was confirmed, never before.
+
+Rule 21 is the resource's: it refuses a term that is lower than the highest one it has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple, Optional, Tuple, Union
+
+from .record import Record, Unreadable, encode
+from .steps import (
+    Absent,
+    Claimant,
+    Found,
+    Held,
+    Pause,
+    Read,
+    Refused,
+    Seen,
+    Steps,
+    StoreError,
+    StoreRefused,
+    StoreUnreachable,
+    Unchanged,
+    Unknown,
+    Verdict,
+    Want,
+    Why,
+    Write,
+    Written,
+)
+
+# -- Pure decisions ---------------------------------------------------------------------------------------------------
+
+MARGIN_LEAST = 2.0
+"""Seconds: Date and Last-Modified have a grain of 1 s each."""
+MARGIN_RATE = 0.001
+"""Clock rates differ by less than this."""
+
+
+def margin(duration: float) -> float:
+    """Return the seconds that a contender waits beyond the duration in the record."""
+    return max(MARGIN_LEAST, duration * MARGIN_RATE)
+
+
+def record_of(found: Found) -> Optional[Record]:
+    """Return the record, where there is one that can be read."""
+    return found.record if isinstance(found, Seen) and isinstance(found.record, Record) else None
+
+
+def age_of(found: Found) -> float:
+    """Return the seconds since the last write; 0 where there was none."""
+    return found.age if isinstance(found, Seen) else 0.0
+
+
+def term_of(found: Found) -> int:
+    """Return the term of the record, or 0 where it has none."""
+    record = record_of(found)
+    return record.term if record else 0
+
+
+def is_proven(found: Found) -> bool:
+    """Tell whether somebody asked the store for its conditions, in the life of this lease (rule 18)."""
+    record = record_of(found)
+    return record is not None and record.proven
+
+
+def sequence_of(found: Found) -> int:
+    """Return the sequence of the record, or 0 where it has none."""
+    record = record_of(found)
+    return record.sequence if record else 0
+
+
+def own(found: Found, me: Claimant) -> Optional[Record]:
+    """Return the record if it is held by this very session (rule 17)."""
+    record = record_of(found)
+    return record if record and record.session == me.session and not record.released else None
+
+
+def is_live(record: Record, age: float) -> bool:
+    """Tell whether the record's own session can still be leader. The holder's time has no margin."""
+    return age < record.lease_duration
+
+
+def free_in(found: Found) -> Optional[float]:
+    """Return the seconds until anybody may take the lease, by the store's clock (rule 15). None means never."""
+    if isinstance(found, Absent):
+        return 0.0
+    record = found.record
+    if isinstance(record, Unreadable):
+        return None  # rule 16
+    if record.released:
+        return 0.0
+    if record.foreign:
+        return max(0.0, record.lease_until + MARGIN_LEAST - found.store_time)
+    return max(0.0, record.lease_duration + margin(record.lease_duration) - found.age)
+
+
+def takeable_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float]:
+    """Return the seconds until this caller may take the lease. None means never.
+
+    ``unchanged_for`` is how long the caller itself has seen this very ETag (rule 14). A record by the .NET library
+    names its own end, so it goes by the store's clock whatever the takeover.
+    """
+    record = record_of(found)
+    if record is None or record.released:
+        return free_in(found)
+    if takeover == "never":
+        return None
+    if takeover == "observed" and not record.foreign:
+        return max(0.0, record.lease_duration + margin(record.lease_duration) - unchanged_for)
+    return free_in(found)
+
+
+def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
+    """Draft the first record of a new term (rules 2 and 3)."""
+    now = found.store_time
+    return Record(
+        holder=me.holder,
+        session=me.session,
+        term=term_of(found) + 1 if term_of(found) else int(now),
+        sequence=1,
+        nonce=nonce,
+        lease_duration=want.lease_duration,
+        acquired_at=now,
+        renewed_at=now,
+        lease_until=_until(now, want.lease_duration),
+        metadata=want.metadata,
+        proven=is_proven(found),
+    )
+
+
+def renewal(record: Record, now: float, lease_duration: float, nonce: str) -> Record:
+    """Draft the next record of the same term. ``now`` is the store's time."""
+    return record._replace(
+        sequence=record.sequence + 1,
+        nonce=nonce,
+        lease_duration=lease_duration,
+        renewed_at=now,
+        lease_until=_until(now, lease_duration),
+    )
+
+
+def tombstone(me: Claimant, found: Seen, reason: str, nonce: str) -> Record:
+    """Draft what a released lease leaves behind: the term, and who released it (rule 4)."""
+    now = found.store_time
+    record = record_of(found)
+    own_kind = record if record and not record.foreign else None
+    metadata = {"released_by": me.holder}
+    if record:
+        metadata["held_by"] = record.holder
+    if reason:
+        metadata["reason"] = reason
+    return Record(
+        holder="",
+        session=me.session,
+        term=term_of(found) or int(now),
+        sequence=own_kind.sequence + 1 if own_kind else 1,
+        nonce=nonce,
+        lease_duration=own_kind.lease_duration if own_kind else MARGIN_LEAST,
+        acquired_at=own_kind.acquired_at if own_kind else now,
+        renewed_at=now,
+        lease_until=now - 1,
+        metadata=metadata,
+        proven=is_proven(found),
+    )
+
+
+def _until(now: float, duration: float) -> float:
+    # Only the .NET library decides by it, and without a margin of its own: so the margin is in it.
+    return now + duration + margin(duration)
+
+
+# -- Steps that the operations share ----------------------------------------------------------------------------------
+
+FIRST_RETRY = 0.25
+SLOWEST_RETRY = 4.0
+WRITES_APART = 2.0
+"""Seconds between two writes to one key: R2 and GCS allow one a second."""
+
+
+class View(NamedTuple):
+    """What was found, with the caller's clock before it was asked for and after it was known."""
+
+    found: Found
+    asked: float
+    at: float
+
+
+class Landed(NamedTuple):
+    """A write that is in the store."""
+
+    seen: Seen
+    body: bytes
+    anchor: float
+    at: float
+
+
+def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
+    """Read the object; errors are retried until there is no time left (rules 10, 16 and 20)."""
+    delay = FIRST_RETRY
+    while True:
+        answer = yield Read(until, known.etag if known else None)
+        outcome = answer.outcome
+        if isinstance(outcome, (Absent, Seen)):
+            return View(outcome, answer.asked, answer.at)
+        if isinstance(outcome, Unchanged) and known is not None:
+            return View(known._replace(store_time=outcome.store_time), answer.asked, answer.at)
+        if isinstance(outcome, Refused):
+            raise StoreRefused(outcome.why)
+        if not isinstance(outcome, Unknown):
+            raise TypeError("%r is no answer to a read" % (outcome,))
+        if outcome.throttled:
+            delay = max(delay, WRITES_APART)
+        if answer.at + delay >= until:
+            raise StoreUnreachable(outcome.why)
+        yield Pause(delay / 2, delay)
+        delay = min(delay * 2, SLOWEST_RETRY)
+
+
+def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Landed, View]]:
+    """Write the record, and find out whether it landed (rule 12). A View says what stands there instead."""
+    body = encode(draft)
+    anchor: Optional[float] = None
+    requote = False
+    requoted = False
+    doubtful = False
+    while True:
+        answer = yield Write(body, replaces, until, requote)
+        anchor = answer.asked if anchor is None else anchor  # rule 6
+        outcome = answer.outcome
+        if isinstance(outcome, Written):
+            seen = Seen(draft, outcome.etag, outcome.store_time, outcome.store_time)
+            return Landed(seen, body, anchor, answer.at)
+        if isinstance(outcome, Refused) and not doubtful:
+            raise StoreRefused(outcome.why)
+        doubtful = True
+        try:
+            view = yield from look(until)
+        except StoreError as error:
+            raise type(error)(str(error), doubtful=True) from None
+        found = view.found
+        record = record_of(found)
+        if isinstance(found, Seen) and record and record.nonce == draft.nonce:
+            return Landed(found, body, anchor, view.at)
+        if _version(found) != replaces:
+            return view
+        # The very version that was to be replaced still stands: not landed yet. The same bytes go again.
+        requote = isinstance(outcome, Unknown) and outcome.precondition_failed and replaces is not None
+        if requote and not requoted:
+            requoted = True  # rule 19: nothing was written, so the other form can go at once
+            continue
+        if view.at + WRITES_APART >= until:
+            why = outcome.why if isinstance(outcome, (Unknown, Refused)) else "no clean answer"
+            raise StoreUnreachable(why, doubtful=True)
+        yield Pause(WRITES_APART, WRITES_APART * 1.5)
+
+
+def ask_for_conditions(landed: Landed, until: float) -> Steps[None]:
+    """Refuse a store that ignores the conditions (rule 18): it would let everybody lead.
+
+    The bytes that stand there are put again under two conditions that do not hold. Only a clear no is good; a store
+    that says yes has at least not been told anything new.
+    """
+    for replaces, name in ((None, "If-None-Match"), (_NO_ETAG, "If-Match")):
+        while True:
+            answer = yield Write(landed.body, replaces, until)
+            outcome = answer.outcome
+            if isinstance(outcome, Unknown) and (outcome.precondition_failed or outcome.conflict):
+                break
+            if isinstance(outcome, Written):
+                raise StoreRefused(
+                    "the store accepted a write whose %s condition does not hold, so several could lead at once. "
+                    "Use a store that enforces conditional writes" % name
+                )
+            if isinstance(outcome, Refused):
+                raise StoreRefused(outcome.why, doubtful=True)
+            if answer.at + WRITES_APART >= until:
+                why = outcome.why if isinstance(outcome, Unknown) else "no clean answer"
+                raise StoreUnreachable(why, doubtful=True)
+            yield Pause(WRITES_APART, WRITES_APART * 1.5)
+
+
+_NO_ETAG = "00000000000000000000000000000000"
+
+
+def _version(found: Found) -> Optional[str]:
+    return found.etag if isinstance(found, Seen) else None
+
+
+# -- The operations ---------------------------------------------------------------------------------------------------
+
+
+def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
+    """Read the lease and say how it stands. Whether the caller leads is told by the store's clock."""
+    view = yield from look(start + patience)
+    mine = own(view.found, me)
+    leads = mine is not None and is_live(mine, age_of(view.found))
+    return Verdict(leads, Why.FOUND, view.found, view.found)
+
+
+def acquire(
+    me: Claimant, want: Want, start: float, fresh_nonce: Callable[[], str], dry_run: bool = False
+) -> Steps[Verdict]:
+    """Become leader, or stay it: one try, or as many as fit into the wait. Not getting the lease is a Verdict.
+
+    ``start`` is a reading of the caller's clock. A dry run reads only and says what would be.
+    """
+    give_up = start + want.wait_timeout
+    view = yield from look(start + want.patience)
+    before = view.found
+    watched, since = _version(view.found), view.at
+    lapsed_term = 0  # a term of ours that was confirmed too late to be led
+    while True:
+        found, at = view.found, view.at
+        if _version(found) != watched:
+            watched, since = _version(found), at
+        mine = own(found, me)
+        left = 0.0 if mine else takeable_in(found, want.takeover, at - since)  # rule 22: one's own, at once
+        if left is None or left > 0:
+            if at >= give_up:
+                return Verdict(False, _why_not(found, want.takeover), found, before)
+            yield _poll_pause(want, left, give_up - at)
+            errors_until = max(give_up, at + want.patience)
+            view = yield from look(errors_until, found if isinstance(found, Seen) else None)
+            continue
+        # The bytes may go again until their lease would be over; a long lease is not waited for so long.
+        until = at + min(want.lease_duration, max(want.patience, give_up - at))
+        if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):
+            why = Why.RENEWED
+            draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce())
+            draft = draft._replace(holder=me.holder, metadata=want.metadata)
+            lapses_at = view.asked + mine.lease_duration - age_of(found)
+        else:
+            why = Why.ACQUIRED
+            draft = claim(me, found, want, fresh_nonce())
+            lapses_at = at + want.lease_duration
+        if dry_run:
+            expected = Seen(draft, _version(found) or "", found.store_time, found.store_time)
+            return Verdict(True, why, expected, found)
+        result = yield from put(draft, _version(found), until)
+        if isinstance(result, Landed) and not draft.proven:
+            yield from ask_for_conditions(result, until)
+            now = result.seen.store_time
+            proven = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
+            # The creation may have landed late, after another lease had come and been deleted: no term of before then
+            # is as high as the store's time is now. Nobody was told of the lower one.
+            proven = proven._replace(term=max(proven.term, int(now)))
+            result = yield from put(proven, result.seen.etag, until)
+        if isinstance(result, View):
+            view = result
+            continue
+        deadline = result.anchor + want.lease_duration
+        if result.at < min(lapses_at, deadline):
+            return Verdict(True, why, result.seen, found, deadline)
+        # Rule 8: confirmed too late. It is still ours to replace, in a new term.
+        lapsed_term = term_of(result.seen)
+        view = View(result.seen, result.at, result.at)
+
+
+def renew(
+    me: Claimant,
+    held: Optional[Held],
+    lease_duration: Optional[float],
+    start: float,
+    patience: float,
+    fresh_nonce: Callable[[], str],
+    dry_run: bool = False,
+) -> Steps[Verdict]:
+    """Prove and prolong the lease. Without ``held`` it is read first; without a duration it keeps its own."""
+    if held is None or dry_run or start >= held.lapses_at:
+        view = yield from look(start + patience)
+    else:
+        view = View(held.seen, start, start)
+    before = view.found
+    while True:
+        found = view.found
+        mine = own(found, me)
+        if not isinstance(found, Seen) or mine is None or (held and mine.term != term_of(held.seen)):
+            return Verdict(False, _why_lost(found), found, before)
+        if held and mine.sequence == sequence_of(held.seen):
+            lapses_at = held.lapses_at
+        else:  # written since by another task of this run: only the store knows how long ago
+            lapses_at = view.asked + mine.lease_duration - found.age
+        if view.at >= lapses_at:
+            return Verdict(False, Why.LAPSED, found, before)  # rule 22
+        duration = lease_duration or mine.lease_duration
+        draft = renewal(mine, found.store_time, duration, fresh_nonce())
+        if dry_run:
+            return Verdict(True, Why.RENEWED, found._replace(record=draft), before)
+        result = yield from put(draft, found.etag, lapses_at)
+        if isinstance(result, Landed):
+            if result.at >= lapses_at:
+                return Verdict(False, Why.LAPSED, result.seen, before)  # rule 8
+            return Verdict(True, Why.RENEWED, result.seen, before, result.anchor + duration)
+        view = result
+
+
+def release(
+    me: Claimant,
+    held: Optional[Held],
+    start: float,
+    patience: float,
+    fresh_nonce: Callable[[], str],
+    force: bool = False,
+    reason: str = "",
+    dry_run: bool = False,
+) -> Steps[Verdict]:
+    """Give the lease up. What is not ours is left alone (rule 5).
+
+    With ``force`` whosever lease was seen first is broken; not that of somebody who takes it over meanwhile.
+    """
+    until = start + patience
+    if held is None or dry_run:
+        view = yield from look(until)
+    else:
+        view = View(held.seen, start, start)
+    before = view.found
+    aim = _identity(before)
+    while True:
+        found = view.found
+        record = record_of(found)
+        if isinstance(found, Absent) or (record and record.released):
+            return Verdict(False, Why.FREE, found, before)
+        ours = own(found, me) is not None and (held is None or term_of(found) == term_of(held.seen))
+        if not ours and not (force and _identity(found) == aim):
+            return Verdict(False, _why_lost(found), found, before)
+        why = Why.RELEASED if ours else Why.BROKEN
+        draft = tombstone(me, found, reason, fresh_nonce())
+        if dry_run:
+            return Verdict(False, why, found._replace(record=draft), before)
+        result = yield from put(draft, found.etag, until)
+        if isinstance(result, Landed):
+            return Verdict(False, why, result.seen, before)
+        view = result
+
+
+def _poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:
+    """Wait for the next look: until the lease is due where that comes first, but not beyond the end (rule 20)."""
+    jitter = want.poll_interval * 0.2
+    earliest = want.poll_interval - jitter
+    if left is not None and left <= want.poll_interval:
+        earliest = left
+    return Pause(min(earliest, time_left), min(earliest + 2 * jitter, time_left))
+
+
+def _identity(found: Found) -> Tuple[str, object]:
+    record = record_of(found)
+    if record and not record.foreign:
+        return record.session, record.term
+    return "", _version(found)
+
+
+def _why_not(found: Found, takeover: str) -> Why:
+    if isinstance(found, Seen) and isinstance(found.record, Unreadable):
+        return Why.UNREADABLE
+    if free_in(found) != 0:
+        return Why.HELD
+    return Why.NEVER_TAKEN_OVER if takeover == "never" else Why.NOT_WATCHED_LONG_ENOUGH
+
+
+def _why_lost(found: Found) -> Why:
+    if isinstance(found, Absent):
+        return Why.GONE  # rule 13
+    if isinstance(found.record, Unreadable):
+        return Why.UNREADABLE
+    return Why.FREE if found.record.released else Why.TAKEN

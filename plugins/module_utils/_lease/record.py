@@ -1,0 +1,222 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The lease record: what stands in the object, how it is written, and how it is read.
+
+The JSON is a superset of what the .NET library LeaderElection.S3 1.0.1 writes (``holderId`` and
+``leaseUntilUtc``), so that both can share a lease. Times are seconds since 1970 by the store's clock.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Union
+
+SCHEMA = 1
+MAX_BODY = 65536
+"""Bytes of an object that are read at most; a longer one is unreadable."""
+MAX_HOLDER = 255
+MAX_METADATA = 4096
+"""Bytes of the metadata, as JSON."""
+MAX_DURATION = 86400
+"""Seconds that a lease may last without a renewal: a forgotten one must come free within a day."""
+MAX_TERM = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact."""
+
+
+class Record(NamedTuple):
+    """One readable lease. A holder of '' is a released lease, a session of '' a record by the .NET library."""
+
+    holder: str
+    session: str
+    term: int
+    sequence: int
+    nonce: str
+    lease_duration: float
+    acquired_at: Optional[float]
+    renewed_at: Optional[float]
+    lease_until: float
+    metadata: Mapping[str, str]
+    proven: bool = False
+    """The store was asked, and minds the conditions of writes (rule 18)."""
+
+    @property
+    def released(self) -> bool:
+        return self.holder == ""
+
+    @property
+    def foreign(self) -> bool:
+        """Written by the .NET library, which knows neither session nor term."""
+        return self.session == ""
+
+
+class Unreadable(NamedTuple):
+    """An object that is no lease which this version can read: rule 16 treats it as held."""
+
+    why: str
+
+
+def encode(record: Record) -> bytes:
+    """Return the object's bytes. Indented, for the person who looks into the bucket."""
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "holderId": record.holder,
+            "leaseUntilUtc": utc(record.lease_until),
+            "leaseDurationSeconds": record.lease_duration,
+            "session": record.session,
+            "term": record.term,
+            "sequence": record.sequence,
+            "nonce": record.nonce,
+            "acquiredAt": utc(record.acquired_at),
+            "renewedAt": utc(record.renewed_at),
+            "metadata": dict(record.metadata),
+            "conditionsProven": record.proven,
+        },
+        indent=2,
+    ).encode("ascii")
+
+
+def decode(body: bytes) -> Union[Record, Unreadable]:
+    """Read what stands in the object. Never raises: what is no lease comes back as Unreadable."""
+    if len(body) > MAX_BODY:
+        return Unreadable("it is larger than %d bytes" % MAX_BODY)
+    try:
+        fields = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return Unreadable("it is not JSON")
+    if not isinstance(fields, dict):
+        return Unreadable("it is not a JSON object")
+    schema = fields.get("schema")
+    if schema is None and "session" not in fields:
+        return _read(_foreign, fields)
+    if isinstance(schema, int) and schema > SCHEMA:
+        return Unreadable("its schema %d is newer than %d, the newest that this version knows" % (schema, SCHEMA))
+    if schema != SCHEMA:
+        return Unreadable("its field schema is not %d" % SCHEMA)
+    return _read(_own, fields)
+
+
+def utc(seconds: Optional[float]) -> Optional[str]:
+    """Return the time as ISO 8601 in UTC with milliseconds, as both libraries write it."""
+    if seconds is None:
+        return None
+    moment = _EPOCH + datetime.timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_utc(text: str) -> float:
+    """Return the seconds since 1970 of an ISO 8601 time. .NET writes up to seven decimals.
+
+    Raises ValueError for anything else.
+    """
+    match = _ISO_8601.fullmatch(text)
+    if not match:
+        raise ValueError("not an ISO 8601 time")
+    moment = datetime.datetime.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+    offset = match.group(3) or "Z"
+    seconds = (moment - _EPOCH).total_seconds() + float(match.group(2) or 0)
+    if offset != "Z":
+        sign = -1 if offset[0] == "-" else 1
+        seconds -= sign * (int(offset[1:3]) * 3600 + int(offset[4:6]) * 60)
+    return seconds
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_ISO_8601 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _read(reader: Any, fields: Dict[str, Any]) -> Union[Record, Unreadable]:
+    try:
+        record: Record = reader(fields)
+        return record
+    except _BadField as error:
+        return Unreadable("its field %s is missing or malformed" % error)
+
+
+def _own(fields: Dict[str, Any]) -> Record:
+    return Record(
+        holder=_text(fields, "holderId", MAX_HOLDER),
+        session=_text(fields, "session", 128, may_be_empty=False),
+        term=_integer(fields, "term", 1),
+        sequence=_integer(fields, "sequence", 0),
+        nonce=_text(fields, "nonce", 128, may_be_empty=False),
+        lease_duration=_duration(fields, "leaseDurationSeconds"),
+        acquired_at=_time(fields, "acquiredAt"),
+        renewed_at=_time(fields, "renewedAt"),
+        lease_until=_time(fields, "leaseUntilUtc"),
+        metadata=_metadata(fields.get("metadata")),
+        proven=fields.get("conditionsProven") is True,
+    )
+
+
+def _foreign(fields: Dict[str, Any]) -> Record:
+    # The .NET library reads without regard to case, so a hand-made record of its kind may be in any.
+    lowered = {name.lower(): value for name, value in fields.items()}
+    named = {name: lowered.get(name.lower()) for name in ("holderId", "leaseUntilUtc")}
+    return Record(
+        holder=_text(named, "holderId", MAX_HOLDER),
+        session="",
+        term=0,
+        sequence=0,
+        nonce="",
+        lease_duration=0,
+        acquired_at=None,
+        renewed_at=None,
+        lease_until=_time(named, "leaseUntilUtc"),
+        metadata={},
+    )
+
+
+class _BadField(Exception):
+    """Its text is the field's name."""
+
+
+def _text(fields: Mapping[str, Any], name: str, most: int, may_be_empty: bool = True) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or len(value) > most or not (value or may_be_empty):
+        raise _BadField(name)
+    return _clean(value)
+
+
+def _clean(value: str) -> str:
+    """Replace lone surrogates, which JSON can carry but no output can print."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _integer(fields: Mapping[str, Any], name: str, least: int) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_TERM:
+        raise _BadField(name)
+    return value
+
+
+def _duration(fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise _BadField(name)
+    if not 0 < value <= MAX_DURATION:  # nor is NaN
+        raise _BadField(name)
+    return float(value)
+
+
+def _time(fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
+    try:
+        seconds = from_utc(value if isinstance(value, str) else "")
+        utc(seconds)  # what cannot be written again is of no use either
+        return seconds
+    except (ValueError, OverflowError):
+        raise _BadField(name) from None
+
+
+def _metadata(value: Any) -> Dict[str, str]:
+    # For people only, so a malformed one does not make the lease unreadable.
+    if not isinstance(value, dict):
+        return {}
+    return {_clean(name): _clean(text) for name, text in value.items() if isinstance(text, str)}

@@ -1,0 +1,217 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What may be configured, and the refusal of what cannot work: before anything is sent, naming the way out."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional
+from urllib.parse import unquote, urlsplit
+
+from .protocol import MARGIN_RATE, margin
+from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA
+
+TAKEOVERS = ("store_clock", "observed", "never")
+ADDRESSING_STYLES = ("auto", "path", "virtual")
+PATIENCE = 3
+"""Errors are retried for this many request timeouts, and as many seconds for the pauses between, where no deadline
+bounds them: time for a write, the read that looks for it, and the write again."""
+
+
+HIDDEN = "***"
+"""Stands in messages for a value that may be secret."""
+
+
+class BadOption(ValueError):
+    """An option cannot be used. The text names it, its value, and the way out."""
+
+    def __init__(self, name: str, value: object, way_out: str) -> None:
+        super().__init__("%s is %s: %s" % (name, value if value is HIDDEN else _shown(value), way_out))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How the store is reached. Raises BadOption for what cannot be used.
+
+    What is None or empty comes from botocore's own chain: environment, profile, instance role.
+    """
+
+    endpoint_url: Optional[str] = None
+    access_key: Optional[str] = None
+    secret_key: Optional[str] = None
+    session_token: Optional[str] = None
+    profile: Optional[str] = None
+    region: Optional[str] = None
+    validate_certs: bool = True
+    aws_ca_bundle: Optional[str] = None
+    addressing_style: str = "auto"
+    request_timeout: float = 5
+    """Seconds after which the outcome of a request counts as unknown."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value == "":  # templates and environments often have it for "not set"
+                object.__setattr__(self, name, None)
+        check_range("request_timeout", self.request_timeout, 1, 60)
+        check_choice("addressing_style", self.addressing_style, ADDRESSING_STYLES)
+        if self.endpoint_url is not None:
+            check_endpoint_url(self.endpoint_url)
+        for name in ("access_key", "secret_key", "session_token", "region"):
+            value = getattr(self, name)
+            if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise BadOption(name, HIDDEN, "it holds a line end, a blank, or another character that cannot be in it")
+        if self.profile and (self.access_key or self.secret_key or self.session_token):
+            raise BadOption(
+                "profile",
+                self.profile,
+                "access_key, secret_key and session_token cannot go with a profile. "
+                "Leave out one of the two (they may come from the environment: AWS_PROFILE, AWS_ACCESS_KEY_ID, ...)",
+            )
+        if bool(self.access_key) != bool(self.secret_key):
+            given, missing = ("access_key", "secret_key") if self.access_key else ("secret_key", "access_key")
+            raise BadOption(missing, None, "%s was given, and the two go together" % given)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that errors are retried for where no deadline bounds them."""
+        return PATIENCE * (self.request_timeout + 1)
+
+
+def check_bucket(bucket: str) -> None:
+    """Raise BadOption for what no store takes as a bucket (S3 user guide, bucket naming rules)."""
+    if not _BUCKET.fullmatch(bucket):
+        raise BadOption("bucket", bucket, "use 3 to 255 letters, digits, dots, hyphens and underscores")
+
+
+def check_key(key: str) -> None:
+    """Raise BadOption for keys that a store or a proxy may take for another one, or not at all."""
+    size = len(key.encode("utf-8", "replace"))
+    if not 1 <= size <= 1024:
+        raise BadOption("key", key, "it has %d bytes, and S3 takes 1 to 1024" % size)
+    if not key.isprintable():
+        raise BadOption("key", key, "it holds a control character or one that cannot be printed: leave it out")
+    if "\\" in key:
+        raise BadOption("key", key, "some stores take a backslash for a slash. Use a slash, or none")
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise BadOption(
+            "key",
+            key,
+            "stores disagree about empty parts and about . and .. between slashes, "
+            "so that two runners could mean different objects: name it like jobs/migrate-db",
+        )
+
+
+def check_holder(holder: str) -> None:
+    if not 1 <= len(holder) <= MAX_HOLDER or not holder.isprintable():
+        raise BadOption("holder", holder, "use 1 to %d printable characters" % MAX_HOLDER)
+
+
+def check_session(session: str) -> None:
+    if not 8 <= len(session) <= 128 or not session.isprintable():
+        raise BadOption("session", session, "use 8 to 128 printable characters that nobody else has")
+
+
+def check_reason(reason: str) -> None:
+    if len(reason) > 1000 or not reason.isprintable():
+        raise BadOption("reason", reason, "use at most 1000 printable characters")
+
+
+def check_metadata(metadata: Mapping[Any, Any]) -> Dict[str, str]:
+    """Return the metadata as texts, or raise BadOption where it is not flat or too large."""
+    texts: Dict[str, str] = {}
+    for name, value in metadata.items():
+        if not isinstance(value, (str, int, float)):
+            raise BadOption("metadata", {name: value}, "its values are single texts or numbers, not lists or maps")
+        texts[str(name)] = str(value)
+    size = len(json.dumps(texts).encode("ascii"))
+    if size > MAX_METADATA:
+        raise BadOption("metadata", metadata, "it has %d bytes as JSON, and %d is the most" % (size, MAX_METADATA))
+    return texts
+
+
+def check_durations(lease_duration: float, request_timeout: float) -> None:
+    """Raise BadOption for a budget that does not add up (rule 9)."""
+    check_range("lease_duration", lease_duration, 1, MAX_DURATION)
+    spent = request_timeout + margin(lease_duration)
+    if spent >= lease_duration:
+        raise BadOption(
+            "lease_duration",
+            lease_duration,
+            "a single slow request would outlast it (request_timeout %g s + clock margin %g s). "
+            "Use a lease_duration of more than %g s, or a shorter request_timeout"
+            % (request_timeout, margin(lease_duration), spent),
+        )
+
+
+def check_waiting(
+    takeover: str, wait_timeout: float, poll_interval: float, lease_duration: float, request_timeout: float
+) -> None:
+    """Raise BadOption for a wait that cannot bring what it is for."""
+    check_choice("takeover", takeover, TAKEOVERS)
+    check_range("wait_timeout", wait_timeout, 0, MAX_DURATION)
+    check_range("poll_interval", poll_interval, 1, 3600)
+    least = request_timeout + margin(lease_duration) + wait_timeout * MARGIN_RATE
+    if lease_duration <= least:
+        raise BadOption(
+            "wait_timeout",
+            wait_timeout,
+            "clocks that differ by a thousandth could use up the lease in so long a wait. "
+            "Use a lease_duration of more than %g s, or a shorter wait" % least,
+        )
+    needed = lease_duration + margin(lease_duration)
+    if takeover == "observed" and wait_timeout <= needed:
+        raise BadOption(
+            "wait_timeout",
+            wait_timeout,
+            "takeover: observed has to watch a lease for its whole duration before it is taken over, "
+            "so a lease whose holder died could never be had. Use more than %g s, or takeover: store_clock" % needed,
+        )
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise BadOption(name, value, "use %g to %g seconds" % (least, most))
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadOption(name, value, "use one of " + ", ".join(choices))
+
+
+def check_endpoint_url(url: str, name: str = "endpoint_url") -> str:
+    """Return the URL, or raise BadOption for what is none of a store. A password in it is not shown."""
+    if credentials_in(url):
+        raise BadOption(name, HIDDEN, "it holds a user or password. Use access_key and secret_key")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+        parts.port  # noqa: B018  (raises for a port that is none)
+    except ValueError:
+        good = None
+    if not good or any(character.isspace() or not character.isprintable() for character in url):
+        raise BadOption(name, url, "use a URL like https://s3.example.com:9000")
+    return url
+
+
+def credentials_in(url: str) -> List[str]:
+    """Return what stands before the @ of a URL, and its parts: nothing of it may be shown."""
+    before, at, _host = url.partition("://")[2].rpartition("@")
+    if not at:
+        return []
+    return [text for text in (before, before.partition(":")[2], unquote(before.partition(":")[2])) if text]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}", re.ASCII)

@@ -1,0 +1,153 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""One lease object on S3: turns whatever happens to a conditional GET or PUT into one of the protocol's outcomes."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import re
+from typing import Dict, Optional
+
+from .connection import CannotSend, Connection, NoAnswer, Response
+from .record import MAX_BODY, decode
+from .steps import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
+
+
+class Store:
+    """Reads and writes one object, one attempt a call (rule 11)."""
+
+    def __init__(self, connection: Connection, location: str) -> None:
+        """``location`` is how people are told where the lease is: s3://bucket/key."""
+        self._connection = connection
+        self._location = location
+        self._quoted = True
+        self.requests = 0
+        """How many requests were sent."""
+
+    def read(self, known: Optional[str] = None) -> Outcome:
+        """Return Seen, Absent, Unknown or Refused; or Unchanged if the object still has the known ETag."""
+        headers = {"If-None-Match": '"%s"' % known} if known else {}
+        return self._send("GET", headers, b"")
+
+    def write(self, body: bytes, replaces: Optional[str], requote: bool = False) -> Outcome:
+        """Return Written, Unknown or Refused. ``replaces`` is the ETag to be replaced, None creates (rule 1)."""
+        if requote:
+            self._quoted = not self._quoted  # rule 19
+        headers = {"Content-Type": "application/json"}
+        if replaces is None:
+            headers["If-None-Match"] = "*"
+        else:
+            headers["If-Match"] = '"%s"' % replaces if self._quoted else replaces
+        return self._send("PUT", headers, body)
+
+    def forget_connection(self) -> None:
+        self._connection.forget()
+
+    def _send(self, method: str, headers: Dict[str, str], body: bytes) -> Outcome:
+        try:
+            self.requests += 1
+            response = self._connection.send(method, headers, body, MAX_BODY)
+        except NoAnswer as error:
+            return Unknown(str(error))
+        except CannotSend as error:
+            self.requests -= 1
+            return Refused(str(error))
+        unchanged = response.status == 304 and method == "GET" and "If-None-Match" in headers
+        if response.status != 200 and not unchanged:
+            return self._no_success(method, response)
+        date = _http_date(response, "date")
+        if unchanged and date is not None:
+            return Unchanged(date)
+        etag = response.headers.get("etag", "")
+        if method == "PUT":
+            # It has landed; where the answer lacks what has to be known, the read that follows says what is wrong.
+            lacks = date is None or not etag.strip('"') or etag.startswith("W/")
+            return Unknown(self._answered(response)) if lacks or date is None else Written(etag.strip('"'), date)
+        if date is None:
+            return self._no_date()
+        if not etag.strip('"'):
+            return Unknown("%s answered without an ETag" % self._connection.origin)
+        modified = _http_date(response, "last-modified")
+        if modified is None:
+            return Refused("%s answers without a usable Last-Modified" % self._connection.origin)
+        if etag.startswith("W/"):
+            return Refused(
+                "%s answers with a weak ETag, which no write can be conditional on. "
+                "Look for a proxy that changes answers, to compress them for one" % self._connection.origin
+            )
+        return Seen(decode(response.body), etag.strip('"'), modified, date)
+
+    def _answered(self, response: Response) -> str:
+        code = _element(response, "Code")
+        return "%s answered %d%s" % (self._connection.origin, response.status, " " + code if code else "")
+
+    def _no_date(self) -> Refused:
+        return Refused(
+            "%s answers without a usable Date, and a lease is timed by the store's clock. "
+            "Look for a proxy that removes it" % self._connection.origin
+        )
+
+    def _no_success(self, method: str, response: Response) -> Outcome:
+        status, code = response.status, _element(response, "Code")
+        if method == "GET" and status == 404 and code == "NoSuchKey":
+            date = _http_date(response, "date")
+            return self._no_date() if date is None else Absent(date)
+        answer = self._answered(response)
+        if status == 404 and code != "NoSuchBucket" and method == "PUT":
+            return Unknown(answer)  # rule 13: the read that follows tells
+        landed = method == "PUT" and 200 <= status < 300
+        passing = (
+            status in (304, 408, 409, 412, 425, 429) or code == "RequestTimeout" or (status >= 500 and status != 501)
+        )
+        if landed or passing:
+            return Unknown(
+                answer,
+                precondition_failed=status == 412,
+                conflict=status == 409,
+                throttled=status in (429, 503),
+            )
+        return Refused("%s. %s" % (answer, self._advice(method, status, code, response)))
+
+    def _advice(self, method: str, status: int, code: str, response: Response) -> str:
+        region = response.headers.get("x-amz-bucket-region") or _element(response, "Region")
+        if code == "NoSuchBucket":
+            return "Create the bucket of %s, or set bucket to one that exists" % self._location
+        if region and (300 <= status < 400 or code == "AuthorizationHeaderMalformed"):
+            return "The bucket of %s is in another region: set region to %s" % (self._location, region)
+        if code == "RequestTimeTooSkewed":
+            return "The clock of the host that runs this task is too far off for S3 to accept it: set it right"
+        if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
+            return "Check the credentials: access_key, secret_key, session_token, profile, or where they come from"
+        if status == 403 and method == "GET":
+            return (
+                "Grant s3:GetObject on %s. A lease that does not exist yet also answers so where s3:ListBucket "
+                "is missing: grant that on the bucket, or create the lease first with credentials that have it"
+                % self._location
+            )
+        if status in (401, 403):
+            return "Grant s3:PutObject and s3:GetObject on %s" % self._location
+        if status == 501:
+            return "This store does not implement conditional writes, so it cannot hold a lease"
+        if not code or status == 404:
+            return "That is no S3 answer: check endpoint_url"
+        return "The lease %s was left as it is" % self._location
+
+
+def _http_date(response: Response, name: str) -> Optional[float]:
+    try:
+        moment = email.utils.parsedate_to_datetime(response.headers[name])
+    except (KeyError, TypeError, ValueError):
+        return None
+    # A time that names no zone is UTC in HTTP, and would be local time here.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
+def _element(response: Response, name: str) -> str:
+    """Return the text of an element of S3's flat XML error, or ''. Anything but a plain word is nobody's business."""
+    match = re.search(rb"<%b>\s*([\w.-]{1,100})\s*</%b>" % (name.encode(), name.encode()), response.body)
+    return match.group(1).decode("ascii") if match else ""

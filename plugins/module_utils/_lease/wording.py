@@ -1,0 +1,97 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The lease and the verdict in words: one sentence for the person who asks who has it, and since when."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict
+
+from .protocol import free_in, record_of, term_of
+from .record import Unreadable
+from .steps import Absent, Found, Verdict, Why
+
+
+def state(found: Found) -> str:
+    """Return how the lease stands by the store's clock: absent, held, expired, released or unreadable."""
+    if isinstance(found, Absent):
+        return "absent"
+    if isinstance(found.record, Unreadable):
+        return "unreadable"
+    if found.record.released:
+        return "released"
+    return "held" if free_in(found) else "expired"
+
+
+def standing(found: Found) -> str:
+    """Say how the lease stands."""
+    if isinstance(found, Absent):
+        return "free: no object found"
+    record = found.record
+    if isinstance(record, Unreadable):
+        return "unreadable, so treated as held: %s. Look at the object; s3_leader_release with force=true frees it" % (
+            plain(record.why)
+        )
+    if record.released:
+        by = " by " + plain(record.metadata["released_by"]) if "released_by" in record.metadata else ""
+        term = " (term %d)" % record.term if record.term else ""
+        return "free: released%s %s ago%s" % (by, _seconds(found.age), term)
+    who = plain(record.holder)
+    who += " (by the .NET library, which knows no term)" if record.foreign else " (term %d)" % record.term
+    left = free_in(found)
+    if left:
+        return "held by %s, renewed %s ago, free in at most %s" % (who, _seconds(found.age), _seconds(left))
+    return "expired: %s has not renewed it for %s" % (who, _seconds(found.age))
+
+
+def plain(text: str) -> str:
+    """Make one harmless line of what anybody may have written: it goes to terminals and logs."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def sentence(verdict: Verdict) -> str:
+    """Say how an operation ended."""
+    write = _SENTENCES.get(verdict.why)
+    return write(verdict) if write else standing(verdict.lease)
+
+
+def _acquired(verdict: Verdict) -> str:
+    return "leader now, with term %d. Before, the lease was %s" % (term_of(verdict.lease), standing(verdict.before))
+
+
+def _renewed(verdict: Verdict) -> str:
+    record = record_of(verdict.lease)
+    duration = record.lease_duration if record else 0
+    return "still leader with term %d, renewed for %s" % (term_of(verdict.lease), _seconds(duration))
+
+
+def _broken(verdict: Verdict) -> str:
+    return "broken by force. Before, it was %s. Its holder may go on as leader until it renews or its time is over" % (
+        standing(verdict.before)
+    )
+
+
+_SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
+    Why.ACQUIRED: _acquired,
+    Why.RENEWED: _renewed,
+    Why.BROKEN: _broken,
+    Why.RELEASED: lambda verdict: (
+        "released, the next one can take it at once (term %d is over)" % (term_of(verdict.lease))
+    ),
+    Why.NEVER_TAKEN_OVER: lambda verdict: (
+        standing(verdict.lease) + ", and takeover is 'never'. s3_leader_release with force=true frees it"
+    ),
+    Why.NOT_WATCHED_LONG_ENOUGH: lambda verdict: (
+        standing(verdict.lease) + ", but takeover is 'observed', and this task has not watched it for its whole "
+        "duration. Use a longer wait_timeout"
+    ),
+    Why.GONE: lambda verdict: "the lease object was removed",
+    Why.LAPSED: lambda verdict: "it was not renewed in time, so its term is over. Acquire it again",
+}
+
+
+def _seconds(seconds: float) -> str:
+    return "%.3g s" % seconds if seconds < 100 else "%d s" % seconds

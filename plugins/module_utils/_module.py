@@ -1,0 +1,72 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What the lease modules have in common: arguments in, one operation, one result out."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from . import _options, _results
+from ._lease import connection
+from ._lease.settings import BadOption, credentials_in
+from ._lease.steps import StoreError, StoreUnreachable, Verdict, Why
+
+
+class Task(t.NamedTuple):
+    """What an operation needs to know of the task that asks for it."""
+
+    lease: _options.Handle
+    params: dict[str, t.Any]
+    check_mode: bool
+
+
+def run(
+    own_options: dict[str, dict[str, t.Any]],
+    operate: t.Callable[[Task], Verdict],
+    lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
+    **module_options: t.Any,
+) -> None:
+    """Run a lease module and exit. Where ``lost`` says so, its result is a failure."""
+    module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
+    module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
+    if connection.MISSING_LIBRARY is not None:
+        module.fail_json(**_results.failure(missing_required_lib("botocore"), 0))
+    try:
+        lease = _options.Handle(module.params)
+    except (BadOption, connection.CannotSend) as error:
+        module.fail_json(**_results.failure(str(error), 0))
+    task = Task(lease, module.params, module.check_mode)
+    try:
+        verdict = operate(task)
+    except BadOption as error:
+        module.fail_json(**_results.failure(str(error), 0))
+    except StoreError as error:
+        module.fail_json(**_results.failure(_told(error, lease), lease.store.requests))
+    location = (lease.bucket, lease.key)
+    result = _results.success(verdict, location, lease.store.requests, lease.started)
+    if module._diff and verdict.why is not Why.FOUND:  # pylint: disable=protected-access
+        result["diff"] = _results.difference(verdict, location)
+    if lost(task, verdict):
+        module.fail_json(msg=f"The lease {lease.location} is not held any more: {result['reason']}", **result)
+    module.exit_json(**result)
+
+
+def _told(error: StoreError, lease: _options.Handle) -> str:
+    text = f"The lease {lease.location}: {error}"
+    if isinstance(error, StoreUnreachable):
+        text += (
+            f". Given up after {lease.store.requests} requests and {lease.clock.now() - lease.started:.0f} s. "
+            "Check endpoint_url and the network, or raise request_timeout"
+        )
+    if error.doubtful:
+        text += (
+            ". Whether the write of this task landed is not known, and nobody leads by it. "
+            "s3_leader_info tells how it stands when the store answers again"
+        )
+    return text

@@ -1,0 +1,134 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What Ansible's arguments mean to the core: one argument spec, one handle, for modules and lookup."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+from ._lease import connection, settings
+from ._lease.claimant import drive, fresh_nonce
+from ._lease.clock import Clock
+from ._lease.record import Record, from_utc
+from ._lease.settings import BadOption, Endpoint
+from ._lease.steps import Claimant, Held, Seen, Steps
+from ._lease.store import Store
+
+T = t.TypeVar("T")
+
+SPEC: dict[str, dict[str, t.Any]] = dict(
+    bucket=dict(type="str", default="leader-election"),
+    key=dict(type="str", required=True, aliases=["object_key"], no_log=False),
+    holder=dict(type="str", aliases=["instance_id"]),
+    session=dict(type="str"),
+    endpoint_url=dict(type="str", aliases=["aws_endpoint_url"], fallback=(env_fallback, ["AWS_URL"])),
+    access_key=dict(
+        type="str",
+        aliases=["aws_access_key_id", "aws_access_key"],
+        fallback=(env_fallback, ["AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"]),
+        no_log=False,
+    ),
+    secret_key=dict(
+        type="str",
+        aliases=["aws_secret_access_key", "aws_secret_key"],
+        fallback=(env_fallback, ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"]),
+        no_log=True,
+    ),
+    session_token=dict(
+        type="str", aliases=["aws_session_token"], fallback=(env_fallback, ["AWS_SESSION_TOKEN"]), no_log=True
+    ),
+    profile=dict(type="str", aliases=["aws_profile"], fallback=(env_fallback, ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])),
+    region=dict(type="str", aliases=["aws_region"], fallback=(env_fallback, ["AWS_REGION", "AWS_DEFAULT_REGION"])),
+    validate_certs=dict(type="bool", default=True),
+    aws_ca_bundle=dict(type="path", fallback=(env_fallback, ["AWS_CA_BUNDLE"])),
+    addressing_style=dict(type="str", default="auto", choices=list(settings.ADDRESSING_STYLES)),
+    request_timeout=dict(type="int", default=5),
+)
+"""Connection and lease options, by the names that users of amazon.aws know."""
+
+HANDED_OVER: dict[str, dict[str, t.Any]] = dict(lease=dict(type="dict"))
+"""The option of the modules that take a result registered before."""
+
+
+class Handle:
+    """One lease, as one task's options name it."""
+
+    def __init__(self, params: t.Mapping[str, t.Any]) -> None:
+        """Check all options that every module has. Raises BadOption, or CannotSend without credentials."""
+        self.clock = Clock()
+        self.started = self.clock.now()
+        self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__})
+        self.bucket, self.key = params["bucket"], params["key"]
+        settings.check_bucket(self.bucket)
+        settings.check_key(self.key)
+        settings.check_holder(params["holder"])
+        if params["session"]:
+            settings.check_session(params["session"])
+        session, self.held = self._handed_over(params.get("lease") or {})
+        self.me = Claimant(params["holder"], session or params["session"] or fresh_nonce())
+        self.store = Store(connection.Connection(self.endpoint, self.bucket, self.key), self.location)
+
+    @property
+    def location(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def drive(self, steps: Steps[T]) -> T:
+        """Carry an operation out. Raises StoreError."""
+        return drive(steps, self.store, self.endpoint.request_timeout, self.clock)
+
+    def _handed_over(self, result: t.Mapping[str, t.Any]) -> tuple[str | None, Held | None]:
+        """Read a result registered before: the session that it gives authority to, and what it proves to be held.
+
+        A result that was not leader proves nothing. Neither does one whose age nobody can tell, from another run:
+        there the store has to be asked.
+        """
+        if result and "is_leader" not in result:
+            raise BadOption("lease", result, _WHOLE_RESULT)
+        if not result.get("is_leader"):
+            return None, None
+        try:
+            lease = result["lease"]
+            texts = {name: _text(lease[name]) for name in ("bucket", "key", "holder", "session", "etag")}
+            renewed_at = from_utc(_text(lease["renewed_at"]))
+            record = Record(
+                holder=texts["holder"],
+                session=texts["session"],
+                term=int(lease["term"]),
+                sequence=int(lease["sequence"]),
+                nonce="",
+                lease_duration=float(lease["lease_duration"]),
+                acquired_at=from_utc(_text(lease["acquired_at"])),
+                renewed_at=renewed_at,
+                lease_until=renewed_at,
+                metadata=settings.check_metadata(lease["metadata"]),
+                proven=True,  # or nobody would have been told that it leads
+            )
+            elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise BadOption("lease", result, _WHOLE_RESULT) from None
+        location = "s3://{bucket}/{key}".format(**texts)
+        if _CENSORED in location:
+            # Ansible censors results where a secret is part of the bucket's or the key's name.
+            return None, None
+        if location != self.location:
+            raise BadOption("lease", location, f"it is not the lease that this task names, {self.location}")
+        if elapsed is None or not texts["etag"]:
+            return record.session, None
+        seen = Seen(record, texts["etag"], modified=renewed_at, store_time=renewed_at + elapsed)
+        return record.session, Held(seen, self.started + record.lease_duration - elapsed)
+
+
+_WHOLE_RESULT = "hand over the whole registered result of s3_leader_acquire or s3_leader_renew"
+_CENSORED = "********"
+
+
+def _text(value: t.Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

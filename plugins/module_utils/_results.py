@@ -1,0 +1,81 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What a verdict is to Ansible: the same keys from every module, every time."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._lease import wording
+from ._lease.protocol import free_in, record_of, term_of
+from ._lease.record import utc
+from ._lease.steps import Found, Seen, Verdict
+
+
+def success(verdict: Verdict, location: tuple[str, str], requests: int, started: float) -> dict[str, t.Any]:
+    """Return a module's result. ``location`` is bucket and key, ``started`` what the deadline is told from."""
+    return dict(
+        changed=verdict.why.changes_hands,
+        is_leader=verdict.is_leader,
+        lease=lease(verdict.lease, location),
+        term=term_of(verdict.lease) if verdict.is_leader else None,
+        reason=wording.sentence(verdict),
+        requests=requests,
+        # The action plugin turns it into a reading of the controller's clock.
+        deadline=None if verdict.deadline is None else verdict.deadline - started,
+    )
+
+
+def failure(message: str, requests: int) -> dict[str, t.Any]:
+    """Return the result of a task that could not tell how the lease stands. Nobody is leader by it."""
+    return dict(
+        msg=message,
+        changed=False,
+        is_leader=False,
+        lease=None,
+        term=None,
+        reason=message,
+        requests=requests,
+        deadline=None,
+    )
+
+
+def lease(found: Found, location: tuple[str, str]) -> dict[str, t.Any]:
+    """Return the lease for people and for renewing it. Seconds, and ISO 8601 times by the store's clock."""
+    record = record_of(found)
+    return dict(
+        bucket=location[0],
+        key=location[1],
+        state=wording.state(found),
+        holder=record.holder if record else None,
+        session=record.session if record else None,
+        term=record.term if record else None,
+        sequence=record.sequence if record else None,
+        etag=found.etag if isinstance(found, Seen) else None,
+        lease_duration=record.lease_duration if record else None,
+        acquired_at=utc(record.acquired_at) if record else None,
+        renewed_at=utc(found.modified) if isinstance(found, Seen) else None,
+        age=found.age if isinstance(found, Seen) else None,
+        expires_in=free_in(found),
+        metadata=dict(record.metadata) if record else {},
+    )
+
+
+def difference(verdict: Verdict, location: tuple[str, str]) -> dict[str, t.Any]:
+    """Return the lease before and after, for diff mode; without what every renewal changes.
+
+    What others did to the lease while this task waited is no change by this task.
+    """
+    ours = verdict.is_leader or verdict.why.changes_hands
+    before = verdict.before if ours else verdict.lease
+
+    def stable(found: Found) -> dict[str, t.Any]:
+        shown = lease(found, location)
+        return {name: shown[name] for name in ("state", "holder", "term", "lease_duration", "metadata")}
+
+    name = "s3://%s/%s" % location
+    return dict(before=stable(before), after=stable(verdict.lease), before_header=name, after_header=name)

@@ -1,0 +1,265 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_leader_acquire
+short_description: Become the leader that holds a lease on S3, or stay it
+version_added: 0.1.0
+description:
+  - Tries to take a lease, which is one small object in an S3 bucket, for this playbook run on this host.
+    Of all that try, one is told that it is the leader.
+  - Not getting the lease is a result and not a failure. Use RV(is_leader) in C(when).
+  - A run that holds the lease already stays leader, with the same RV(term), and has renewed it.
+  - The leader has RV(lease.lease_duration) seconds. Work that takes longer needs a longer O(lease_duration), or a
+    M(leaderelection.s3.s3_leader_renew) in between. Give the lease back with M(leaderelection.s3.s3_leader_release).
+  - Who asks before its time is over keeps the others out; after that it may not go on as leader, and the others take
+    over 2 seconds (or a thousandth of the duration) later. No clock but the store's decides that.
+extends_documentation_fragment:
+  - leaderelection.s3._attributes
+  - leaderelection.s3._connection
+  - leaderelection.s3._lease
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It reads the lease and predicts, so others may still be faster. All that could lead are told so. There is no
+        RV(deadline), so the test P(leaderelection.s3.held#test) is false.
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - Within a run it is. Another run is another claimant.
+options:
+  lease_duration:
+    description:
+      - Seconds that the leader may work without a renewal, and that all others wait for after it crashed.
+      - From 1 to 86400, and more than O(request_timeout) plus 2.
+    type: int
+    default: 30
+  wait_timeout:
+    description:
+      - Seconds to go on trying while somebody else holds the lease. With V(0) it is tried once.
+      - From 0 to 86400.
+    type: int
+    default: 0
+  poll_interval:
+    description:
+      - Seconds between two looks at a lease that is waited for, varied at random by a fifth. From 1 to 3600.
+    type: int
+    default: 2
+  takeover:
+    description:
+      - How to find out that a leader was lost, whose lease expired without a release.
+      - V(store_clock) compares two times that the store itself names, when the object was written and when it answered.
+        No clock of a host takes part.
+      - V(observed) waits until this task itself has seen an unchanged lease for its whole duration. It is for stores
+        whose own nodes disagree about the time, and needs a O(wait_timeout) longer than O(lease_duration) plus 2.
+      - V(never) only takes a lease that was released, or that never was.
+    type: str
+    choices: [store_clock, observed, never]
+    default: store_clock
+  metadata:
+    description:
+      - What the lease shall tell people about this run. A flat map of texts, of at most 4096 bytes as JSON.
+      - The names C(playbook) and C(user) are added where they are not given.
+    type: dict
+    default: {}
+seealso:
+  - module: leaderelection.s3.s3_leader_renew
+  - module: leaderelection.s3.s3_leader_release
+  - module: leaderelection.s3.s3_leader_info
+author:
+  - the leaderelection.s3 authors (@leaderelection)
+"""
+
+EXAMPLES = r"""
+- name: Try to become the leader
+  leaderelection.s3.s3_leader_acquire:
+    key: jobs/migrate-db
+    lease_duration: 600
+  register: lease
+
+- name: Do the work, as leader only
+  when: lease.is_leader
+  block:
+    - name: Migrate, and let the database refuse a leader of the past
+      ansible.builtin.command: migrate-db --fencing-token {{ lease.term }}
+      changed_when: true
+  always:
+    - name: Give the lease back
+      leaderelection.s3.s3_leader_release:
+        key: jobs/migrate-db
+        lease: "{{ lease }}"
+
+- name: Say who does it instead
+  ansible.builtin.debug:
+    msg: "{{ lease.reason }}"
+  when: not lease.is_leader
+
+- name: Wait up to ten minutes for another deployment to end, and fail if it does not
+  leaderelection.s3.s3_leader_acquire:
+    key: deploy/shop
+    lease_duration: 300
+    wait_timeout: 600
+    metadata:
+      ticket: OPS-4711
+  register: lease
+  failed_when: not lease.is_leader
+"""
+
+RETURN = r"""
+is_leader:
+  description:
+    - Whether this run leads on this host. A real boolean, fit for C(when).
+    - It is V(false) in a failed result too.
+  returned: always
+  type: bool
+  sample: true
+term:
+  description:
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
+      the highest one can refuse a leader of the past.
+  returned: always
+  type: int
+  sample: 1795409376
+reason:
+  description: How it stands, in one sentence for people.
+  returned: always
+  type: str
+  sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
+lease:
+  description:
+    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+  returned: always
+  type: dict
+  contains:
+    bucket:
+      description: The bucket.
+      type: str
+      sample: leader-election
+    key:
+      description: The object's key.
+      type: str
+      sample: jobs/migrate-db
+    state:
+      description:
+        - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
+        - An unreadable object counts as held until it is released by force.
+      type: str
+      sample: held
+    holder:
+      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      type: str
+      sample: web-2
+    session:
+      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      type: str
+      sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
+    term:
+      description: The fencing token of the present or last holder.
+      type: int
+      sample: 1795409376
+    sequence:
+      description: How many times the record was written in this term.
+      type: int
+      sample: 3
+    etag:
+      description: The version of the object.
+      type: str
+      sample: 9dd4e461268c8034f5c8564e155c67a6
+    lease_duration:
+      description: Seconds that the lease lasts without a renewal.
+      type: float
+      sample: 30
+    acquired_at:
+      description: When the term began, in UTC.
+      type: str
+      sample: "2026-11-23T04:49:36.000Z"
+    renewed_at:
+      description: When the lease was last written, in UTC.
+      type: str
+      sample: "2026-11-23T04:49:56.000Z"
+    age:
+      description: Seconds since the lease was last written.
+      type: float
+      sample: 4
+    expires_in:
+      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      type: float
+      sample: 28
+    metadata:
+      description: What the holder wanted people to know.
+      type: dict
+      sample: {playbook: site.yml, user: alice}
+requests:
+  description: How many requests to S3 it took.
+  returned: always
+  type: int
+  sample: 2
+deadline:
+  description:
+    - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
+      passed. V(none) where nothing was acquired or renewed.
+  returned: always
+  type: dict
+  contains:
+    run:
+      description: The run whose clock it is.
+      type: str
+      sample: 0a4a3f0b6d1f4f5a9a5d0a5f5b1f2c3d
+    at:
+      description: A reading of the controller's clock, in seconds. It counts from before the task was sent.
+      type: float
+      sample: 86432.1
+"""
+
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.claimant import fresh_nonce
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
+    TAKEOVERS,
+    check_durations,
+    check_metadata,
+    check_waiting,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict, Want
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
+
+
+def acquire(task: Task) -> Verdict:
+    lease, params = task.lease, task.params
+    duration = params["lease_duration"]
+    check_durations(duration, lease.endpoint.request_timeout)
+    check_waiting(
+        params["takeover"], params["wait_timeout"], params["poll_interval"], duration, lease.endpoint.request_timeout
+    )
+    want = Want(
+        lease_duration=float(duration),
+        patience=lease.endpoint.patience,
+        wait_timeout=params["wait_timeout"],
+        poll_interval=params["poll_interval"],
+        takeover=params["takeover"],
+        metadata=check_metadata(params["metadata"]),
+    )
+    return lease.drive(protocol.acquire(lease.me, want, lease.started, fresh_nonce, task.check_mode))
+
+
+def main() -> None:
+    run(
+        dict(
+            lease_duration=dict(type="int", default=30),
+            wait_timeout=dict(type="int", default=0),
+            poll_interval=dict(type="int", default=2),
+            takeover=dict(type="str", default="store_clock", choices=list(TAKEOVERS)),
+            metadata=dict(type="dict", default={}),
+        ),
+        acquire,
+    )
+
+
+if __name__ == "__main__":
+    main()

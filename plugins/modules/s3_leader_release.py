@@ -1,0 +1,207 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_leader_release
+short_description: Give the lease on S3 back, or break one by force
+version_added: 0.1.0
+description:
+  - Gives the lease back, so that the next one can take it at once. Do it after the work has stopped, in an C(always).
+  - Releases only what this run holds on this host. Somebody else's lease is left alone, and that is no failure.
+  - The object stays, and keeps the term, so that fencing tokens never fall.
+extends_documentation_fragment:
+  - leaderelection.s3._attributes
+  - leaderelection.s3._connection
+  - leaderelection.s3._lease
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It reads the lease and predicts.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  lease:
+    description:
+      - The registered result of M(leaderelection.s3.s3_leader_acquire) or M(leaderelection.s3.s3_leader_renew).
+        With it, releasing is a single PUT; without it, or with one of another run, the lease is read first.
+      - A result that was not leader is as good as none.
+    type: dict
+  force:
+    description:
+      - Break the lease, whoever holds it, and also an object that cannot be read as a lease.
+      - Its holder may go on as leader until it renews or its time is over. Make sure that it is dead, or that the
+        resource checks the fencing token.
+    type: bool
+    default: false
+  reason:
+    description:
+      - Why, for those who look at the lease later. Of at most 1000 characters.
+    type: str
+    default: ""
+seealso:
+  - module: leaderelection.s3.s3_leader_acquire
+  - module: leaderelection.s3.s3_leader_info
+author:
+  - the leaderelection.s3 authors (@leaderelection)
+"""
+
+EXAMPLES = r"""
+- name: Give the lease back
+  leaderelection.s3.s3_leader_release:
+    key: jobs/migrate-db
+    lease: "{{ lease }}"
+
+- name: Break the lease of a host that is known to be dead
+  leaderelection.s3.s3_leader_release:
+    key: jobs/migrate-db
+    force: true
+    reason: web-2 burnt down, OPS-4712
+"""
+
+RETURN = r"""
+is_leader:
+  description:
+    - Whether this run leads on this host. A real boolean, fit for C(when).
+    - It is V(false) in a failed result too.
+  returned: always
+  type: bool
+  sample: true
+term:
+  description:
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
+      the highest one can refuse a leader of the past.
+  returned: always
+  type: int
+  sample: 1795409376
+reason:
+  description: How it stands, in one sentence for people.
+  returned: always
+  type: str
+  sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
+lease:
+  description:
+    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+  returned: always
+  type: dict
+  contains:
+    bucket:
+      description: The bucket.
+      type: str
+      sample: leader-election
+    key:
+      description: The object's key.
+      type: str
+      sample: jobs/migrate-db
+    state:
+      description:
+        - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
+        - An unreadable object counts as held until it is released by force.
+      type: str
+      sample: held
+    holder:
+      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      type: str
+      sample: web-2
+    session:
+      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      type: str
+      sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
+    term:
+      description: The fencing token of the present or last holder.
+      type: int
+      sample: 1795409376
+    sequence:
+      description: How many times the record was written in this term.
+      type: int
+      sample: 3
+    etag:
+      description: The version of the object.
+      type: str
+      sample: 9dd4e461268c8034f5c8564e155c67a6
+    lease_duration:
+      description: Seconds that the lease lasts without a renewal.
+      type: float
+      sample: 30
+    acquired_at:
+      description: When the term began, in UTC.
+      type: str
+      sample: "2026-11-23T04:49:36.000Z"
+    renewed_at:
+      description: When the lease was last written, in UTC.
+      type: str
+      sample: "2026-11-23T04:49:56.000Z"
+    age:
+      description: Seconds since the lease was last written.
+      type: float
+      sample: 4
+    expires_in:
+      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      type: float
+      sample: 28
+    metadata:
+      description: What the holder wanted people to know.
+      type: dict
+      sample: {playbook: site.yml, user: alice}
+requests:
+  description: How many requests to S3 it took.
+  returned: always
+  type: int
+  sample: 2
+deadline:
+  description:
+    - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
+      passed. V(none) where nothing was acquired or renewed.
+  returned: always
+  type: dict
+  contains:
+    run:
+      description: The run whose clock it is.
+      type: str
+      sample: 0a4a3f0b6d1f4f5a9a5d0a5f5b1f2c3d
+    at:
+      description: A reading of the controller's clock, in seconds. It counts from before the task was sent.
+      type: float
+      sample: 86432.1
+"""
+
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.claimant import fresh_nonce
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_reason
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER
+
+
+def release(task: Task) -> Verdict:
+    lease, params = task.lease, task.params
+    check_reason(params["reason"])
+    return lease.drive(
+        protocol.release(
+            lease.me,
+            lease.held,
+            lease.started,
+            lease.endpoint.patience,
+            fresh_nonce,
+            params["force"],
+            params["reason"],
+            task.check_mode,
+        )
+    )
+
+
+def main() -> None:
+    run(
+        dict(HANDED_OVER, force=dict(type="bool", default=False), reason=dict(type="str", default="")),
+        release,
+    )
+
+
+if __name__ == "__main__":
+    main()

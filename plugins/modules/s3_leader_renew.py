@@ -1,0 +1,225 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_leader_renew
+short_description: Prove that the lease on S3 is still held, and prolong it
+version_added: 0.1.0
+description:
+  - Proves that this run still leads, and gives it another RV(lease.lease_duration) seconds, with the same RV(term).
+  - Put it between steps of work that together take longer than the lease.
+  - A lease whose time was over is lost, even if nobody else took it. Acquire it again, with a new term.
+extends_documentation_fragment:
+  - leaderelection.s3._attributes
+  - leaderelection.s3._connection
+  - leaderelection.s3._lease
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It reads the lease and predicts. A lost lease is told but does not fail, since
+        M(leaderelection.s3.s3_leader_acquire) acquires nothing in check mode.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A renewal is never RV(ignore:changed).
+options:
+  lease:
+    description:
+      - The registered result of M(leaderelection.s3.s3_leader_acquire) or M(leaderelection.s3.s3_leader_renew).
+        With it, renewing is a single PUT; without it, or with one of another run, the lease is read first.
+      - Hand over the newest one. With an older one of this run the store is asked, which takes two requests more.
+      - Beware of registering under the same name in a task that C(when) may skip, since that overwrites the result.
+      - It also hands authority over, to another run or another host. Keep that result, since one that is not leader
+        hands over nothing.
+    type: dict
+  lease_duration:
+    description:
+      - Seconds that the lease lasts from now on without a renewal. As long as before where it is not given.
+      - Where it is shorter than before, an older registered result may outlive the lease. Register this one.
+      - From 1 to 86400, and more than O(request_timeout) plus 2.
+    type: int
+  on_lost:
+    description:
+      - What to do when the lease is lost.
+      - V(fail) fails the task, and so ends the play on this host before it goes on without the lease.
+      - V(report) only says so in RV(is_leader).
+    type: str
+    choices: [fail, report]
+    default: fail
+seealso:
+  - module: leaderelection.s3.s3_leader_acquire
+  - module: leaderelection.s3.s3_leader_release
+author:
+  - the leaderelection.s3 authors (@leaderelection)
+"""
+
+EXAMPLES = r"""
+- name: Stay the leader between two long steps, or stop here
+  leaderelection.s3.s3_leader_renew:
+    key: jobs/migrate-db
+    lease: "{{ lease }}"
+  register: lease
+
+- name: Find out whether we still lead
+  leaderelection.s3.s3_leader_renew:
+    key: jobs/migrate-db
+    on_lost: report
+  register: lease
+"""
+
+RETURN = r"""
+is_leader:
+  description:
+    - Whether this run leads on this host. A real boolean, fit for C(when).
+    - It is V(false) in a failed result too.
+  returned: always
+  type: bool
+  sample: true
+term:
+  description:
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
+      the highest one can refuse a leader of the past.
+  returned: always
+  type: int
+  sample: 1795409376
+reason:
+  description: How it stands, in one sentence for people.
+  returned: always
+  type: str
+  sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
+lease:
+  description:
+    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+  returned: always
+  type: dict
+  contains:
+    bucket:
+      description: The bucket.
+      type: str
+      sample: leader-election
+    key:
+      description: The object's key.
+      type: str
+      sample: jobs/migrate-db
+    state:
+      description:
+        - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
+        - An unreadable object counts as held until it is released by force.
+      type: str
+      sample: held
+    holder:
+      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      type: str
+      sample: web-2
+    session:
+      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      type: str
+      sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
+    term:
+      description: The fencing token of the present or last holder.
+      type: int
+      sample: 1795409376
+    sequence:
+      description: How many times the record was written in this term.
+      type: int
+      sample: 3
+    etag:
+      description: The version of the object.
+      type: str
+      sample: 9dd4e461268c8034f5c8564e155c67a6
+    lease_duration:
+      description: Seconds that the lease lasts without a renewal.
+      type: float
+      sample: 30
+    acquired_at:
+      description: When the term began, in UTC.
+      type: str
+      sample: "2026-11-23T04:49:36.000Z"
+    renewed_at:
+      description: When the lease was last written, in UTC.
+      type: str
+      sample: "2026-11-23T04:49:56.000Z"
+    age:
+      description: Seconds since the lease was last written.
+      type: float
+      sample: 4
+    expires_in:
+      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      type: float
+      sample: 28
+    metadata:
+      description: What the holder wanted people to know.
+      type: dict
+      sample: {playbook: site.yml, user: alice}
+requests:
+  description: How many requests to S3 it took.
+  returned: always
+  type: int
+  sample: 2
+deadline:
+  description:
+    - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
+      passed. V(none) where nothing was acquired or renewed.
+  returned: always
+  type: dict
+  contains:
+    run:
+      description: The run whose clock it is.
+      type: str
+      sample: 0a4a3f0b6d1f4f5a9a5d0a5f5b1f2c3d
+    at:
+      description: A reading of the controller's clock, in seconds. It counts from before the task was sent.
+      type: float
+      sample: 86432.1
+"""
+
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.claimant import fresh_nonce
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_durations
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER
+
+
+def renew(task: Task) -> Verdict:
+    lease, duration = task.lease, task.params["lease_duration"]
+    if duration is not None:
+        check_durations(duration, lease.endpoint.request_timeout)
+    return lease.drive(
+        protocol.renew(
+            lease.me,
+            lease.held,
+            float(duration) if duration else None,
+            lease.started,
+            lease.endpoint.patience,
+            fresh_nonce,
+            task.check_mode,
+        )
+    )
+
+
+def lost(task: Task, verdict: Verdict) -> bool:
+    return not verdict.is_leader and task.params["on_lost"] == "fail" and not task.check_mode
+
+
+def main() -> None:
+    run(
+        dict(
+            HANDED_OVER,
+            lease_duration=dict(type="int"),
+            on_lost=dict(type="str", default="fail", choices=["fail", "report"]),
+        ),
+        renew,
+        lost,
+    )
+
+
+if __name__ == "__main__":
+    main()

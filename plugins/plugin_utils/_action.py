@@ -1,0 +1,100 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The controller's half of the lease modules: the run's session goes in, a deadline by its own clock comes out."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible import context
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import MARGIN_RATE
+from ansible_collections.leaderelection.s3.plugins.module_utils._results import failure
+
+from . import _run
+
+
+class LeaseAction(ActionBase):
+    """Runs the module of the same name on the host."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        try:
+            super().run(tmp, task_vars)
+        except AnsibleActionFail as error:
+            return dict(failure(str(error), 0), failed=True)
+        host = (task_vars or {}).get("inventory_hostname", "localhost")
+        arguments = self.arguments(dict(self._task.args), host)
+        began = _run.now()
+        result: dict[str, t.Any] = self._execute_module(
+            module_name=f"leaderelection.s3.{self._task.action.rpartition('.')[2]}",
+            module_args=arguments,
+            task_vars=task_vars,
+        )
+        if "is_leader" in result:
+            self._set_deadline(result, began)
+        elif result.get("failed"):
+            # The module was refused, or died, before it could say anything: the keys are there all the same.
+            result = {**failure(str(result.get("msg", "the module failed")), 0), **result}
+        return result
+
+    def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+        """Add who asks, where the user has not said it."""
+        if not arguments.get("holder") and not arguments.get("instance_id"):
+            arguments["holder"] = _run.holder(host)
+        if not arguments.get("session"):
+            arguments["session"] = _run.session(host)
+        if isinstance(arguments.get("lease"), t.Mapping):
+            arguments["lease"] = _handed_over(arguments["lease"])
+        return arguments
+
+    def _set_deadline(self, result: dict[str, t.Any], began: float) -> None:
+        # Counted from before the task was sent, so never later than the host's own (rule 6). While the host waited
+        # for the lease the rates of the two clocks may have differed.
+        after = result.get("deadline")
+        if after is None:
+            return
+        waited = max(0.0, after - result["lease"]["lease_duration"])
+        at = began + after - waited * MARGIN_RATE
+        result["deadline"] = dict(run=_run.RUN, at=at)
+        if _run.now() >= at:
+            self.too_late(result)
+
+    def too_late(self, result: dict[str, t.Any]) -> None:
+        """Make no leader of an answer that came after its deadline (rule 8)."""
+        result.update(
+            is_leader=False,
+            term=None,
+            deadline=None,
+            reason="not leader: the host's answer came when the time of the lease was over",
+        )
+
+
+def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Keep what the module needs of a registered result, and add how old it is by this run's clock."""
+    if result.get("skipped"):
+        return {}
+    if "is_leader" not in result:
+        return dict(result)  # the module refuses it
+    lease = result.get("lease")
+    left = _run.time_left(result)
+    elapsed = None
+    if left is not None and isinstance(lease, t.Mapping) and isinstance(lease.get("lease_duration"), (int, float)):
+        elapsed = max(0.0, lease["lease_duration"] - left)
+    return dict(is_leader=result.get("is_leader"), lease=lease, elapsed=elapsed)
+
+
+def metadata(given: t.Any) -> t.Any:
+    """Add to the user's metadata what a person asks next: which playbook it is, and who started it."""
+    if given is not None and not isinstance(given, t.Mapping):
+        return given
+    added = dict(user=_run.user())
+    playbooks = context.CLIARGS.get("args")
+    if isinstance(playbooks, (list, tuple)) and playbooks:  # it is a text for ad-hoc commands
+        added["playbook"] = os.path.basename(str(playbooks[0]))
+    return dict(added, **(given or {}))

@@ -1,0 +1,65 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""One run of a playbook: its session on each host, and the clock that its deadlines are told by.
+
+ansible imports an action plugin that is named like its module in the controller's main process, before that forks
+its workers; this module comes along. So the constant is one for a process of ansible-playbook, and another one for
+the next. Who plays several playbooks in one process has one session for all of them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import secrets
+import socket
+import typing as t
+
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+
+RUN = secrets.token_hex(16)
+"""Tells this run from all others: 128 random bits."""
+
+_LOCALHOST = ("localhost", "127.0.0.1", "::1")
+
+
+def now() -> float:
+    """Return the controller's clock in seconds. Its readings compare within one run."""
+    return Clock().now()
+
+
+def session(host: str) -> str:
+    """Return the session of this run on a host."""
+    return hashlib.sha256(f"{RUN}/{host}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def holder(host: str) -> str:
+    """Return who a person would ask: the host, or for localhost the user at the controller."""
+    return f"{user()}@{socket.gethostname()}" if host in _LOCALHOST else host
+
+
+def user() -> str:
+    """Return who runs the playbook. In a container the user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def is_held(result: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether a registered result of this run is still before its deadline (rule 8)."""
+    left = time_left(result)
+    return bool(result.get("is_leader")) and left is not None and left > 0
+
+
+def time_left(result: t.Mapping[str, t.Any]) -> float | None:
+    """Return the seconds until the deadline of a registered result; None where it has none, or is of another run."""
+    deadline = result.get("deadline")
+    if not isinstance(deadline, t.Mapping) or deadline.get("run") != RUN:
+        return None
+    return float(deadline["at"]) - now()

@@ -1,0 +1,151 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for every test: a real S3 server, a proxy with faults, odd stores, ansible-playbook."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pathlib
+import sys
+import typing as t
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+for folder in (ROOT / "tools", ROOT / "tests"):  # for `import seaweedfs` and `import support`
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+if t.TYPE_CHECKING:
+    from seaweedfs import SeaweedFS
+    from support.odd_stores import Store
+    from support.playbook import Run, RunningPlaybook
+    from support.proxy import FaultProxy
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedFS]:
+    """One real S3 server for the whole session (with pytest-xdist: for each worker)."""
+    from seaweedfs import SeaweedFS, find_weed
+
+    try:
+        find_weed()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    with SeaweedFS() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(seaweedfs: SeaweedFS) -> str:
+    """A bucket on the server; all tests share it, so use the key fixture."""
+    seaweedfs.create_bucket("leader-election")
+    return "leader-election"
+
+
+@pytest.fixture
+def key() -> str:
+    """A lease key that nobody else uses."""
+    return f"lease-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def proxy(seaweedfs: SeaweedFS) -> Iterator[FaultProxy]:
+    """A proxy in front of the server, without any fault yet."""
+    from support.proxy import FaultProxy
+
+    with FaultProxy(seaweedfs.endpoint_url) as started:
+        yield started
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[..., Store]]:
+    """Starts an odd store of the given class, with its constructor's arguments; it ends with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(kind: type[Store], **options: t.Any) -> Store:
+            return stack.enter_context(kind(**options))
+
+        yield start
+
+
+@pytest.fixture
+def certificate(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A PEM file with a key and a certificate for 127.0.0.1 that nobody trusts."""
+    from support.certificate import self_signed
+
+    return self_signed(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def collections_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where Ansible finds this collection: ANSIBLE_COLLECTIONS_PATH, or else a link to this checkout."""
+    if given := os.environ.get("ANSIBLE_COLLECTIONS_PATH"):
+        return given
+    folder = tmp_path_factory.mktemp("collections")
+    namespace = folder / "ansible_collections" / "leaderelection"
+    namespace.mkdir(parents=True)
+    (namespace / "s3").symlink_to(ROOT, target_is_directory=True)
+    return str(folder)
+
+
+@pytest.fixture
+def start_playbook(tmp_path: pathlib.Path, collections_path: str) -> Iterator[Callable[..., RunningPlaybook]]:
+    """Starts ansible-playbook and does not wait (see support.playbook.start); killed when the test ends."""
+    from support import playbook
+
+    if not (pathlib.Path(sys.executable).parent / "ansible-playbook").exists():
+        pytest.skip("no ansible-playbook beside Python: pip install ansible-core")
+    with contextlib.ExitStack() as stack:
+
+        @functools.wraps(playbook.start)
+        def start(play: t.Any, **options: t.Any) -> RunningPlaybook:
+            running = playbook.start(tmp_path, play, **{"collections_path": collections_path, **options})
+            stack.callback(running.kill)
+            return running
+
+        yield start
+
+
+@pytest.fixture
+def run_playbook(start_playbook: Callable[..., RunningPlaybook]) -> Callable[..., Run]:
+    """Runs ansible-playbook to its end, within timeout seconds (120)."""
+
+    def run(play: t.Any, timeout: float = 120.0, **options: t.Any) -> Run:
+        return start_playbook(play, **options).wait(timeout)
+
+    return run
+
+
+# Skipped in CI is untested: say so instead of staying green.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> t.Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one; xfail stays what it is."""
+    report = yield
+    return _fail_skipped(report) if not hasattr(report, "wasxfail") else report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> t.Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself."""
+    report = yield
+    return _fail_skipped(report)
+
+
+Report = t.TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def _fail_skipped(report: Report) -> Report:
+    if IN_CI and report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"a test must not be skipped in CI: {reason}"
+    return report

@@ -1,0 +1,246 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""S3 stores in memory: a correct one, and one for each oddity met in the field.
+
+They speak path-style GET, HEAD, PUT and DELETE, check no signature and take any bucket for existing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import threading
+import time
+from email.utils import formatdate
+
+from .recorder import Request
+from .server import Answer, Exchange, LoopbackServer, error
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredObject:
+    """An object; modified is in seconds since 1970 by the store's clock."""
+
+    body: bytes
+    etag: str
+    modified: float
+
+
+class Store(LoopbackServer):
+    """A correct store: atomic, conditional, quoted MD5 ETags.
+
+    With clock_offset (seconds) its clock, and so Date and Last-Modified, differ from this machine's.
+    """
+
+    def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
+        super().__init__(certificate, answers_continue)
+        self.clock_offset = 0.0
+        self._objects: dict[str, StoredObject] = {}
+        self._lock = threading.RLock()
+
+    def now(self) -> float:
+        """The store's clock, in seconds since 1970."""
+        return time.time() + self.clock_offset
+
+    def get(self, key: str) -> StoredObject | None:
+        """What is stored at the key, without a request."""
+        with self._lock:
+            return self._objects.get(key)
+
+    def put(self, key: str, body: bytes) -> StoredObject:
+        """Store without a request and without a condition."""
+        with self._lock:
+            self._objects[key] = stored = StoredObject(body, self.etag_of(body), self.now())
+            return stored
+
+    def remove(self, key: str) -> None:
+        """Delete without a request, as an administrator or a lifecycle rule would."""
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def age(self, key: str, seconds: float) -> None:
+        """Make the object so much older than it is."""
+        with self._lock:
+            stored = self._objects[key]
+            self._objects[key] = dataclasses.replace(stored, modified=stored.modified - seconds)
+
+    def handle(self, exchange: Exchange) -> None:
+        request = exchange.request
+        with self._lock:
+            answer = self.dispatch(request)
+        self.note(request, forwarded=True, store_status=answer.status)
+        exchange.reply(answer)
+
+    def dispatch(self, request: Request) -> Answer:
+        """Deal with a request; the lock is held."""
+        if not request.key:
+            return self.answer(200)  # about the bucket: made, there, deleted, as you like
+        if request.method == "PUT":
+            return self.on_put(request)
+        if request.method == "DELETE":
+            self.remove(request.key)
+            return self.answer(204)
+        return self.on_get(request)
+
+    def on_get(self, request: Request) -> Answer:
+        """GET and HEAD, with If-None-Match."""
+        stored = self._objects.get(request.key)
+        if stored is None:
+            return self.on_missing(request)
+        headers = (("ETag", stored.etag), ("Last-Modified", formatdate(stored.modified, usegmt=True)))
+        if request.if_none_match and self.matches(request.if_none_match, stored):
+            return self.answer(304, headers)
+        if request.method == "HEAD":
+            return self.answer(200, headers)._replace(content_length=str(len(stored.body)))
+        return self.answer(200, headers, stored.body)
+
+    def on_missing(self, request: Request) -> Answer:
+        """The answer to a GET of a key that is not there."""
+        return self.error(404, "NoSuchKey")
+
+    def on_put(self, request: Request) -> Answer:
+        """PUT under its condition."""
+        if refusal := self.refusal(request, self._objects.get(request.key)):
+            return refusal
+        return self.answer(200, (("ETag", self.put(request.key, request.body).etag),))
+
+    def refusal(self, request: Request, stored: StoredObject | None) -> Answer | None:
+        """The answer to a PUT whose condition does not hold, else None."""
+        if request.if_match is not None:
+            if stored is None:
+                return self.error(404, "NoSuchKey")
+            if not self.matches(request.if_match, stored):
+                return self.error(412, "PreconditionFailed")
+        if request.if_none_match is not None and stored is not None:
+            return self.error(412, "PreconditionFailed")
+        return None
+
+    def matches(self, condition: str, stored: StoredObject) -> bool:
+        """Whether an ETag in a header is the object's; AWS takes it quoted and bare."""
+        return condition == "*" or condition.strip('"') == stored.etag.strip('"')
+
+    def etag_of(self, body: bytes) -> str:
+        """The ETag that an object with this body gets."""
+        return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+
+    def answer(self, status: int, headers: tuple[tuple[str, str], ...] = (), body: bytes = b"") -> Answer:
+        """An answer with the store's Date."""
+        return Answer(status, "", (*self.date(), *headers), body)
+
+    def error(self, status: int, code: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+        """An error with the store's Date."""
+        return error(status, code, headers=(*self.date(), *headers))
+
+    def date(self) -> tuple[tuple[str, str], ...]:
+        """The Date header."""
+        return (("Date", formatdate(self.now(), usegmt=True)),)
+
+
+class IgnoresIfNoneMatch(Store):
+    """Overwrites where it should refuse to create, as Garage or GCS."""
+
+    def refusal(self, request: Request, stored: StoredObject | None) -> Answer | None:
+        return super().refusal(dataclasses.replace(request, if_none_match=None), stored)
+
+
+class IgnoresIfMatch(Store):
+    """Replaces whatever is there."""
+
+    def refusal(self, request: Request, stored: StoredObject | None) -> Answer | None:
+        return super().refusal(dataclasses.replace(request, if_match=None), stored)
+
+
+class CreatesOnIfMatch(Store):
+    """Creates a missing key in spite of If-Match, as MinIO before September 2025."""
+
+    def refusal(self, request: Request, stored: StoredObject | None) -> Answer | None:
+        return None if stored is None else super().refusal(request, stored)
+
+
+class RefusesMissingWith412(Store):
+    """Answers 412 to If-Match on a missing key where AWS says 404, as SeaweedFS or Ozone."""
+
+    def refusal(self, request: Request, stored: StoredObject | None) -> Answer | None:
+        if request.if_match is not None and stored is None:
+            return self.error(412, "PreconditionFailed")
+        return super().refusal(request, stored)
+
+
+class WantsBareEtags(Store):
+    """Answers 412 to every quoted ETag in If-Match, as Ceph RGW."""
+
+    def matches(self, condition: str, stored: StoredObject) -> bool:
+        return condition == stored.etag.strip('"')
+
+    def on_get(self, request: Request) -> Answer:
+        quotes = request.if_none_match and dataclasses.replace(request, if_none_match=request.if_none_match.strip('"'))
+        return super().on_get(quotes or request)
+
+
+class HasNoConditions(Store):
+    """Answers 501 to conditional writes, as Backblaze B2."""
+
+    def refusal(self, request: Request, stored: StoredObject | None) -> Answer | None:
+        return None if request.condition == "none" else self.error(501, "NotImplemented")
+
+
+class HasNoDate(Store):
+    """Sends no Date header."""
+
+    def date(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+
+class HidesMissing(Store):
+    """Answers 403 to a GET of a missing key, as AWS without s3:ListBucket."""
+
+    def on_missing(self, request: Request) -> Answer:
+        return self.error(403, "AccessDenied")
+
+
+class HasRandomEtags(Store):
+    """Its ETag is no MD5 of the body and differs for the same bytes, as with SSE-KMS."""
+
+    _number = 0
+
+    def etag_of(self, body: bytes) -> str:
+        self._number += 1
+        return f'"{self._number:032x}"'
+
+
+class ChecksThenPuts(Store):
+    """Checks the condition, and writes a little later: of several at once all win. Correct for one at a time.
+
+    window is the time between the two, in seconds.
+    """
+
+    window = 0.05
+
+    def handle(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if request.method != "PUT" or request.condition == "none":
+            super().handle(exchange)
+            return
+        refused = self.refusal(request, self.get(request.key))
+        if refused is None:
+            self.stopped.wait(self.window)
+        answer = refused or self.answer(200, (("ETag", self.put(request.key, request.body).etag),))
+        self.note(request, forwarded=True, store_status=answer.status)
+        exchange.reply(answer)
+
+
+class Throttles(Store):
+    """Answers throttle_status (429 or 503) as long as throttles is above 0, counting it down."""
+
+    throttles = 0
+    throttle_status = 503
+    retry_after: int | None = None
+
+    def dispatch(self, request: Request) -> Answer:
+        if self.throttles <= 0:
+            return super().dispatch(request)
+        self.throttles -= 1
+        code = "SlowDown" if self.throttle_status == 503 else "TooManyRequests"
+        headers = () if self.retry_after is None else (("Retry-After", str(self.retry_after)),)
+        return self.error(self.throttle_status, code, headers)

@@ -1,0 +1,52 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock, Overdue
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has CLOCK_BOOTTIME")
+def test_rule_7_the_clock_runs_through_suspend():
+    assert clock._CLOCK == time.CLOCK_BOOTTIME
+
+
+def test_a_bounded_call_hands_its_value_on():
+    assert Clock().bounded(lambda: 42, 10) == 42
+
+
+def test_a_bounded_call_hands_its_error_on():
+    with pytest.raises(ZeroDivisionError):
+        Clock().bounded(lambda: 1 / 0, 10)
+
+
+def test_a_returned_exception_is_no_raised_one():
+    assert isinstance(Clock().bounded(ValueError, 10), ValueError)
+
+
+def test_a_call_that_hangs_is_overdue():
+    never = threading.Event()
+    with pytest.raises(Overdue):
+        Clock().bounded(never.wait, 0.05)
+    never.set()
+
+
+def test_an_overdue_call_does_not_keep_the_process_alive():
+    never = threading.Event()
+    with pytest.raises(Overdue):
+        Clock().bounded(never.wait, 0.01)
+    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+    never.set()
+
+
+def test_a_clock_that_jumps_as_after_a_suspend_ends_the_wait_at_once(monkeypatch):
+    readings = iter([0.0, 0.0, 3600.0, 3600.0])
+    monkeypatch.setattr(Clock, "now", lambda self: next(readings))
+    Clock().sleep(3000)
+    assert next(readings) == 3600.0

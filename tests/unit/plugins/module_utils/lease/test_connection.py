@@ -1,0 +1,450 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import http.server
+import os
+import re
+import socket
+import threading
+
+import botocore.exceptions
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import (
+    CannotSend,
+    Connection,
+    NoAnswer,
+    Response,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from support.odd_stores import Store
+from support.server import Answer, LoopbackServer
+
+KEYS = {"access_key": "AKIA-somebody", "secret_key": "whatever"}
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch, tmp_path):
+    """No AWS configuration but what the test writes: a function that writes ~/.aws/config."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    config, credentials = tmp_path / "config", tmp_path / "credentials"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("BOTO_CONFIG", str(tmp_path / "boto"))
+    return config.write_text
+
+
+def url(bucket="bucket", key="jobs/a", **options):
+    return Connection(Endpoint(**{**KEYS, **options}), bucket, key).url
+
+
+@pytest.fixture
+def serve():
+    """Starts a server that gives the same answer to everything."""
+    started = []
+
+    def start(answer=Answer(200, "OK"), handle=None):  # noqa: B008
+        class Server(LoopbackServer):
+            def handle(self, exchange):
+                handle(exchange) if handle else exchange.reply(answer)
+
+        server = Server()
+        server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def connection_to(server, key="jobs/a", **options):
+    return Connection(Endpoint(**{**KEYS, "endpoint_url": server.url, "request_timeout": 1, **options}), "bucket", key)
+
+
+# -- The URL ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, r"https://bucket\.s3(\.us-east-1)?\.amazonaws\.com/jobs/a"),
+        ({"region": "eu-central-1"}, r"https://bucket\.s3\.eu-central-1\.amazonaws\.com/jobs/a"),
+        ({"region": "cn-north-1"}, r"https://bucket\.s3\.cn-north-1\.amazonaws\.com\.cn/jobs/a"),
+        ({"region": "us-gov-west-1"}, r"https://bucket\.s3\.us-gov-west-1\.amazonaws\.com/jobs/a"),
+        (
+            {"region": "eu-central-1", "addressing_style": "path"},
+            r"https://s3\.eu-central-1\.amazonaws\.com/bucket/jobs/a",
+        ),
+        (
+            {"region": "eu-central-1", "bucket": "with.dots"},
+            r"https://s3\.eu-central-1\.amazonaws\.com/with\.dots/jobs/a",
+        ),
+        ({"region": "eu-central-1", "bucket": "UPPER"}, r"https://s3\.eu-central-1\.amazonaws\.com/UPPER/jobs/a"),
+    ],
+)
+def test_without_an_endpoint_it_is_aws_of_the_region(options, expected):
+    assert re.fullmatch(expected, url(**options))
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "style", "expected"),
+    [
+        ("http://127.0.0.1:9000", "auto", "http://127.0.0.1:9000/bucket/jobs/a"),
+        ("http://127.0.0.1:9000/", "auto", "http://127.0.0.1:9000/bucket/jobs/a"),
+        ("https://s3.example.com", "auto", "https://s3.example.com/bucket/jobs/a"),
+        ("https://s3.example.com", "path", "https://s3.example.com/bucket/jobs/a"),
+        ("https://s3.example.com", "virtual", "https://bucket.s3.example.com/jobs/a"),
+        ("https://s3.example.com:9000/", "virtual", "https://bucket.s3.example.com:9000/jobs/a"),
+        ("https://s3.example.com/base/path/", "auto", "https://s3.example.com/base/path/bucket/jobs/a"),
+        ("https://s3.example.com/base", "virtual", "https://bucket.s3.example.com/base/jobs/a"),
+        ("http://[::1]:9000", "auto", "http://[::1]:9000/bucket/jobs/a"),
+    ],
+)
+def test_the_bucket_goes_where_the_addressing_style_says(endpoint_url, style, expected):
+    assert url(endpoint_url=endpoint_url, addressing_style=style) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("a b", "a%20b"),
+        ("a+b", "a%2Bb"),
+        ("100%", "100%25"),
+        ("a%2Fb", "a%252Fb"),
+        ("a?b&c=d#e", "a%3Fb%26c%3Dd%23e"),
+        ("~a/-_.b", "~a/-_.b"),
+        ("ü/🗝", "%C3%BC/%F0%9F%97%9D"),
+        ("'\"()!*;:@,[]{}|\\^`<>$", "%27%22%28%29%21%2A%3B%3A%40%2C%5B%5D%7B%7D%7C%5C%5E%60%3C%3E%24"),
+    ],
+)
+def test_a_key_is_percent_encoded_as_the_signature_wants_it(key, path):
+    assert url(key=key, endpoint_url="http://h") == f"http://h/bucket/{path}"
+
+
+def test_a_request_has_the_encoded_path_on_the_wire(serve):
+    server = serve()
+    connection_to(server, key="a b+c%/🗝?d#e~").send("GET", {}, b"", 10)
+    assert server.requests[0].path == "/bucket/a%20b%2Bc%25/%F0%9F%97%9D%3Fd%23e~"
+    assert server.requests[0].key == "a b+c%/🗝?d#e~"
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "option", "expected"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://all"}, "", None, "http://all"),
+        ({"AWS_ENDPOINT_URL_S3": "http://s3", "AWS_ENDPOINT_URL": "http://all"}, "", None, "http://s3"),
+        ({"AWS_ENDPOINT_URL": "http://all"}, "endpoint_url = http://file", None, "http://all"),
+        ({}, "endpoint_url = http://file", None, "http://file"),
+        ({"AWS_ENDPOINT_URL_S3": "http://s3"}, "", "http://option", "http://option"),
+        ({"AWS_ENDPOINT_URL_S3": "", "AWS_ENDPOINT_URL": "http://all"}, "", None, "http://all"),
+    ],
+)
+def test_the_endpoint_is_looked_for_in_option_environment_and_configuration(
+    monkeypatch, aws, variables, config, option, expected
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    aws(f"[default]\n{config}\n")
+    assert url(endpoint_url=option) == f"{expected}/bucket/jobs/a"
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "http://root:hunter2@h", "http://h/?a=b"])
+@pytest.mark.parametrize("place", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "config"])
+def test_an_endpoint_from_elsewhere_is_checked_as_the_option_is(monkeypatch, aws, place, bad):
+    if place == "config":
+        aws(f"[default]\nendpoint_url = {bad}\n")
+    else:
+        monkeypatch.setenv(place, bad)
+    with pytest.raises(BadOption) as caught:
+        url()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_region_that_aws_does_not_have_is_refused_with_the_way_out():
+    with pytest.raises(BadOption, match=r'region is "a region": .*endpoint_url'):
+        url(region="a region")
+
+
+# -- Region, credentials, trust ---------------------------------------------------------------------------------------
+
+
+def signed_for(server, **options):
+    """Credential and region that a request is signed with."""
+    server.forget()
+    connection_to(server, **options).send("GET", {}, b"", 10)
+    scope = re.search(r"Credential=([^,]+)", server.requests[0].headers["Authorization"])
+    access_key, _date, region, service, _end = scope.group(1).split("/")
+    assert service == "s3"
+    return access_key, region
+
+
+def test_the_region_is_looked_for_in_option_and_configuration(serve, aws, monkeypatch):
+    server = serve()
+    assert signed_for(server)[1] == "us-east-1"
+    aws(
+        "[default]\nregion = eu-west-1\n"
+        "[profile prod]\nregion = eu-west-2\naws_access_key_id = P\naws_secret_access_key = s\n"
+    )
+    assert signed_for(server)[1] == "eu-west-1"
+    assert signed_for(server, profile="prod", access_key=None, secret_key=None) == ("P", "eu-west-2")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    assert signed_for(server)[1] == "eu-west-3"
+    assert signed_for(server, region="eu-north-1")[1] == "eu-north-1"
+
+
+def test_credentials_come_from_the_options_or_from_botocores_chain(serve, monkeypatch):
+    server = serve()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert signed_for(server)[0] == "AKIA-somebody"
+    assert signed_for(server, access_key=None, secret_key=None)[0] == "AKIA-environment"
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(BadOption, match=r'profile is "nobody": there is no such profile'):
+        url(profile="nobody", access_key=None, secret_key=None, endpoint_url="http://h", region="r")
+
+
+@pytest.mark.parametrize("option", ["endpoint_url", "access_key", "profile", "region", "aws_ca_bundle"])
+def test_an_option_that_is_empty_is_as_good_as_none(monkeypatch, option):
+    """As an environment variable that is set to nothing is, and default('') in a playbook."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://environment")
+    options = {"secret_key": ""} if option == "access_key" else {}
+    assert Connection(Endpoint(**{option: ""}, **options), "bucket", "a").url == "https://environment/bucket/a"
+
+
+def test_without_credentials_nothing_is_sent(serve):
+    server = serve()
+    connection = connection_to(server, access_key=None, secret_key=None)
+    with pytest.raises(CannotSend, match=r"no credentials.*access_key and secret_key"):
+        connection.send("GET", {}, b"", 10)
+    assert server.requests == []
+
+
+def test_credentials_that_cannot_be_fetched_now_may_be_fetched_later(serve, aws):
+    aws("[default]\ncredential_process = /bin/false\n")
+    connection = connection_to(serve(), access_key=None, secret_key=None)
+    with pytest.raises(NoAnswer, match="credentials could not be fetched"):
+        connection.send("GET", {}, b"", 10)
+
+
+def test_a_broken_configuration_is_no_stack_trace(aws):
+    aws("this is no ini file")
+    with pytest.raises((CannotSend, BadOption)):
+        url(access_key=None, secret_key=None)
+
+
+@pytest.mark.parametrize("source", ["option", "config", "environment"])
+def test_a_ca_file_is_looked_for_in_option_environment_and_configuration(
+    open_store, certificate, aws, monkeypatch, source
+):
+    store = open_store(Store, certificate=certificate)
+    if source == "config":
+        aws(f"[default]\nca_bundle = {certificate}\n")
+    if source == "environment":
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    with_option = {"aws_ca_bundle": str(certificate)} if source == "option" else {}
+    assert connection_to(store, **with_option).send("GET", {}, b"", 1000).status == 404
+
+
+def test_without_the_ca_a_certificate_is_not_trusted(open_store, certificate):
+    store = open_store(Store, certificate=certificate)
+    with pytest.raises(
+        CannotSend, match=f"certificate of {store.url} is not trusted .self-signed certificate.*set aws_ca_bundle"
+    ):
+        connection_to(store).send("GET", {}, b"", 10)
+    assert connection_to(store, validate_certs=False).send("GET", {}, b"", 1000).status == 404
+
+
+def test_a_ca_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BadOption, match=r"aws_ca_bundle is .*no such file"):
+        url(aws_ca_bundle=str(tmp_path / "missing.pem"), endpoint_url="https://h")
+
+
+# -- One signed request -----------------------------------------------------------------------------------------------
+
+
+def test_the_conditions_and_the_body_are_signed(serve):
+    server = serve()
+    connection = connection_to(server, session_token="token")
+    connection.send("PUT", {"If-Match": '"e1"', "Content-Type": "application/json"}, b"body", 10)
+    connection.send("PUT", {"If-None-Match": "*"}, b"body", 10)
+    connection.send("GET", {"If-None-Match": '"e1"'}, b"", 10)
+    replace, create, read = (
+        set(re.search("SignedHeaders=([^,]+)", one.headers["Authorization"]).group(1).split(";"))
+        for one in server.requests
+    )
+    assert {"host", "x-amz-date", "x-amz-content-sha256", "content-md5", "x-amz-security-token", "if-match"} <= replace
+    assert {"if-none-match", "content-md5"} <= create
+    assert "if-none-match" in read
+    assert server.requests[0].headers["Content-MD5"] == base64.b64encode(hashlib.md5(b"body").digest()).decode()
+    assert [one.headers["X-Amz-Content-SHA256"] for one in server.requests] == [
+        hashlib.sha256(body).hexdigest() for body in (b"body", b"body", b"")
+    ]
+    assert [one.body for one in server.requests] == [b"body", b"body", b""]
+
+
+def test_a_put_has_neither_expect_nor_a_trailing_checksum(serve):
+    server = serve()
+    connection_to(server).send("PUT", {"If-None-Match": "*"}, b"body", 10)
+    headers = {name.lower(): value for name, value in server.requests[0].headers.items()}
+    assert "expect" not in headers
+    assert "transfer-encoding" not in headers
+    assert not [name for name in headers if "checksum" in name or "trailer" in name]
+    assert headers["content-length"] == "4"
+
+
+def test_a_real_store_accepts_the_signature(seaweedfs, bucket, key):
+    connection = Connection(Endpoint(**seaweedfs.options), bucket, f"{key}/ü b+c%?~")
+    assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000).status == 200
+    assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000).status == 412
+    assert connection.send("GET", {}, b"", 1000).body == b"body"
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 307, 400, 403, 404, 408, 409, 412, 429, 500, 502, 503, 504])
+def test_rule_11_one_call_is_one_request_whatever_the_answer(serve, monkeypatch, status):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    monkeypatch.setenv("AWS_RETRY_MODE", "standard")
+    server = serve(Answer(status, "", (("Location", "/elsewhere"), ("Retry-After", "0")), b"x"))
+    assert connection_to(server).send("PUT", {"If-Match": '"e1"'}, b"body", 10).status == status
+    assert server.count() == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_rule_11_one_call_is_one_request_when_the_connection_breaks(serve, method):
+    server = serve(handle=lambda exchange: exchange.close())
+    with pytest.raises(NoAnswer, match="closed the connection before it answered"):
+        connection_to(server).send(method, {}, b"body" if method == "PUT" else b"", 10)
+    assert server.count() == 1
+
+
+def test_the_date_of_the_signature_is_that_of_the_request(serve):
+    server = serve()
+    connection_to(server).send("GET", {}, b"", 10)
+    signed = datetime.datetime.strptime(server.requests[0].headers["X-Amz-Date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
+    assert abs(datetime.datetime.now(datetime.timezone.utc) - signed) < datetime.timedelta(seconds=60)
+
+
+# -- The answer -------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_its_headers_in_lower_case(serve):
+    server = serve(Answer(200, "OK", (("ETag", '"e1"'), ("X-Odd-Case", "Kept")), b"body"))
+    response = connection_to(server).send("GET", {}, b"", 10)
+    assert isinstance(response, Response)
+    assert (response.status, response.body) == (200, b"body")
+    assert (response.headers["etag"], response.headers["x-odd-case"]) == ('"e1"', "Kept")
+
+
+@pytest.mark.parametrize(("length", "read"), [(9, 9), (10, 10), (11, 11), (12, 11), (10_000_000, 11)])
+def test_of_a_long_answer_one_byte_more_than_wanted_is_read(serve, length, read):
+    server = serve(Answer(200, "OK", (), b"x" * length))
+    assert len(connection_to(server).send("GET", {}, b"", 10).body) == read
+
+
+def test_after_a_long_answer_the_next_one_is_its_own(serve):
+    answers = iter([Answer(200, "OK", (), b"x" * 100_000), Answer(200, "OK", (), b"next")])
+    connection = connection_to(serve(handle=lambda exchange: exchange.reply(next(answers))))
+    connection.send("GET", {}, b"", 10)
+    assert connection.send("GET", {}, b"", 10).body == b"next"
+
+
+@pytest.mark.parametrize("sent", [b"", b"half of"])
+def test_an_answer_that_broke_off_is_none(serve, sent):
+    server = serve(Answer(200, "OK", (), sent, content_length="20"))
+    with pytest.raises(NoAnswer, match="broke off"):
+        connection_to(server).send("GET", {}, b"", 100)
+
+
+def test_an_answer_in_chunks_is_whole_or_none(serve):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    pieces = iter([b"4\r\nbody\r\n0\r\n\r\n", b"4\r\nbody\r\n", b"4\r\nbo"])
+
+    def handle(exchange):
+        exchange._handler.wfile.write(head + next(pieces))
+
+    connection = connection_to(serve(handle=handle))
+    assert connection.send("GET", {}, b"", 100).body == b"body"
+    for _turn in range(2):
+        with pytest.raises(NoAnswer, match="broke off"):
+            connection.send("GET", {}, b"", 100)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x46", b"220 mail ESMTP\r\n"]
+)
+def test_what_is_no_http_is_no_answer(serve, junk):
+    def handle(exchange):
+        exchange._handler.wfile.write(junk)
+
+    with pytest.raises(NoAnswer):
+        connection_to(serve(handle=handle)).send("GET", {}, b"", 100)
+
+
+def test_a_silent_server_is_no_answer(serve):
+    server = serve(handle=lambda exchange: exchange.hold())
+    with pytest.raises(NoAnswer, match=f"{server.url} did not answer in time"):
+        connection_to(server).send("GET", {}, b"", 10)
+    assert server.count() == 1
+
+
+def test_a_closed_port_and_an_unknown_name_are_no_answer():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name in (f"127.0.0.1:{port}", "nobody-made-me.invalid"):
+        connection = Connection(Endpoint(**KEYS, endpoint_url=f"http://{name}", request_timeout=1), "bucket", "a")
+        with pytest.raises(NoAnswer, match=f"http://{name} could not be reached"):
+            connection.send("GET", {}, b"", 10)
+
+
+def test_a_proxy_that_is_not_there_is_no_answer_and_its_password_stays_out(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://root:hunter2@127.0.0.1:9")
+    connection = Connection(Endpoint(**KEYS, endpoint_url="http://s3.example.com", request_timeout=1), "bucket", "a")
+    with pytest.raises(NoAnswer, match=r"the proxy to http://s3\.example\.com could not be reached") as caught:
+        connection.send("GET", {}, b"", 10)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_error_that_has_words_is_one_that_botocore_has():
+    from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
+
+    assert [name for name in connection._WORDS if not hasattr(botocore.exceptions, name)] == []
+
+
+def test_after_forget_the_next_request_has_a_connection_of_its_own():
+    peers = []
+
+    class Keeping(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            peers.append(self.client_address)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keeping) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        endpoint = Endpoint(**KEYS, endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", request_timeout=5)
+        connection = Connection(endpoint, "bucket", "a")
+        for _turn in range(2):
+            connection.send("GET", {}, b"", 10)
+        connection.forget()
+        connection.send("GET", {}, b"", 10)
+        server.shutdown()
+    assert peers[1] != peers[2]

@@ -1,0 +1,165 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is documented is what is there: ansible-test asks as well, minutes later."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import re
+
+import pytest
+import yaml
+from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
+from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
+from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _results
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Absent, Verdict, Why
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+PLUGINS = "ansible_collections.leaderelection.s3.plugins"
+MODULES = sorted(file.stem for file in (ROOT / "plugins" / "modules").glob("s3_leader_*.py"))
+LEASE_MODULES = ["s3_leader_acquire", "s3_leader_info", "s3_leader_release", "s3_leader_renew"]
+CONNECTION = yaml.safe_load(_connection.ModuleDocFragment.DOCUMENTATION)["options"]
+CONNECTION_OF_PLUGINS = yaml.safe_load(_connection.ModuleDocFragment.PLUGINS)["options"]
+LEASE = yaml.safe_load(_lease.ModuleDocFragment.DOCUMENTATION)["options"]
+BY_BOTOCORE = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}
+"""Variables that modules leave to botocore's order of things, after the option's own."""
+
+
+def module_of(name):
+    return importlib.import_module(f"{PLUGINS}.modules.{name}")
+
+
+def documented(name):
+    """All options of a module: those of its fragments and its own."""
+    document = yaml.safe_load(module_of(name).DOCUMENTATION)
+    options = dict(document.get("options", {}))
+    for fragment in document["extends_documentation_fragment"]:
+        stem, _dot, variable = fragment.removeprefix("leaderelection.s3.").partition(".")
+        cls = importlib.import_module(f"{PLUGINS}.doc_fragments.{stem}").ModuleDocFragment
+        options |= yaml.safe_load(getattr(cls, variable.upper() or "DOCUMENTATION")).get("options", {})
+    return options
+
+
+@pytest.fixture
+def spec_of(monkeypatch):
+    """What a lease module tells AnsibleModule of its options."""
+
+    class Caught(Exception):
+        pass
+
+    def spec(name):
+        caught = {}
+
+        def catch(*_args, argument_spec, **_options):
+            caught.update(argument_spec)
+            raise Caught
+
+        monkeypatch.setattr(_module, "AnsibleModule", catch)
+        with pytest.raises(Caught):
+            module_of(name).main()
+        return caught
+
+    return spec
+
+
+def test_the_lease_modules_are_there():
+    assert set(LEASE_MODULES) <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", LEASE_MODULES)
+def test_options_are_documented_as_they_are(spec_of, name):
+    spec, options = spec_of(name), documented(name)
+    assert set(spec) == set(options)
+    for option, one in spec.items():
+        told = options[option]
+        assert told["type"] == one["type"], option
+        assert told.get("default") == one.get("default"), option
+        assert told.get("required", False) == one.get("required", False), option
+        assert told.get("choices") == one.get("choices"), option
+        assert told.get("aliases", []) == one.get("aliases", []), option
+        assert told["description"], option
+
+
+@pytest.mark.parametrize("name", LEASE_MODULES)
+def test_secrets_are_marked_as_such(spec_of, name):
+    secret = {option for option, one in spec_of(name).items() if one.get("no_log")}
+    assert secret == {"secret_key", "session_token"}
+
+
+@pytest.mark.parametrize("name", LEASE_MODULES)
+def test_every_lease_module_returns_the_same(name):
+    assert module_of(name).RETURN == module_of("s3_leader_acquire").RETURN
+
+
+def test_what_is_returned_is_documented():
+    told = yaml.safe_load(module_of("s3_leader_acquire").RETURN)
+    always = {"changed", "msg"}  # Ansible's own
+    location = ("bucket", "key")
+    done = _results.success(Verdict(False, Why.FOUND, Absent(0.0), Absent(0.0)), location, 1, 0.0)
+    assert set(done) - always == set(told)
+    assert set(_results.failure("no", 0)) - always == set(told)
+    assert set(done["lease"]) == set(told["lease"]["contains"])
+    assert {name for name, one in told.items() if one["returned"] != "always"} == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_in_the_action_group_and_has_its_action_plugin(name):
+    groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]
+    assert name in groups["s3_leader"]
+    assert hasattr(importlib.import_module(f"{PLUGINS}.action.{name}"), "ActionModule")
+
+
+def test_the_action_group_and_the_action_plugins_are_of_modules_that_exist():
+    groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]
+    actions = {file.stem for file in (ROOT / "plugins" / "action").glob("s3_leader_*.py")}
+    assert set(groups["s3_leader"]) == actions == set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_documents_the_group_that_it_is_in(name):
+    assert (
+        "leaderelection.s3._attributes"
+        in yaml.safe_load(module_of(name).DOCUMENTATION)["extends_documentation_fragment"]
+    )
+
+
+def test_the_lookups_connection_options_are_the_modules():
+    def without_environment(option):
+        lines = [line for line in option["description"] if "E(" not in line]
+        return {**{name: value for name, value in option.items() if name != "env"}, "description": lines}
+
+    modules = {name: without_environment(option) for name, option in CONNECTION.items()}
+    plugins = {name: without_environment(option) for name, option in CONNECTION_OF_PLUGINS.items()}
+    assert plugins == modules
+
+
+@pytest.mark.parametrize("option", sorted(CONNECTION))
+def test_an_options_environment_is_the_same_for_modules_and_lookup_and_documented(option):
+    fallback = _options.SPEC[option].get("fallback")
+    of_module = list(fallback[1]) if fallback else []
+    of_lookup = [variable["name"] for variable in CONNECTION_OF_PLUGINS[option].get("env", ())]
+    of_text = re.findall(r"E\((\w+)\)", " ".join(CONNECTION[option]["description"]))
+    assert [name for name in of_lookup if name not in BY_BOTOCORE] == of_module
+    assert of_text == of_lookup
+
+
+def test_the_lookup_takes_the_lease_options_as_the_modules_do():
+    options = yaml.safe_load(lookup.DOCUMENTATION)["options"]
+    assert set(options) == {"_terms", "bucket"}
+    assert options["bucket"]["default"] == LEASE["bucket"]["default"] == _options.SPEC["bucket"]["default"]
+
+
+def test_every_range_that_is_documented_is_the_one_that_is_checked():
+    acquire = documented("s3_leader_acquire")
+    ranges = {"lease_duration": "From 1 to 86400", "wait_timeout": "From 0 to 86400", "request_timeout": "From 1 to 60"}
+    ranges |= {"poll_interval": "From 1 to 3600"}
+    assert [name for name, text in ranges.items() if text not in " ".join(acquire[name]["description"])] == []
+
+
+def test_every_option_stands_in_the_readmes_table(spec_of):
+    readme = (ROOT / "README.md").read_text()
+    rows = " ".join(line for line in readme.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"`(\w+)`", rows))
+    options = {option for name in LEASE_MODULES for option in spec_of(name)}
+    assert options - named == set()

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures what the documentation states in figures: S3 requests per operation, and what a task costs."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import typing as t
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+
+from seaweedfs import SeaweedFS  # noqa: E402
+from support import playbook  # noqa: E402
+from support.proxy import FaultProxy  # noqa: E402
+
+BUCKET = "leader-election"
+Task = dict[str, t.Any]
+
+
+def lease(operation: str, name: str = "", **options: t.Any) -> Task:
+    """A task of one of the collection's modules; its name is what is measured, none is preparation."""
+    register = {"register": options.pop("register")} if "register" in options else {}
+    return {"name": name or "prepare", f"leaderelection.s3.s3_leader_{operation}": options, **register}
+
+
+def count_requests(server: SeaweedFS, folder: pathlib.Path) -> dict[str, collections.Counter[str]]:
+    """Play each operation on a lease of its own, and return what came to the server, by method."""
+    with FaultProxy(server.endpoint_url) as proxy:
+        tasks: list[Task] = []
+
+        def measure(what: str, operation: str, prepare: tuple[Task, ...] = (), **options: t.Any) -> None:
+            # Only the measured task goes by way of the proxy.
+            tasks.extend(prepare)
+            tasks.append(lease(operation, what, key=what, endpoint_url=proxy.url, **options))
+
+        def held(what: str, **options: t.Any) -> Task:
+            return lease("acquire", key=what, register="lease", **options)
+
+        handed = "{{ lease }}"
+        measure("acquire, never held before", "acquire")
+        what = "acquire, held by another"
+        measure(what, "acquire", (held(what, session="somebody else"),))
+        what = "acquire, released"
+        measure(what, "acquire", (held(what), lease("release", key=what)))
+        what = "acquire, expired"
+        until_expired = {
+            **lease("info", key=what, register="now"),
+            "until": "now.lease.state == 'expired'",
+            "retries": 30,
+            "delay": 1,
+        }
+        measure(
+            what, "acquire", (held(what, session="who crashed", lease_duration=5, request_timeout=2), until_expired)
+        )
+        what = "renew, lease handed over"
+        measure(what, "renew", (held(what),), lease=handed)
+        what = "renew"
+        measure(what, "renew", (held(what),))
+        what = "release, lease handed over"
+        measure(what, "release", (held(what),), lease=handed)
+        what = "release"
+        measure(what, "release", (held(what),))
+        measure("info", "info")
+        playbook.start(folder, tasks, s3={**server.options, "bucket": BUCKET}).wait().succeeded()
+        counted: dict[str, collections.Counter[str]] = {}
+        for task in tasks:
+            if task["name"] != "prepare":
+                requests = proxy.select(key=task["name"])
+                counted[task["name"]] = collections.Counter(request.method for request in requests)
+        return counted
+
+
+def time_tasks(server: SeaweedFS, folder: pathlib.Path, rounds: int) -> dict[str, list[float]]:
+    """Play the tasks in turn, so many rounds after a first one, and return the seconds that each took."""
+    s3_object = {
+        "bucket": BUCKET,
+        "object": "an-object",
+        "content": "x" * 400,
+        "mode": "put",
+        "overwrite": "always",
+        "encrypt": False,
+        "permission": [],
+        **server.options,
+    }
+    one_round: list[Task] = [
+        {"name": "ansible.builtin.ping", "ansible.builtin.ping": {}},
+        lease("acquire", "s3_leader_acquire, becomes leader", key="mine"),
+        {"name": "amazon.aws.s3_object, puts an object", "amazon.aws.s3_object": s3_object},
+        lease("release", "s3_leader_release", key="mine"),
+        lease("acquire", "s3_leader_acquire, held by another", key="theirs"),
+    ]
+    first = lease("acquire", key="theirs", session="somebody else", lease_duration=86400)
+    run = playbook.start(
+        folder, [first, *one_round * (rounds + 1)], s3={**server.options, "bucket": BUCKET}, args=["--forks=1"]
+    )
+    run.wait(timeout=60 + 10 * rounds).succeeded()
+    took: dict[str, list[float]] = collections.defaultdict(list)
+    started = 0.0
+    for line in (run.folder / "results.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        if entry["status"] == "started":
+            started = entry["time"]
+        else:
+            took[entry["task"]].append(entry["time"] - started)
+    return {name: seconds[1:] for name, seconds in took.items() if name != "prepare"}
+
+
+def print_requests(counted: dict[str, collections.Counter[str]]) -> None:
+    print(f"\n{'S3 requests, as the server counted them':42} GET  PUT")
+    for what, methods in counted.items():
+        print(f"  {what:40} {methods['GET']:3}  {methods['PUT']:3}")
+
+
+def print_times(took: dict[str, list[float]]) -> None:
+    medians = {name: statistics.median(seconds) for name, seconds in took.items()}
+    ping = medians["ansible.builtin.ping"]
+    yardstick = medians["amazon.aws.s3_object, puts an object"] - ping
+    print(
+        f"\n{'Task wall time, median of ' + str(len(took['ansible.builtin.ping'])):42}    s  over ping  of s3_object's"
+    )
+    for name, seconds in medians.items():
+        print(f"  {name:38} {seconds:6.3f}     {seconds - ping:6.3f}         {(seconds - ping) / yardstick:6.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
+    rounds = parser.parse_args().rounds
+    print("Starting SeaweedFS, then playing each operation; this takes about two minutes.", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, SeaweedFS() as server:
+        server.create_bucket(BUCKET)
+        print_requests(count_requests(server, pathlib.Path(folder)))
+        print_times(time_tasks(server, pathlib.Path(folder), rounds))
+
+
+if __name__ == "__main__":
+    main()
