@@ -263,15 +263,16 @@ class TestWhateverHappensToAPut:
 
     @every_put
     def test_only_an_acquisition_raises_the_term_and_by_one(self, case):
-        assert {one["term"] for one in case.landed} == {case.stored["term"]}
+        terms = [one["term"] for one in case.landed]
         sequence = case.before["sequence"] if case.before and case.before["session"] == case.session else 0
         assert [one["sequence"] for one in case.landed] == [sequence + 1 + turn for turn in range(case.put.writes)]
-        if case.before is None:
-            assert abs(case.stored["term"] - time.time()) < 600
+        if case.before is None:  # each write of a new lease takes the store's time, which may have gone on
+            assert terms == sorted(terms)
+            assert abs(terms[0] - time.time()) < 600
         elif case.before["session"] == case.session:
-            assert case.stored["term"] == case.before["term"]
+            assert set(terms) == {case.before["term"]}
         else:
-            assert case.stored["term"] == OLD_TERM + 1
+            assert set(terms) == {OLD_TERM + 1}
 
     @every_put
     def test_the_leaders_time_counts_from_before_the_first_send(self, case):
