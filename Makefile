@@ -16,7 +16,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check bench clean
+.PHONY: help quickstart test check bench stress clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,9 @@ check: $(call ready,check) ## run the gates: sanity, linters, types, docs, impor
 
 bench: $(call ready,bench) | $(LINK) ## measure what the documentation states in figures
 	@$(call within,bench) python tools/bench.py $(ARGS)
+
+stress: $(call ready,test) | $(LINK) ## let many processes fight over leases; ARGS="--minutes 5 --processes 16"
+	@$(call within,test) python tools/stress.py $(ARGS)
 
 clean: ## remove every environment and cache
 	rm -rf .venv .cache

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What many processes were told of one lease, at the same time and among faults, is what a lease would tell them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from support.odd_stores import ChecksThenPuts
+
+from . import history
+from .checker import NotLinearizable, check
+from .crowd import Crowd, RandomFaults
+
+PROCESSES = 12
+PER_LEASE = 4
+CALLS = 8
+FAULTS = 0.15
+ATTEMPTS = 5
+"""The first one is nearly always enough."""
+
+
+def test_on_a_real_store_among_faults_every_history_is_that_of_a_lease(seaweedfs, bucket, key, tmp_path):
+    seed = random.SystemRandom().randrange(2**32)
+    with RandomFaults(seaweedfs.endpoint_url, seed, FAULTS) as proxy:
+        environment = {**seaweedfs.environment, "AWS_URL": proxy.url}
+        Crowd(environment, f"{bucket}/{key}", tmp_path, seed).run(PROCESSES, PER_LEASE, CALLS)
+        assert proxy.faults()
+    calls, operations = history.load(tmp_path)
+    for one in operations.values():
+        check(one)
+    assert len(calls) == PROCESSES * CALLS
+    assert len(operations) == PROCESSES / PER_LEASE
+    assert {"acquired", "held"} <= {call.result for call in calls}
+
+
+def test_on_a_store_that_lets_several_win_it_is_not(open_store, tmp_path):
+    store = open_store(ChecksThenPuts)
+    store.window = 0.3
+    environment = {"AWS_URL": store.url, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+    for attempt in range(ATTEMPTS):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        Crowd(environment, f"any/{attempt}", folder, seed=attempt).run(PER_LEASE, PER_LEASE, calls=5)
+        try:
+            for one in history.load(folder).operations.values():
+                check(one)
+        except NotLinearizable:
+            return
+    pytest.fail(f"{ATTEMPTS} histories of a store that ignores races passed for those of a lease")
+
+
+def test_what_a_process_was_killed_over_is_without_an_answer(tmp_path):
+    lines = [
+        '{"at": 1.0, "invoked": "acquire", "session": "a", "key": "k", "term": null, "forced": false}',
+        '{"at": 1.1, "sent": ["nonce", "a", 7, 1, false, true, 4.0]}',
+        '{"at": 1.2, "told": "acquired", "seen": "nonce", "is_leader": true, "deadl',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    calls, operations = history.load(tmp_path)
+    assert [call.result for call in calls] == [history.KILLED]
+    assert [(one.told, one.answered) for one in operations["k"]] == [("", history.NEVER)]
