@@ -15,11 +15,12 @@ refuse, and knows the conditions as parameters only since 1.35.69.
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import os
 import re
 import ssl
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
 from .settings import BadOption, Endpoint, check_endpoint_url
@@ -63,6 +64,7 @@ class Connection:
         Raises BadOption for what cannot be used, CannotSend where there are no credentials.
         """
         self._endpoint = endpoint
+        self._bucket = bucket
         self._loaded: Any = None
         self._http: Any = None
         try:
@@ -90,10 +92,30 @@ class Connection:
                 self._loaded.set_config_variable("region", self._endpoint.region)
         return self._loaded
 
-    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+    def at(self, key: str, query: str = "") -> Connection:
+        """Return the same for another object of the bucket; for the bucket itself the key is ''.
+
+        What was found out and opened so far is shared, and safe to use in several threads.
+        """
+        if not self._endpoint.access_key:
+            self._session  # noqa: B018  (or each copy would load one, and fetch credentials of its own)
+        self._connected()
+        other = copy.copy(self)
+        other.url = self._url(self._bucket, key) + ("?" + query if query else "")
+        return other
+
+    def send(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most: int,
+        before_last_byte: Optional[Callable[[], None]] = None,
+    ) -> Response:
         """Send one request, and read ``most`` bytes of its answer and one more.
 
-        Raises NoAnswer or CannotSend.
+        ``before_last_byte`` is called when all but the last byte of the body was sent: so long the store waits, too.
+        It must not raise. Raises NoAnswer or CannotSend.
         """
         request = botocore.awsrequest.AWSRequest(
             method=method,
@@ -102,12 +124,15 @@ class Connection:
             data=body,
             stream_output=True,
         )
-        if body:
+        if body and "Content-MD5" not in headers:
             # A bucket with Object Lock asks for one; it also keeps a damaged body out of the store.
             request.headers["Content-MD5"] = _md5(body)
         try:
             botocore.auth.S3SigV4Auth(self._credentials(), "s3", self._region).add_auth(request)
-            response = self._connected().send(request.prepare())
+            prepared = request.prepare()
+            if before_last_byte is not None:
+                prepared.body = _HeldBack(body, before_last_byte)  # type: ignore[assignment,unused-ignore]
+            response = self._connected().send(prepared)
         except botocore.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 why = re.search(r"verify failed: ([^(]*[^( ])", str(error))
@@ -213,6 +238,21 @@ class Connection:
         if bundle and not os.path.isfile(bundle):
             raise BadOption("aws_ca_bundle", bundle, "there is no such file on the host that runs this task")
         return bundle or True
+
+
+class _HeldBack:
+    """A body, as a file that holds its last byte back."""
+
+    def __init__(self, body: bytes, before_last_byte: Callable[[], None]) -> None:
+        self._parts = [body[:-1], body[-1:]]
+        self._before_last_byte = before_last_byte
+
+    def read(self, _size: int = -1) -> bytes:
+        if not self._parts:
+            return b""
+        if len(self._parts) == 1:
+            self._before_last_byte()
+        return self._parts.pop(0)
 
 
 def _is_ca_bundle(verify: Any) -> bool:

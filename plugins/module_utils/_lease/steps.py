@@ -60,6 +60,11 @@ class Unknown(NamedTuple):
     """409: another request to the key was faster, or, with some stores, the same as 412."""
     throttled: bool = False
 
+    @property
+    def refuted(self) -> bool:
+        """The store says clearly that the condition of a write does not hold."""
+        return self.precondition_failed or self.conflict
+
 
 class Refused(NamedTuple):
     """The same request will not do: something has to be mended first."""

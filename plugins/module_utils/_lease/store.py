@@ -11,21 +11,36 @@ from __future__ import annotations
 import datetime
 import email.utils
 import re
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional, Protocol
 
-from .connection import CannotSend, Connection, NoAnswer, Response
+from .connection import CannotSend, NoAnswer, Response
 from .record import MAX_BODY, decode
 from .steps import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
+
+
+class Wire(Protocol):
+    """What a store is reached by: a Connection, or something that watches one."""
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+        """Raises NoAnswer or CannotSend."""
+
+    def forget(self) -> None:
+        """Send the next request over a new connection."""
+
+    @property
+    def origin(self) -> str:
+        """For people: https://s3.example.com."""
 
 
 class Store:
     """Reads and writes one object, one attempt a call (rule 11)."""
 
-    def __init__(self, connection: Connection, location: str) -> None:
+    def __init__(self, connection: Wire, location: str, quoted: bool = True) -> None:
         """``location`` is how people are told where the lease is: s3://bucket/key."""
         self._connection = connection
         self._location = location
-        self._quoted = True
+        self.quoted = quoted
+        """The form of the ETag in If-Match; write() finds out which one the store wants."""
         self.requests = 0
         """How many requests were sent."""
 
@@ -37,12 +52,12 @@ class Store:
     def write(self, body: bytes, replaces: Optional[str], requote: bool = False) -> Outcome:
         """Return Written, Unknown or Refused. ``replaces`` is the ETag to be replaced, None creates (rule 1)."""
         if requote:
-            self._quoted = not self._quoted  # rule 19
+            self.quoted = not self.quoted  # rule 19
         headers = {"Content-Type": "application/json"}
         if replaces is None:
             headers["If-None-Match"] = "*"
         else:
-            headers["If-Match"] = '"%s"' % replaces if self._quoted else replaces
+            headers["If-Match"] = '"%s"' % replaces if self.quoted else replaces
         return self._send("PUT", headers, body)
 
     def forget_connection(self) -> None:
@@ -60,7 +75,7 @@ class Store:
         unchanged = response.status == 304 and method == "GET" and "If-None-Match" in headers
         if response.status != 200 and not unchanged:
             return self._no_success(method, response)
-        date = _http_date(response, "date")
+        date = http_date(response, "date")
         if unchanged and date is not None:
             return Unchanged(date)
         etag = response.headers.get("etag", "")
@@ -72,7 +87,7 @@ class Store:
             return self._no_date()
         if not etag.strip('"'):
             return Unknown("%s answered without an ETag" % self._connection.origin)
-        modified = _http_date(response, "last-modified")
+        modified = http_date(response, "last-modified")
         if modified is None:
             return Refused("%s answers without a usable Last-Modified" % self._connection.origin)
         if etag.startswith("W/"):
@@ -83,7 +98,7 @@ class Store:
         return Seen(decode(response.body), etag.strip('"'), modified, date)
 
     def _answered(self, response: Response) -> str:
-        code = _element(response, "Code")
+        code = element(response, "Code")
         return "%s answered %d%s" % (self._connection.origin, response.status, " " + code if code else "")
 
     def _no_date(self) -> Refused:
@@ -93,9 +108,9 @@ class Store:
         )
 
     def _no_success(self, method: str, response: Response) -> Outcome:
-        status, code = response.status, _element(response, "Code")
+        status, code = response.status, element(response, "Code")
         if method == "GET" and status == 404 and code == "NoSuchKey":
-            date = _http_date(response, "date")
+            date = http_date(response, "date")
             return self._no_date() if date is None else Absent(date)
         answer = self._answered(response)
         if status == 404 and code != "NoSuchBucket" and method == "PUT":
@@ -114,7 +129,7 @@ class Store:
         return Refused("%s. %s" % (answer, self._advice(method, status, code, response)))
 
     def _advice(self, method: str, status: int, code: str, response: Response) -> str:
-        region = response.headers.get("x-amz-bucket-region") or _element(response, "Region")
+        region = response.headers.get("x-amz-bucket-region") or element(response, "Region")
         if code == "NoSuchBucket":
             return "Create the bucket of %s, or set bucket to one that exists" % self._location
         if region and (300 <= status < 400 or code == "AuthorizationHeaderMalformed"):
@@ -138,7 +153,8 @@ class Store:
         return "The lease %s was left as it is" % self._location
 
 
-def _http_date(response: Response, name: str) -> Optional[float]:
+def http_date(response: Response, name: str) -> Optional[float]:
+    """Return the time in a header, in seconds since 1970; None where there is no usable one."""
     try:
         moment = email.utils.parsedate_to_datetime(response.headers[name])
     except (KeyError, TypeError, ValueError):
@@ -147,7 +163,7 @@ def _http_date(response: Response, name: str) -> Optional[float]:
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
-def _element(response: Response, name: str) -> str:
+def element(response: Response, name: str) -> str:
     """Return the text of an element of S3's flat XML error, or ''. Anything but a plain word is nobody's business."""
     match = re.search(rb"<%b>\s*([\w.-]{1,100})\s*</%b>" % (name.encode(), name.encode()), response.body)
     return match.group(1).decode("ascii") if match else ""

@@ -1,0 +1,81 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What the preflight found out, check by check, and what that means for a lease."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence, Tuple
+
+PASS, WARN, FAIL, UNKNOWN = "pass", "warn", "fail", "unknown"
+SAFE, UNSAFE = "safe", "unsafe"
+
+ESSENTIAL = (
+    "create",
+    "create_again",
+    "replace",
+    "stale_replace",
+    "replace_missing",
+    "create_race",
+    "replace_race",
+    "reads",
+    "clock",
+)
+"""What a lease rests on: while one of these is unknown, so is the verdict. All other checks only fail or inform."""
+
+
+class Check(NamedTuple):
+    """One question to the store."""
+
+    name: str
+    verdict: str
+    """'pass'; 'warn': it does not touch who leads; 'fail': several could lead, or nobody; 'unknown'."""
+    seen: str
+    """A sentence without its full stop."""
+    advice: str = ""
+    """What to do; '' for nothing."""
+
+    @property
+    def told(self) -> str:
+        return "%s. %s" % (self.seen, self.advice) if self.advice else self.seen
+
+
+class Report(NamedTuple):
+    """The whole preflight; seconds are those that it took."""
+
+    checks: Tuple[Check, ...]
+    requests: int
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        """'safe', 'unsafe' or 'unknown'."""
+        if self.of(FAIL):
+            return UNSAFE
+        known = {check.name for check in self.checks if check.verdict != UNKNOWN}
+        return SAFE if known.issuperset(ESSENTIAL) else UNKNOWN
+
+    @property
+    def reason(self) -> str:
+        """The verdict in words, with what to do."""
+        if self.verdict == SAFE:
+            return "the store can be trusted with a lease"
+        if self.verdict == UNSAFE:
+            return "the store cannot be trusted with a lease: " + _told(self.of(FAIL))
+        doubts = [check for check in self.of(UNKNOWN) if check.name in ESSENTIAL or check.name == "access"]
+        why = _told(doubts) if doubts else "nothing was written, so its conditions were not tried"
+        return "it is not known whether the store can be trusted with a lease: " + why
+
+    def of(self, verdict: str) -> Tuple[Check, ...]:
+        """Return the checks with this verdict."""
+        return tuple(check for check in self.checks if check.verdict == verdict)
+
+
+def _told(checks: Sequence[Check]) -> str:
+    """Tell each thing once: one fault often shows in several checks."""
+    return ". ".join(dict.fromkeys(check.seen for check in checks)) + "".join(
+        dict.fromkeys(". " + check.advice for check in checks if check.advice)
+    )

@@ -1,0 +1,547 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Find out whether a store can be trusted with a lease, before anybody leads by it (rule 18).
+
+Everything is tried on scratch objects beside the lease, under names that nobody else has; the lease itself is
+neither read nor written. The requests are made, and judged, by what makes and judges those of leases.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import secrets
+import zlib
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+
+from . import bucket_settings, known_stores, store_clock
+from .checks import FAIL, PASS, UNKNOWN, WARN, Check, Report
+from .claimant import drive, fresh_nonce
+from .clock import Clock, Overdue
+from .connection import CannotSend, Connection, NoAnswer, Response
+from .protocol import FIRST_RETRY, WRITES_APART, View, look, put, record_of
+from .race import Race, at_once
+from .record import MAX_BODY, Record, encode
+from .settings import BadOption, Endpoint
+from .steps import (
+    Found,
+    Outcome,
+    Read,
+    Refused,
+    Seen,
+    Step,
+    Steps,
+    StoreError,
+    StoreRefused,
+    Unchanged,
+    Unknown,
+    Write,
+    Written,
+)
+from .store import Store, element
+
+CONTENDERS, MOST_CONTENDERS = 8, 64
+ROUNDS, MOST_ROUNDS = 10, 1000
+READS = 10
+"""How often it is looked whether reads see the write before them."""
+BETWEEN_READS = 0.1
+"""Seconds, so that the reads fall on all parts of a second: Date and Last-Modified tell whole ones."""
+TRIES = 3
+"""How often a write that has to be refused is sent, until the answer is a yes or a no."""
+EXPECT_WAIT = 1.0
+"""Seconds that SDKs wait for a 100-continue before they send the body all the same."""
+ENFORCE = "Use a store that enforces conditional writes"
+T = TypeVar("T")
+
+
+def preflight(
+    endpoint: Endpoint,
+    bucket: str,
+    key: str,
+    contenders: int = CONTENDERS,
+    rounds: int = ROUNDS,
+    dry_run: bool = False,
+    clock: Optional[Clock] = None,
+) -> Report:
+    """Ask the store everything that a lease at this key depends on. A dry run writes nothing.
+
+    So many contenders write at the same instant, in so many rounds each for create and for replace. Bucket and key
+    are taken for checked. Raises BadOption; or CannotSend, where there is nothing to send with.
+    """
+    for name, value, least, most in (
+        ("contenders", contenders, 2, MOST_CONTENDERS),
+        ("rounds", rounds, 1, MOST_ROUNDS),
+    ):
+        if not least <= value <= most:
+            raise BadOption(name, value, "use %d to %d" % (least, most))
+    return _Preflight(endpoint, bucket, key, clock or Clock()).run(contenders, rounds, dry_run)
+
+
+def scratch_name(key: str) -> str:
+    """Return what the names of all scratch objects begin with: the key, cut where they would get too long."""
+    folder, slash, name = key.rpartition("/")
+    cut = name.encode("utf-8")[:200]  # file systems take 255 bytes, and S3 takes 1024 in all
+    cut = cut[: max(0, 960 - len((folder + slash).encode("utf-8")))]
+    return "%s%s%s.preflight-%s" % (folder, slash, cut.decode("utf-8", "ignore"), secrets.token_hex(8))
+
+
+class _Answered(NamedTuple):
+    response: Response
+    seconds: float
+    alone: bool
+    """No other request was under way."""
+
+
+class _Log:
+    """What was sent and answered; several threads write it."""
+
+    def __init__(self) -> None:
+        self.sent: List[str] = []
+        self.answered: List[_Answered] = []
+        self.written: Dict[str, None] = {}
+        """The keys that may have been written, in order."""
+
+
+class _Wire:
+    """A connection that keeps a log, and may hold back the last byte of what it writes."""
+
+    def __init__(self, connection: Connection, key: str, log: _Log, clock: Clock) -> None:
+        self._connection = connection
+        self._key, self._log, self._clock = key, log, clock
+        self.hold: Optional[Callable[[], None]] = None
+        self.last: Optional[Response] = None
+        """The answer to the last request, if there was one."""
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+        self.last = None
+        self._log.sent.append(method)
+        if method == "PUT":
+            self._log.written[self._key] = None
+        asked = self._clock.now()
+        response = self._connection.send(method, headers, body, most, self.hold)
+        self._log.answered.append(_Answered(response, self._clock.now() - asked, self.hold is None))
+        self.last = response
+        return response
+
+    def forget(self) -> None:
+        self._connection.forget()
+
+    @property
+    def origin(self) -> str:
+        return self._connection.origin
+
+    @property
+    def status(self) -> int:
+        """The status of the last answer; 0 where there was none."""
+        return self.last.status if self.last else 0
+
+
+class _Spot(NamedTuple):
+    """A scratch object, by the end of its name."""
+
+    name: str
+    wire: _Wire
+    store: Store
+
+
+class _Preflight:
+    def __init__(self, endpoint: Endpoint, bucket: str, key: str, clock: Clock) -> None:
+        self._connection = Connection(endpoint, bucket, key)
+        self._timeout, self._patience = endpoint.request_timeout, endpoint.patience
+        self._clock = clock
+        self._bucket, self._key, self._scratch = bucket, key, scratch_name(key)
+        self._location = "s3://%s/%s" % (bucket, self._scratch)
+        self._log = _Log()
+        self._checks: List[Check] = []
+        self._quoted = True
+
+    def run(self, contenders: int, rounds: int, dry_run: bool) -> Report:
+        started = self._clock.now()
+        usable = False
+        try:
+            usable = self._access()
+            if usable and not dry_run:
+                self._write_and_read(contenders, rounds)
+        finally:
+            self._clean_up()
+        if usable:
+            self._settings()
+        self._latency()
+        self._known_store()
+        return Report(tuple(self._checks), len(self._log.sent), self._clock.now() - started)
+
+    # -- The checks ---------------------------------------------------------------------------------------------------
+
+    def _access(self) -> bool:
+        """Read a key that is not there. Return whether it is of any use to go on."""
+        spot = self._spot()
+        try:
+            found = self._look(spot).found
+        except StoreError as error:
+            denied = spot.wire.last is not None and element(spot.wire.last, "Code") == "AccessDenied"
+            self._note("access", WARN if denied else _verdict_of(error, spot, False), *_split(str(error)))
+            return denied
+        if isinstance(found, Seen):
+            self._note("access", UNKNOWN, "an object is told to be where nobody has put one", "Check endpoint_url")
+        else:
+            self._note("access", PASS, "a key that is not there is told to be absent")
+        return True
+
+    def _write_and_read(self, contenders: int, rounds: int) -> None:
+        spot = self._spot()
+        first, second = self._draft(), self._draft()
+        created = self._accepted("create", spot, first, None)
+        if created is None:
+            return
+        standing = self._refused("create_again", spot, None, first, "a create of a key that exists")
+        replaced = self._accepted("replace", spot, second, standing or created.etag)
+        if replaced is None:
+            return
+        self._quoted = spot.store.quoted
+        self._etag_form(spot)
+        standing = self._refused("stale_replace", spot, created.etag, second, "a replace of a version that is gone")
+        self._refused("replace_missing", self._spot("-missing"), created.etag, None, "a replace of a missing key")
+        standing = self._etag_repeats(spot, first, created.etag, standing or replaced.etag)
+        if standing:
+            self._reads_and_clock(spot, standing)
+        self._races(contenders, rounds)
+        self._checksums_and_expect(self._spot("-habits"))
+
+    def _accepted(self, name: str, spot: _Spot, draft: Record, replaces: Optional[str]) -> Optional[Seen]:
+        """Make a write whose condition holds, as a lease would."""
+        try:
+            result = self._drive(put(draft, replaces, self._until()), spot)
+        except StoreError as error:
+            verdict = _verdict_of(error, spot, replaces is not None)
+            seen, advice = _split(str(error))
+            self._note(name, verdict, seen, advice or (ENFORCE if verdict == FAIL else ""))
+            return None
+        if isinstance(result, View):
+            self._note(name, UNKNOWN, "another write stands there, which nobody has made", "Check endpoint_url")
+            return None
+        self._note(name, PASS, "a %s whose condition holds is carried out" % name)
+        return result.seen
+
+    def _refused(
+        self, name: str, spot: _Spot, replaces: Optional[str], standing: Optional[Record], what: str
+    ) -> Optional[str]:
+        """Make a write whose condition does not hold. Return the ETag of what it left where it was carried out."""
+        draft = self._draft()
+        # Without s3:ListBucket a missing key is forbidden to be read; so may it be to be replaced.
+        hidden = standing is None and any(check.name == "access" and check.verdict == WARN for check in self._checks)
+        outcome: Outcome = Unknown("")
+        for _attempt in range(TRIES):
+            outcome = self._drive(_ask(Write(encode(draft), replaces, self._until())), spot)
+            if isinstance(outcome, Written):
+                self._note(name, FAIL, what + " is carried out, so several could lead at once", ENFORCE)
+                return outcome.etag
+            status = spot.wire.status
+            if status in ((409, 412) if standing else (404, 409, 412)) or (status == 403 and hidden):
+                break
+            if isinstance(outcome, Refused):
+                self._note(name, FAIL if status == 501 else UNKNOWN, *_split(outcome.why))
+                return None
+            throttled = isinstance(outcome, Unknown) and outcome.throttled
+            self._clock.sleep(WRITES_APART if throttled else FIRST_RETRY)
+        else:
+            self._note(name, UNKNOWN, *_split(outcome.why if isinstance(outcome, Unknown) else "no clean answer"))
+            return None
+        try:
+            found: Optional[Found] = self._look(spot).found
+        except StoreError:
+            found = None  # as a missing key reads without s3:ListBucket
+        record = record_of(found) if found else None
+        if isinstance(found, Seen) and record and record.nonce == draft.nonce:
+            self._note(name, FAIL, "%s is refused (%d), and carried out all the same" % (what, status), ENFORCE)
+            return found.etag
+        self._note(name, PASS, "%s is refused (%d)" % (what, status))
+        return None
+
+    def _etag_form(self, spot: _Spot) -> None:
+        told = [answer.response.headers.get("etag", "") for answer in self._log.answered]
+        form = "quoted" if any(etag.startswith('"') for etag in told) else "bare"
+        takes = "quoted" if self._quoted else "only bare; leases send them so without being told"
+        self._note("etag_form", PASS, "ETags are told %s, and If-Match takes them %s" % (form, takes))
+
+    def _etag_repeats(self, spot: _Spot, first: Record, etag: str, standing: str) -> Optional[str]:
+        """Write the first body again. Return the ETag that stands now."""
+        try:
+            result = self._drive(put(first, standing, self._until()), spot)
+        except StoreError as error:
+            self._note("etag_repeats", UNKNOWN, *_split(str(error)))
+            return None
+        if isinstance(result, View):
+            self._note("etag_repeats", UNKNOWN, "another write stands there")
+            return None
+        seen = "the same body gets the same ETag again; leases never repeat a body"
+        self._note("etag_repeats", PASS, seen if result.seen.etag == etag else "the same body gets another ETag")
+        return result.seen.etag
+
+    def _reads_and_clock(self, spot: _Spot, standing: str) -> None:
+        samples: List[store_clock.Sample] = []
+        stale = 0
+        try:
+            for _number in range(READS):
+                draft = self._draft()
+                result = self._drive(put(draft, standing, self._until()), spot)
+                if isinstance(result, View):
+                    raise StoreError("a write was not carried out, for something else stood there")
+                before, standing = standing, result.seen.etag
+                other = self._spot()
+                other.wire.forget()
+                view = self._look(other)
+                record = record_of(view.found)
+                if not isinstance(view.found, Seen) or not record or record.nonce != draft.nonce:
+                    stale += 1
+                else:
+                    found = view.found
+                    samples.append(
+                        store_clock.Sample(
+                            result.anchor, result.at, view.asked, view.at, found.modified, found.store_time
+                        )
+                    )
+                outcome = self._drive(_ask(Read(self._until(), before)), other)
+                stale += isinstance(outcome, Unchanged)
+                self._clock.sleep(BETWEEN_READS)
+        except StoreError as error:
+            if not stale:
+                self._note("reads", UNKNOWN, *_split(str(error)))
+                self._checks.append(store_clock.check(samples))
+                return
+        if stale:
+            self._note(
+                "reads",
+                FAIL,
+                "%d of %d reads right after a write do not see it" % (stale, 2 * READS),
+                "Look for a cache on the way, or use a store that is consistent at once",
+            )
+        else:
+            self._note("reads", PASS, "%d reads right after a write see it, over new connections" % (2 * READS))
+        self._checks.append(store_clock.check(samples))
+
+    def _races(self, contenders: int, rounds: int) -> None:
+        creates: List[Race] = []
+        replaces: List[Race] = []
+        trouble = ""
+        for number in range(1, rounds + 1):
+            spot = self._spot("-%d" % number)
+            try:
+                creates.append(self._race(spot, None, contenders))
+                created = creates[-1].found
+                if isinstance(created, Seen):
+                    if creates[-1].throttled:
+                        self._clock.sleep(WRITES_APART)
+                    replaces.append(self._race(spot, created.etag, contenders))
+            except StoreError as error:
+                trouble = str(error)
+                break
+            if any(race.fault for race in creates) and any(race.fault for race in replaces):
+                break
+        self._checks.append(_race_check("create_race", creates, contenders, rounds, trouble))
+        self._checks.append(_race_check("replace_race", replaces, contenders, rounds, trouble))
+
+    def _race(self, spot: _Spot, replaces: Optional[str], contenders: int) -> Race:
+        drafts = [self._draft() for _number in range(contenders)]
+
+        def write(draft: Record) -> Callable[[Callable[[], None]], Outcome]:
+            own = self._spot(spot.name)
+
+            def send(hold: Callable[[], None]) -> Outcome:
+                own.wire.hold = hold
+                return own.store.write(encode(draft), replaces)
+
+            return send
+
+        writes = [write(draft) for draft in drafts]
+        started = self._clock.now()
+        outcomes = at_once(writes, self._timeout * 2, self._clock)
+        seconds = self._clock.now() - started
+        found = self._look(spot).found
+        record = record_of(found)
+        nonces = [draft.nonce for draft in drafts]
+        standing = nonces.index(record.nonce) if record and record.nonce in nonces else None
+        return Race(outcomes, found, standing, seconds)
+
+    def _checksums_and_expect(self, spot: _Spot) -> None:
+        """What leases do not send, but other programs may."""
+        body = encode(self._draft())
+        create = {"Content-Type": "application/json", "If-None-Match": "*"}
+        wrong = base64.b64encode(bytes(16)).decode("ascii")
+        damaged = self._exchange(spot.wire, "PUT", {**create, "Content-MD5": wrong}, body)
+        crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode("ascii")
+        checked = self._exchange(spot.wire, "PUT", {**create, "x-amz-checksum-crc32": crc32}, body)
+        asked = self._clock.now()
+        expected = self._exchange(spot.wire, "PUT", {**create, "Expect": "100-continue"}, body)
+        waited = self._clock.now() - asked
+        if damaged is None or checked is None or expected is None:
+            self._note("checksums", UNKNOWN, "a write with a checksum got no answer")
+        elif checked.status not in (200, 412):
+            self._note(
+                "checksums",
+                WARN,
+                "a write with x-amz-checksum-crc32 is answered with %d. Leases send Content-MD5, and work"
+                % checked.status,
+                "Set request_checksum_calculation = when_required for other programs",
+            )
+        else:
+            minded = "is refused" if damaged.status == 400 else "is accepted, so it minds none"
+            self._note("checksums", PASS, "CRC32 is understood; a wrong Content-MD5 %s" % minded)
+        if expected is not None and waited >= EXPECT_WAIT:
+            self._note(
+                "expect",
+                WARN,
+                "Expect: 100-continue is not answered. Leases do not send it",
+                "Other programs may lose a second with each write",
+            )
+        elif expected is not None:
+            self._note("expect", PASS, "Expect: 100-continue is answered")
+
+    def _settings(self) -> None:
+        for name, setting in bucket_settings.SETTINGS.items():
+            wire = _Wire(self._connection.at("", setting.query), "", self._log, self._clock)
+            response = self._exchange(wire, "GET", {}, b"", bucket_settings.MOST)
+            if response is None:
+                self._note(name, UNKNOWN, "no answer to ?%s" % setting.query)
+                continue
+            self._checks.append(bucket_settings.check(name, response, self._key, "s3://" + self._bucket))
+
+    def _latency(self) -> None:
+        seconds = sorted(answer.seconds for answer in self._log.answered if answer.alone)
+        if not seconds:
+            return
+        median, highest = seconds[len(seconds) // 2], seconds[math.ceil(len(seconds) * 0.99) - 1]
+        seen = "a request takes %.3g ms (median), %.3g ms (99th percentile of %d)" % (
+            median * 1000,
+            highest * 1000,
+            len(seconds),
+        )
+        if highest > self._timeout / 2:
+            self._note("latency", WARN, seen, "Raise request_timeout, and lease_duration with it")
+        else:
+            self._note("latency", PASS, seen)
+
+    def _known_store(self) -> None:
+        if self._log.answered:
+            server = self._log.answered[-1].response.headers.get("server", "")
+            self._checks.append(known_stores.check(self._connection.origin, server))
+
+    def _clean_up(self) -> None:
+        """Remove what was written, and what may have been. That it cannot be is only told."""
+        if not self._log.written:
+            return
+        left = 0
+        status = 0
+        for name in self._log.written:
+            wire = _Wire(self._connection.at(self._scratch + name), name, self._log, self._clock)
+            response = self._exchange(wire, "DELETE", {}, b"")
+            status = response.status if response else 0
+            left += status not in (200, 204, 404)
+            if not response:
+                break
+        where = "%s*" % self._location
+        if not status:
+            self._note(
+                "cleanup", WARN, "the store did not answer, so scratch objects may be left at %s" % where, "Remove them"
+            )
+        elif left:
+            advice = "Grant s3:DeleteObject on %s*, and remove what is left" % self._scratch_of_all
+            self._note("cleanup", WARN, "%d scratch objects are left at %s (%d)" % (left, where, status), advice)
+        elif any("x-amz-version-id" in answer.response.headers for answer in self._log.answered):
+            seen = "the scratch objects were deleted; the bucket keeps their versions at %s" % where
+            self._note("cleanup", PASS, seen)
+        else:
+            self._note("cleanup", PASS, "the scratch objects were removed")
+
+    # -- Their tools --------------------------------------------------------------------------------------------------
+
+    def _note(self, name: str, verdict: str, seen: str, advice: str = "") -> None:
+        self._checks.append(Check(name, verdict, seen, advice))
+
+    def _until(self) -> float:
+        return self._clock.now() + self._patience
+
+    def _spot(self, name: str = "") -> _Spot:
+        wire = _Wire(self._connection.at(self._scratch + name), name, self._log, self._clock)
+        return _Spot(name, wire, Store(wire, self._scratch_of_all + "*", self._quoted))
+
+    @property
+    def _scratch_of_all(self) -> str:
+        """What the scratch objects of every run begin with, for a policy."""
+        return "s3://%s/%s" % (self._bucket, self._scratch.rpartition("-")[0] + "-")
+
+    def _draft(self) -> Record:
+        return Record(
+            holder="preflight",
+            session="preflight",
+            term=1,
+            sequence=1,
+            nonce=fresh_nonce(),
+            lease_duration=1,
+            acquired_at=0,
+            renewed_at=0,
+            lease_until=0,
+            metadata={"note": "a scratch object of a preflight: remove it if it is still there after an hour"},
+        )
+
+    def _drive(self, steps: Steps[T], spot: _Spot) -> T:
+        return drive(steps, spot.store, self._timeout, self._clock)
+
+    def _look(self, spot: _Spot) -> View:
+        return self._drive(look(self._until()), spot)
+
+    def _exchange(
+        self, wire: _Wire, method: str, headers: Mapping[str, str], body: bytes, most: int = MAX_BODY
+    ) -> Optional[Response]:
+        try:
+            return self._clock.bounded(lambda: wire.send(method, headers, body, most), self._timeout)
+        except (NoAnswer, CannotSend, Overdue):
+            return None
+
+
+def _ask(step: Step) -> Steps[Outcome]:
+    """Make one request, and have its outcome as it is."""
+    answer = yield step
+    return answer.outcome
+
+
+def _verdict_of(error: StoreError, spot: _Spot, replaces: bool) -> str:
+    """Tell a store that cannot hold a lease from one that could not be asked."""
+    status = spot.wire.status
+    if status == 501:
+        return FAIL
+    if isinstance(error, StoreRefused):
+        # An answer to a good request that a lease cannot use: no Date, no Last-Modified, a weak ETag.
+        return FAIL if status == 200 or (spot.wire.last and element(spot.wire.last, "Code") == "NoSuchKey") else UNKNOWN
+    return FAIL if replaces and status == 200 else UNKNOWN
+
+
+def _split(text: str) -> Tuple[str, str]:
+    """Part what was seen from what to do, as the messages of the store layer have both."""
+    seen, _stop, advice = text.partition(". ")
+    return seen, advice
+
+
+def _race_check(name: str, races: List[Race], contenders: int, rounds: int, trouble: str) -> Check:
+    for number, race in enumerate(races, 1):
+        if race.fault:
+            seen = "of writes at the same instant, %s (%s, round %d)" % (race.fault, name.partition("_")[0], number)
+            return Check(name, FAIL, seen, ENFORCE)
+    decided = sum(race.decided for race in races)
+    slowest = max([race.seconds for race in races] or [0.0])
+    if decided * 2 >= rounds:
+        seen = "of %d at the same instant exactly one won, in %d of %d rounds" % (contenders, decided, rounds)
+        return Check(name, PASS, seen + "; all were answered after %.3g s at most" % slowest)
+    if any(race.throttled for race in races):
+        return Check(
+            name,
+            UNKNOWN,
+            "the store throttles writes to one key, so that only %d of %d rounds were a contest" % (decided, rounds),
+            "Try fewer contenders, or go by what its operator promises",
+        )
+    why = trouble or next((race.trouble for race in races if race.trouble), "nobody won")
+    seen, advice = _split(why)
+    return Check(name, UNKNOWN, "only %d of %d rounds were decided: %s" % (decided, rounds, seen), advice)
