@@ -14,6 +14,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _options, _results
 from ._lease import connection
+from ._lease.checks import UNKNOWN, UNSAFE, WARN
+from ._lease.preflight import preflight
 from ._lease.settings import BadOption, credentials_in
 from ._lease.steps import StoreError, StoreUnreachable, Verdict, Why
 
@@ -33,14 +35,7 @@ def run(
     **module_options: t.Any,
 ) -> None:
     """Run a lease module and exit. Where ``lost`` says so, its result is a failure."""
-    module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
-    module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
-    if connection.MISSING_LIBRARY is not None:
-        module.fail_json(**_results.failure(missing_required_lib("botocore"), 0))
-    try:
-        lease = _options.Handle(module.params)
-    except (BadOption, connection.CannotSend) as error:
-        module.fail_json(**_results.failure(str(error), 0))
+    module, lease = _opened(own_options, _results.failure, **module_options)
     task = Task(lease, module.params, module.check_mode)
     try:
         verdict = operate(task)
@@ -55,6 +50,38 @@ def run(
     if lost(task, verdict):
         module.fail_json(msg=f"The lease {lease.location} is not held any more: {result['reason']}", **result)
     module.exit_json(**result)
+
+
+def run_preflight(own_options: dict[str, dict[str, t.Any]]) -> None:
+    """Run the preflight and exit. Where the store is not safe, its result is a failure, or, if asked for, is not."""
+    module, lease = _opened(own_options, _results.no_report)
+    options = (lease.endpoint, lease.bucket, lease.key, module.params["contenders"], module.params["rounds"])
+    try:
+        found = preflight(*options, dry_run=module.check_mode)
+    except (BadOption, connection.CannotSend) as error:
+        module.fail_json(**_results.no_report(str(error), 0))
+    result = _results.report(found)
+    for check in found.of(WARN):
+        module.warn(f"{check.name}: {check.told}")
+    # A dry run cannot know it.
+    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and not module.check_mode)
+    if bad and not module.params["report_only"]:
+        module.fail_json(msg=f"{lease.location}: {result['reason']}", **result)
+    module.exit_json(**result)
+
+
+def _opened(
+    own_options: dict[str, dict[str, t.Any]], failure: t.Callable[[str, int], dict[str, t.Any]], **module_options: t.Any
+) -> tuple[AnsibleModule, _options.Handle]:
+    """Read the arguments. Ends the module with a failure where they are of no use."""
+    module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
+    module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
+    if connection.MISSING_LIBRARY is not None:
+        module.fail_json(**failure(missing_required_lib("botocore"), 0))
+    try:
+        return module, _options.Handle(module.params)
+    except (BadOption, connection.CannotSend) as error:
+        module.fail_json(**failure(str(error), 0))
 
 
 def _told(error: StoreError, lease: _options.Handle) -> str:

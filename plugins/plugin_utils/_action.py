@@ -23,11 +23,14 @@ from . import _run
 class LeaseAction(ActionBase):
     """Runs the module of the same name on the host."""
 
+    failure = staticmethod(failure)
+    """Makes the result of a task whose module did not come to make one."""
+
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         try:
             super().run(tmp, task_vars)
         except AnsibleActionFail as error:
-            return dict(failure(str(error), 0), failed=True)
+            return dict(self.failure(str(error), 0), failed=True)
         host = (task_vars or {}).get("inventory_hostname", "localhost")
         arguments = self.arguments(dict(self._task.args), host)
         began = _run.now()
@@ -40,7 +43,7 @@ class LeaseAction(ActionBase):
             self._set_deadline(result, began)
         elif result.get("failed"):
             # The module was refused, or died, before it could say anything: the keys are there all the same.
-            result = {**failure(str(result.get("msg", "the module failed")), 0), **result}
+            result = {**self.failure(str(result.get("msg", "the module failed")), 0), **result}
         return result
 
     def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:

@@ -76,6 +76,6 @@ class Report(NamedTuple):
 
 def _told(checks: Sequence[Check]) -> str:
     """Tell each thing once: one fault often shows in several checks."""
-    return ". ".join(dict.fromkeys(check.seen for check in checks)) + "".join(
+    return "; ".join(dict.fromkeys(check.seen for check in checks)) + "".join(
         dict.fromkeys(". " + check.advice for check in checks if check.advice)
     )

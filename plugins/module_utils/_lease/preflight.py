@@ -197,14 +197,18 @@ class _Preflight:
         created = self._accepted("create", spot, first, None)
         if created is None:
             return
-        standing = self._refused("create_again", spot, None, first, "a create of a key that exists")
+        standing = self._refused("create_again", spot, None, first, "a create of a key that exists (If-None-Match)")
         replaced = self._accepted("replace", spot, second, standing or created.etag)
         if replaced is None:
             return
         self._quoted = spot.store.quoted
         self._etag_form(spot)
-        standing = self._refused("stale_replace", spot, created.etag, second, "a replace of a version that is gone")
-        self._refused("replace_missing", self._spot("-missing"), created.etag, None, "a replace of a missing key")
+        standing = self._refused(
+            "stale_replace", spot, created.etag, second, "a replace of a version that is gone (If-Match)"
+        )
+        self._refused(
+            "replace_missing", self._spot("-missing"), created.etag, None, "a replace of a missing key (If-Match)"
+        )
         standing = self._etag_repeats(spot, first, created.etag, standing or replaced.etag)
         if standing:
             self._reads_and_clock(spot, standing)

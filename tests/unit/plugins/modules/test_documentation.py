@@ -13,6 +13,8 @@ import yaml
 from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
 from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
 from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _results
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Absent, Verdict, Why
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
@@ -43,7 +45,7 @@ def documented(name):
 
 @pytest.fixture
 def spec_of(monkeypatch):
-    """What a lease module tells AnsibleModule of its options."""
+    """What a module tells AnsibleModule of its options."""
 
     class Caught(Exception):
         pass
@@ -63,11 +65,11 @@ def spec_of(monkeypatch):
     return spec
 
 
-def test_the_lease_modules_are_there():
-    assert set(LEASE_MODULES) <= set(MODULES)
+def test_the_modules_are_there():
+    assert {*LEASE_MODULES, "s3_leader_preflight"} == set(MODULES)
 
 
-@pytest.mark.parametrize("name", LEASE_MODULES)
+@pytest.mark.parametrize("name", MODULES)
 def test_options_are_documented_as_they_are(spec_of, name):
     spec, options = spec_of(name), documented(name)
     assert set(spec) == set(options)
@@ -81,7 +83,7 @@ def test_options_are_documented_as_they_are(spec_of, name):
         assert told["description"], option
 
 
-@pytest.mark.parametrize("name", LEASE_MODULES)
+@pytest.mark.parametrize("name", MODULES)
 def test_secrets_are_marked_as_such(spec_of, name):
     secret = {option for option, one in spec_of(name).items() if one.get("no_log")}
     assert secret == {"secret_key", "session_token"}
@@ -100,6 +102,14 @@ def test_what_is_returned_is_documented():
     assert set(done) - always == set(told)
     assert set(_results.failure("no", 0)) - always == set(told)
     assert set(done["lease"]) == set(told["lease"]["contains"])
+    assert {name for name, one in told.items() if one["returned"] != "always"} == set()
+
+
+def test_what_a_preflight_returns_is_documented():
+    told = yaml.safe_load(module_of("s3_leader_preflight").RETURN)
+    done = _results.report(Report((Check("create", "pass", "seen"),), 1, 0.5))
+    assert set(done) - {"changed"} == set(_results.no_report("no", 0)) - {"changed", "msg"} == set(told)
+    assert set(done["checks"][0]) == set(told["checks"]["contains"])
     assert {name for name, one in told.items() if one["returned"] != "always"} == set()
 
 
@@ -155,11 +165,14 @@ def test_every_range_that_is_documented_is_the_one_that_is_checked():
     ranges = {"lease_duration": "From 1 to 86400", "wait_timeout": "From 0 to 86400", "request_timeout": "From 1 to 60"}
     ranges |= {"poll_interval": "From 1 to 3600"}
     assert [name for name, text in ranges.items() if text not in " ".join(acquire[name]["description"])] == []
+    preflights = documented("s3_leader_preflight")
+    assert f"From 2 to {preflight.MOST_CONTENDERS}" in " ".join(preflights["contenders"]["description"])
+    assert f"From 1 to {preflight.MOST_ROUNDS}" in " ".join(preflights["rounds"]["description"])
 
 
 def test_every_option_stands_in_the_readmes_table(spec_of):
     readme = (ROOT / "README.md").read_text()
     rows = " ".join(line for line in readme.splitlines() if line.startswith("|"))
     named = set(re.findall(r"`(\w+)`", rows))
-    options = {option for name in LEASE_MODULES for option in spec_of(name)}
+    options = {option for name in MODULES for option in spec_of(name)}
     assert options - named == set()

@@ -1,0 +1,12 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.leaderelection.s3.plugins.module_utils._results import no_report
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
+
+
+class ActionModule(LeaseAction):
+    failure = staticmethod(no_report)

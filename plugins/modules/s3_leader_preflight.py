@@ -1,0 +1,152 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_leader_preflight
+short_description: Find out whether a store can be trusted with a lease on S3
+version_added: 0.1.0
+description:
+  - Asks the store everything that a lease depends on, and says V(safe), V(unsafe) or V(unknown). Run it once for each
+    store, from where the leases will be used, and again when the store was upgraded or its bucket was changed.
+  - It writes scratch objects beside the lease, named as O(key) with C(.preflight-) and a random number at the end, and
+    removes them. The lease itself is neither read nor written.
+  - Several contenders write at the same instant, again and again, for a store may check conditions without deciding
+    one write after the other. On most stores this takes seconds; on those that make contenders wait, up to a minute.
+extends_documentation_fragment:
+  - leaderelection.s3._attributes
+  - leaderelection.s3._connection
+  - leaderelection.s3._lease
+options:
+  contenders:
+    description:
+      - How many write at the same instant. From 2 to 64.
+    type: int
+    default: 8
+  rounds:
+    description:
+      - How often they do, each time for a create and for a replace. From 1 to 1000.
+    type: int
+    default: 10
+  report_only:
+    description:
+      - Whether to end well whatever the verdict. By default a store that is V(unsafe) fails the task, and so does one
+        of which it stays V(unknown).
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - Writes nothing, so most of the questions stay open. The verdict is V(unsafe) or V(unknown) then, and V(unknown)
+        does not fail the task.
+  diff_mode:
+    support: N/A
+    details:
+      - This module leaves everything as it was.
+  idempotent:
+    support: full
+    details:
+      - This module leaves everything as it was. In a versioned bucket the versions of its scratch objects stay.
+notes:
+  - Besides what leases need it uses C(s3:DeleteObject) on its scratch objects, C(s3:GetBucketVersioning),
+    C(s3:GetLifecycleConfiguration), C(s3:GetBucketObjectLockConfiguration) and C(s3:GetReplicationConfiguration). Where
+    one of them is missing, a check says so, and the verdict does not depend on it.
+seealso:
+  - module: leaderelection.s3.s3_leader_acquire
+author:
+  - the leaderelection.s3 authors (@leaderelection)
+"""
+
+EXAMPLES = r"""
+- name: Make sure that this store can be trusted with leases
+  leaderelection.s3.s3_leader_preflight:
+    bucket: leader-election
+    key: jobs/migrate-db
+
+- name: Look closer
+  leaderelection.s3.s3_leader_preflight:
+    bucket: leader-election
+    key: jobs/migrate-db
+    contenders: 32
+    rounds: 100
+    report_only: true
+  register: preflight
+
+- name: Tell what it found
+  ansible.builtin.debug:
+    msg: "{{ preflight.checks | rejectattr('verdict', 'eq', 'pass') }}"
+"""
+
+RETURN = r"""
+verdict:
+  description:
+    - V(safe), V(unsafe) or V(unknown). It is V(unsafe) if a check is V(fail), and V(unknown) while a question is open
+      that a lease depends on.
+  returned: always
+  type: str
+  sample: safe
+reason:
+  description: The verdict in words, with what to do.
+  returned: always
+  type: str
+  sample: the store can be trusted with a lease
+checks:
+  description: What was asked, in this order.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description:
+        - One of V(access), V(create), V(create_again), V(replace), V(etag_form), V(stale_replace), V(replace_missing),
+          V(etag_repeats), V(reads), V(clock), V(create_race), V(replace_race), V(checksums), V(expect), V(cleanup),
+          V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency) and V(known_store).
+        - What could not be tried, for something before it had failed, is left out.
+      type: str
+      sample: create_again
+    verdict:
+      description:
+        - V(pass); V(warn), which does not touch who leads; V(fail), with which several could lead, or nobody; or
+          V(unknown).
+      type: str
+      sample: pass
+    seen:
+      description: What was seen.
+      type: str
+      sample: a create of a key that exists (If-None-Match) is refused (412)
+    advice:
+      description: What to do about it. Empty for nothing.
+      type: str
+      sample: ""
+requests:
+  description: How many requests to S3 it took.
+  returned: always
+  type: int
+  sample: 240
+seconds:
+  description: How long it took.
+  returned: always
+  type: float
+  sample: 34.6
+"""
+
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import CONTENDERS, ROUNDS
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import run_preflight
+
+
+def main() -> None:
+    run_preflight(
+        dict(
+            contenders=dict(type="int", default=CONTENDERS),
+            rounds=dict(type="int", default=ROUNDS),
+            report_only=dict(type="bool", default=False),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
