@@ -68,6 +68,7 @@ def carry_out(lease: Lease, operation: Operation, now: float) -> tuple[Lease, fl
     if isinstance(operation, Look):
         _look(lease, operation, now)
         return lease, now
+    _require(operation.session == operation.version.session, "it is in another session's name")
     if operation.version.released:
         return _release(lease, operation), now
     if operation.version.sequence == 1:

@@ -90,10 +90,7 @@ class Mishaps(t.NamedTuple):
 
 
 class Crowd:
-    """Processes that each make so many calls (or as many as fit into the seconds), whatever befalls them.
-
-    ``size`` of them compete for each lease.
-    """
+    """Processes that make their calls whatever befalls them."""
 
     def __init__(self, environment: Mapping[str, str], leases: str, folder: pathlib.Path, seed: int) -> None:
         """``environment`` tells of the store, ``leases`` is bucket/prefix; the folder takes the history."""
@@ -103,7 +100,10 @@ class Crowd:
         self._seed = seed
 
     def run(self, processes: int, per_lease: int, calls: int | None = None, seconds: float = math.inf) -> Mishaps:
-        """Return when all are done. Raises RuntimeError where one ended by itself with an error."""
+        """Return when each process has made so many calls, or as many as fit into the seconds.
+
+        ``per_lease`` of them compete for each lease. Raises RuntimeError where one ended by itself with an error.
+        """
         until = Clock().now() + seconds
         with concurrent.futures.ThreadPoolExecutor(processes) as threads:
             lives = [
@@ -132,16 +132,13 @@ class Crowd:
             while os.WIFSTOPPED(status):
                 stops += 1
                 time.sleep(rng.uniform(0.1, LONGEST_STOP))
-                process.send_signal(signal.SIGCONT)
+                os.kill(process.pid, signal.SIGCONT)
                 status = os.waitpid(process.pid, os.WUNTRACED)[1]
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode == 0:
                 return Mishaps(kills, stops)
             if process.returncode != -signal.SIGKILL:
-                raise RuntimeError(f"session {name} ended with {process.returncode}:\n{log_of(path)}")
+                said = path.with_suffix(".log").read_text(errors="replace")
+                raise RuntimeError(f"session {name} ended with {process.returncode}:\n{said}")
             kills += 1
             made += sum("invoked" in line for line in history.lines(path))
-
-
-def log_of(path: pathlib.Path) -> str:
-    return path.with_suffix(".log").read_text(errors="replace")

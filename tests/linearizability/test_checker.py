@@ -149,6 +149,10 @@ IMPOSSIBLE: dict[str, list[Operation]] = {
     "a renewal after the end": [TOLD_TO_LEAD, renewed("a", 7, 2, 7, 7.1)],
     "a stranger frees the lease": [TOLD_TO_LEAD, released("b", 7, 2, 2, 2.1)],
     "a stranger renews the lease": [TOLD_TO_LEAD, renewed("b", 7, 2, 2, 2.1)],
+    "a stranger renews the lease in its holder's name": [
+        TOLD_TO_LEAD,
+        renewed("a", 7, 2, 2, 2.1)._replace(session="b", deadline=None),
+    ],
     "a stale read": [TOLD_TO_LEAD, renewed("a", 7, 2, 2, 2.1), look("b", "held", "a7.1", 3, 3.1)],
     "a read of the future": [look("b", "held", "a7.1", 0, 0.5), TOLD_TO_LEAD],
     "a read of what nobody wrote": [TOLD_TO_LEAD, look("b", "held", "z9.9", 2, 2.1)],
@@ -224,7 +228,7 @@ def long_history(rng: random.Random) -> list[Operation]:
     for _turn in range(100):
         now += 1
         for stranger in rng.sample("bcdef", 2):
-            operations.append(write(stranger, term + 1, 1, now)._replace(session=stranger))
+            operations.append(write(stranger, term + 1, 1, now))
         sequence += 1
         if rng.random() < 0.2:
             operations.append(released(session, term, sequence, now, now + 0.1))
