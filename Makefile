@@ -16,7 +16,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check bench stress clean
+.PHONY: help quickstart test check bench simulate stress clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,14 +24,17 @@ help: ## list the targets
 quickstart: $(call ready,test) | $(LINK) ## see leader election at work against a local S3 server
 	@$(call within,test) python tools/quickstart.py $(ARGS)
 
-test: $(call ready,test) $(call ready,old-boto3) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" chooses
-	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" chooses
+	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 check: $(call ready,check) ## run the gates: sanity, linters, types, docs, import; ARGS="ruff format" chooses
 	@$(call within,check) python tools/check.py $(ARGS)
 
 bench: $(call ready,bench) | $(LINK) ## measure what the documentation states in figures
 	@$(call within,bench) python tools/bench.py $(ARGS)
+
+simulate: $(call ready,test) | $(LINK) ## put the core through schedules of faults; SEED=... replays one, ARGS="--seconds 60"
+	@$(call within,test) python tools/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 stress: $(call ready,test) | $(LINK) ## let many processes fight over leases; ARGS="--minutes 5 --processes 16"
 	@$(call within,test) python tools/stress.py $(ARGS)

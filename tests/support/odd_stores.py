@@ -230,6 +230,45 @@ class ChecksThenPuts(Store):
         exchange.reply(answer)
 
 
+class ServesStaleReads(Store):
+    """Each third read shows what was there before the last write, as where a replica lags or a cache is on the way."""
+
+    def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
+        super().__init__(certificate, answers_continue)
+        self._before: dict[str, StoredObject | None] = {}
+        self._reads = 0
+
+    def put(self, key: str, body: bytes) -> StoredObject:
+        with self._lock:
+            self._before[key] = self._objects.get(key)
+            return super().put(key, body)
+
+    def on_get(self, request: Request) -> Answer:
+        self._reads += 1
+        now = self._objects.get(request.key)
+        if self._reads % 3 or now is None:
+            return super().on_get(request)
+        before = self._before[request.key]
+        self._objects.pop(request.key)
+        if before:
+            self._objects[request.key] = before
+        answer = super().on_get(request)
+        self._objects[request.key] = now
+        return answer
+
+
+class TakesOneWriteAtATime(Store):
+    """Answers 429 to a write that comes within apart seconds of the last one to its key, as Cloudflare R2."""
+
+    apart = 1.0
+
+    def on_put(self, request: Request) -> Answer:
+        stored = self._objects.get(request.key)
+        if stored and self.now() < stored.modified + self.apart:
+            return self.error(429, "TooManyRequests")
+        return super().on_put(request)
+
+
 class Throttles(Store):
     """Answers throttle_status (429 or 503) as long as throttles is above 0, counting it down."""
 

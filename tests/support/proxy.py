@@ -11,9 +11,11 @@ import dataclasses
 import http.client
 import pathlib
 import threading
+import time
 import typing as t
 import urllib.parse
 from collections.abc import Callable, Container
+from email.utils import formatdate
 
 from .recorder import Condition, Request
 from .server import Answer, Exchange, LoopbackServer, When, error
@@ -108,6 +110,18 @@ def hang_after_commit() -> Fault:
         exchange.hold()
 
     return Fault("hang_after_commit", act)
+
+
+def own_date(ahead: float) -> Fault:
+    """The answer's Date is the proxy's, whose clock is so many seconds ahead of this machine's."""
+
+    def act(proxy: FaultProxy, exchange: Exchange) -> None:
+        whole = proxy.forward(exchange.request)
+        headers = tuple((name, value) for name, value in whole.headers if name.lower() != "date")
+        date = ("Date", formatdate(time.time() + ahead, usegmt=True))
+        exchange.reply(whole._replace(headers=(*headers, date)))
+
+    return Fault("own_date", act)
 
 
 def drip(interval: float = 0.1) -> Fault:

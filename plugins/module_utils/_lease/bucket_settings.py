@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     none: str
     """The code of the error that says that nothing is set."""
     root: str
-    """What the answer's document is called."""
+    """A part of what the answer's document is called; stores differ in the rest."""
     judge: Callable[[ElementTree.Element, str], Check]
 
 
@@ -50,7 +50,7 @@ def check(name: str, response: Response, key: str, location: str) -> Check:
     if status in (401, 403):
         return Check(name, UNKNOWN, answer, "Grant %s on the bucket to have this checked" % setting.permission)
     document = _document(response.body) if status == 200 else None
-    if document is None or _name(document) != setting.root:
+    if document is None or setting.root not in _name(document):
         return Check(name, UNKNOWN, answer + " to ?%s, which tells nothing" % setting.query)
     return setting.judge(document, key)
 
@@ -178,26 +178,26 @@ def _replication(document: ElementTree.Element, key: str) -> Check:
 
 
 SETTINGS: Dict[str, Setting] = {
-    "versioning": Setting("versioning", "s3:GetBucketVersioning", "", "VersioningConfiguration", _versioning),
+    "versioning": Setting("versioning", "s3:GetBucketVersioning", "", "Versioning", _versioning),
     "lifecycle": Setting(
         "lifecycle",
         "s3:GetLifecycleConfiguration",
         "NoSuchLifecycleConfiguration",
-        "LifecycleConfiguration",
+        "Lifecycle",
         _lifecycle,
     ),
     "object_lock": Setting(
         "object-lock",
         "s3:GetBucketObjectLockConfiguration",
         "ObjectLockConfigurationNotFoundError",
-        "ObjectLockConfiguration",
+        "ObjectLock",
         _object_lock,
     ),
     "replication": Setting(
         "replication",
         "s3:GetReplicationConfiguration",
         "ReplicationConfigurationNotFoundError",
-        "ReplicationConfiguration",
+        "Replication",
         _replication,
     ),
 }

@@ -1,0 +1,382 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A store that cannot be trusted with a lease is found out before two lead by it."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import pytest
+import seaweedfs as tool
+import stores
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from support import proxy as faults
+from support.odd_stores import (
+    ChecksThenPuts,
+    CreatesOnIfMatch,
+    HasNoConditions,
+    HasNoDate,
+    HasRandomEtags,
+    HidesMissing,
+    IgnoresIfMatch,
+    IgnoresIfNoneMatch,
+    RefusesMissingWith412,
+    ServesStaleReads,
+    Store,
+    TakesOneWriteAtATime,
+    WantsBareEtags,
+)
+from support.proxy import FaultProxy
+from support.refusals import no_traceback
+
+PREFLIGHT, INFO = "leaderelection.s3.s3_leader_preflight", "leaderelection.s3.s3_leader_info"
+KEYS = {"access_key": "somebody", "secret_key": "whatever-it-is", "region": "us-east-1"}
+RESULT_KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds"}
+ESSENTIAL = {"create", "create_again", "replace", "stale_replace", "replace_missing", "reads", "clock"}
+RACES = {"create_race", "replace_race"}
+
+
+def ask(url: str, key: str = "jobs/a", bucket: str = "bucket", clock: Clock | None = None, **options: t.Any) -> Report:
+    """Run the core; two rounds are enough where no race is what matters."""
+    how = {name: options.pop(name) for name in ("contenders", "rounds", "dry_run") if name in options}
+    endpoint = Endpoint(**{**KEYS, "endpoint_url": url, **options})
+    return preflight(endpoint, bucket, key, clock=clock, **{"rounds": 2, **how})
+
+
+def check(report: Report, name: str) -> Check:
+    """The only check of this name."""
+    (found,) = (one for one in report.checks if one.name == name)
+    return found
+
+
+def verdicts(report: Report, verdict: str) -> set[str]:
+    """The names of the checks with this verdict."""
+    return {one.name for one in report.of(verdict)}
+
+
+def task(name: str, options: dict[str, t.Any], module: str = PREFLIGHT, **more: t.Any) -> dict[str, t.Any]:
+    """A task that lets the play go on when it fails."""
+    return {"name": name, module: options, "ignore_errors": True, **more}
+
+
+class Hasty(Clock):
+    """Its pauses are a twentieth of what they should be."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds / 20)
+
+
+# -- Stores that are not to be trusted --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed"),
+    [
+        (IgnoresIfNoneMatch, {"create_again", "create_race"}),
+        (IgnoresIfMatch, {"stale_replace", "replace_missing", "replace_race"}),
+        (CreatesOnIfMatch, {"replace_missing"}),
+        (HasNoConditions, {"create"}),
+        (HasNoDate, {"access"}),
+    ],
+)
+def test_a_store_that_would_let_several_lead_is_unsafe(open_store, kind, failed):
+    report = ask(open_store(kind).url)
+    assert report.verdict == "unsafe"
+    assert verdicts(report, "fail") == failed, report
+    assert all(check(report, name).advice for name in failed)
+    assert report.reason.startswith("the store cannot be trusted")
+
+
+def test_a_store_whose_reads_lag_is_unsafe(open_store):
+    report = ask(open_store(ServesStaleReads).url)
+    assert check(report, "reads").verdict == "fail", report
+    assert "right after a write do not see it" in report.reason
+    # What is read after a race may lag, too.
+    assert verdicts(report, "fail") <= {"reads", *RACES}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_store_that_checks_first_and_writes_a_millisecond_later_is_unsafe(open_store, certificate, tls):
+    store = open_store(ChecksThenPuts, certificate=certificate if tls else None)
+    store.window = 0.001
+    report = ask(store.url, rounds=10, **({"aws_ca_bundle": str(certificate)} if tls else {}))
+    assert report.verdict == "unsafe"
+    assert verdicts(report, "fail") == RACES, report
+    assert "contenders were told that they won" in report.reason
+
+
+def test_a_store_without_a_lock_is_unsafe_by_its_races():
+    """moto checks and writes within microseconds; a Python that changes threads all the time shows it."""
+    python = os.environ.get("STORES_PYTHON")
+    if not python:
+        pytest.skip("STORES_PYTHON names no Python with moto: make test sets it")
+    with stores.serve(stores.moto(python, switch_interval=1e-6)) as url:
+        report = ask(url, bucket=stores.BUCKET, contenders=16, rounds=100)
+    assert verdicts(report, "fail") & RACES, report
+    assert check(report, "known_store").verdict == "fail"
+    assert verdicts(report, "pass") >= ESSENTIAL
+
+
+# -- Stores that are ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Store, HasRandomEtags, RefusesMissingWith412, HidesMissing, WantsBareEtags])
+def test_a_store_that_keeps_the_conditions_is_safe(open_store, kind):
+    report = ask(open_store(kind).url)
+    assert report.verdict == "safe", report
+    assert verdicts(report, "pass") >= ESSENTIAL | RACES
+
+
+def test_the_form_of_etags_is_told(open_store):
+    told = {kind: check(ask(open_store(kind).url), "etag_form").seen for kind in (Store, WantsBareEtags)}
+    assert "If-Match takes them quoted" in told[Store]
+    assert "only bare" in told[WantsBareEtags]
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Store, "the same ETag again"), (HasRandomEtags, "another ETag")])
+def test_it_is_told_whether_an_etag_comes_back(open_store, kind, words):
+    assert words in check(ask(open_store(kind).url), "etag_repeats").seen
+
+
+def test_seaweedfs_is_safe_and_nothing_is_left_behind(seaweedfs, bucket, key):
+    report = ask(bucket=bucket, key=key, url=seaweedfs.endpoint_url, **credentials(seaweedfs))
+    assert report.verdict == "safe", report
+    assert verdicts(report, "unknown") == set()
+    assert "SeaweedFS" in check(report, "known_store").seen
+    assert seaweedfs.client().list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"] == 0
+
+
+def credentials(server: t.Any, identity: str = "admin") -> dict[str, str]:
+    return {name: value for name, value in server.options_of(identity).items() if name != "endpoint_url"}
+
+
+def test_a_versioned_bucket_says_what_a_renewal_leaves_behind(seaweedfs, key):
+    versioned = f"versioned-{key[-12:]}"
+    seaweedfs.create_bucket(versioned)
+    seaweedfs.client().put_bucket_versioning(Bucket=versioned, VersioningConfiguration={"Status": "Enabled"})
+    report = ask(seaweedfs.endpoint_url, key, versioned, contenders=2, rounds=1, **credentials(seaweedfs))
+    assert report.verdict == "safe", report
+    assert check(report, "versioning").verdict == "warn"
+    assert "8640 versions a day" in check(report, "versioning").seen
+    assert "keeps their versions" in check(report, "cleanup").seen
+
+
+def test_the_lease_itself_is_left_alone_and_every_write_is_conditional(open_store):
+    store = open_store(Store)
+    before = store.put("jobs/a", b"somebody's lease")
+    report = ask(store.url)
+    assert report.verdict == "safe"
+    assert store.get("jobs/a") == before
+    assert store.select(key="jobs/a") == []
+    assert store.count("PUT", condition="none") == 0
+    assert {one.key for one in store.requests if not one.key.startswith("jobs/a.preflight-")} == {""}
+    assert report.requests == len(store.requests)
+    assert [one.key for one in store.select("PUT") if store.get(one.key)] == []
+
+
+def test_a_key_that_is_long_already_is_tried_too(open_store):
+    store = open_store(Store)
+    for key in ("x" * 1024, "é" * 512, f"{'d' * 1000}/lease", f"{'p/' * 500}{'ü' * 12}"):
+        assert ask(store.url, key, rounds=1).verdict == "safe"
+    sent = {one.key for one in store.requests}
+    assert max(len(name.encode()) for name in sent) <= 1024
+    assert max(len(part.encode()) for name in sent if "/" in name for part in name.split("/")[1:]) <= 255
+
+
+# -- The store's clock ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict", "clock"),
+    [(3.0, "unsafe", "fail"), (1.6, "unsafe", "fail"), (0.0, "safe", "pass"), (-4.0, "safe", "warn")],
+)
+def test_a_proxy_with_a_date_of_its_own_is_found_out(open_store, ahead, verdict, clock):
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on(None, faults.own_date(ahead), nth=None)
+        report = ask(proxy.url)
+    assert (report.verdict, check(report, "clock").verdict) == (verdict, clock), report
+    assert verdict == "safe" or "proxy_pass_header Date" in report.reason
+
+
+def test_a_store_whose_whole_clock_is_wrong_is_safe(open_store):
+    store = open_store(Store)
+    store.clock_offset = -86400.0
+    assert check(ask(store.url), "clock").verdict == "pass"
+
+
+# -- What is not granted ----------------------------------------------------------------------------------------------
+
+
+def test_the_permission_that_is_missing_is_named(seaweedfs, bucket, key):
+    reports = {
+        name: ask(seaweedfs.endpoint_url, key, bucket, contenders=2, rounds=1, **credentials(seaweedfs, name))
+        for name in ("no-list", "read-only", "stranger")
+    }
+    assert reports["no-list"].verdict == "safe", reports["no-list"]
+    for name in ("read-only", "stranger"):
+        assert reports[name].verdict == "unknown"
+        assert "s3:PutObject" in reports[name].reason
+        assert f"s3://{bucket}/{key}.preflight-*" in reports[name].reason
+
+
+SETTINGS = {
+    "versioning": "s3:GetBucketVersioning",
+    "lifecycle": "s3:GetLifecycleConfiguration",
+    "object_lock": "s3:GetBucketObjectLockConfiguration",
+    "replication": "s3:GetReplicationConfiguration",
+}
+
+
+def test_settings_that_may_not_be_read_do_not_spoil_the_verdict(open_store):
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on("GET", faults.answer(403), nth=None, key="")
+        report = ask(proxy.url)
+    assert report.verdict == "safe"
+    assert {name: check(report, name).verdict for name in SETTINGS} == dict.fromkeys(SETTINGS, "unknown")
+    assert [name for name, grant in SETTINGS.items() if grant not in check(report, name).advice] == []
+
+
+def test_scratch_objects_that_may_not_be_removed_are_told(open_store):
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on("DELETE", faults.answer(403), nth=None)
+        report = ask(proxy.url)
+    cleanup = check(report, "cleanup")
+    assert (report.verdict, cleanup.verdict) == ("safe", "warn")
+    assert "s3:DeleteObject on s3://bucket/jobs/a.preflight-*" in cleanup.advice
+    assert "jobs/a.preflight-" in cleanup.seen
+
+
+# -- When the store does not answer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [faults.drop_request(), faults.drop_answer()], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("cut", [5, 20, 60])
+def test_a_run_that_is_cut_off_leaves_nothing_that_the_next_one_trips_over(open_store, fault, cut):
+    store = open_store(Store)
+    before = store.put("jobs/a", b"somebody's lease")
+    with FaultProxy(store.url) as proxy:
+        proxy.on(None, fault, nth=range(cut, 10**6))
+        first = ask(proxy.url, request_timeout=1, clock=Hasty())
+        proxy.heal()
+        left = {one.key for one in store.select("PUT") if store.get(one.key)}
+        second = ask(proxy.url)
+    assert first.verdict == "unknown"
+    assert second.verdict == "safe", second
+    assert store.get("jobs/a") == before
+    assert all(name.startswith("jobs/a.preflight-") for name in left)
+    assert {one.key for one in store.select("PUT") if store.get(one.key)} == left
+
+
+def test_answers_that_get_lost_now_and_then_make_no_store_unsafe(open_store):
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on("PUT", faults.drop_answer(), nth=range(5, 10**6, 7))
+        report = ask(proxy.url, request_timeout=1, clock=Hasty())
+    assert verdicts(report, "fail") == set(), report
+    assert report.verdict == "safe", report
+
+
+def test_a_store_that_throttles_is_unknown_and_not_unsafe(open_store):
+    store = open_store(TakesOneWriteAtATime)
+    store.apart = 0.05
+    report = ask(store.url, clock=Hasty(), rounds=3)
+    assert verdicts(report, "fail") == set(), report
+    assert report.verdict == "unknown"
+    assert verdicts(report, "unknown") & RACES
+    assert "throttles writes to one key" in report.reason
+
+
+def test_what_cannot_be_reached_is_unknown(open_store):
+    (port,) = tool.free_ports(1)
+    report = ask(f"http://127.0.0.1:{port}", request_timeout=1, clock=Hasty())
+    assert report.verdict == "unknown"
+    assert "could not be reached" in report.reason
+    assert report.requests > 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("contenders", 1), ("contenders", 65), ("rounds", 0), ("rounds", 1001)])
+def test_numbers_out_of_range_are_refused(open_store, name, value):
+    store = open_store(Store)
+    with pytest.raises(BadOption, match=f"{name} is {value}: use"):
+        ask(store.url, **{name: value})
+    assert store.requests == []
+
+
+# -- Through Ansible --------------------------------------------------------------------------------------------------
+
+
+def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook, open_store, key):
+    bad, good = open_store(IgnoresIfMatch), open_store(Store)
+    (port,) = tool.free_ports(1)
+    here = {**KEYS, "bucket": "the-bucket", "key": key, "rounds": 1, "endpoint_url": bad.url}
+    silent = {**here, "endpoint_url": f"http://127.0.0.1:{port}", "request_timeout": 1}
+    run = run_playbook(
+        [
+            task("unsafe", here),
+            task("reported", {**here, "report_only": True}),
+            task("unknown", silent),
+            task("unknown reported", {**silent, "report_only": True}),
+            task("safe", {**here, "endpoint_url": good.url}),
+            task("one contender", {**here, "contenders": 1}),
+            task("no number", {**here, "rounds": "many"}),
+            task("no key", {**here, "key": ""}),
+            task("no such option", {**here, "lease_duration": 30}),
+            task("group defaults fit", {**here, "endpoint_url": good.url, "holder": "me", "session": "my-session"}),
+        ],
+        env={"ANSIBLE_PIPELINING": "true"},
+    )
+    assert no_traceback(run)
+    statuses = {one.task: (one.status, one.result["verdict"]) for one in run.results}
+    assert statuses == {
+        "unsafe": ("ignored", "unsafe"),
+        "reported": ("ok", "unsafe"),
+        "unknown": ("ignored", "unknown"),
+        "unknown reported": ("ok", "unknown"),
+        "safe": ("ok", "safe"),
+        "one contender": ("ignored", "unknown"),
+        "no number": ("ignored", "unknown"),
+        "no key": ("ignored", "unknown"),
+        "no such option": ("ignored", "unknown"),
+        "group defaults fit": ("ok", "safe"),
+    }
+    assert [one.task for one in run.results if not one.result.keys() >= RESULT_KEYS] == []
+    assert f"s3://the-bucket/{key}: the store cannot be trusted" in run["unsafe"]["msg"]
+    assert "could not be reached" in run["unknown"]["msg"]
+    assert "contenders is 1: use 2 to 64" in run["one contender"]["msg"]
+    assert KEYS["secret_key"] not in f"{run} {[one.result for one in run.results]}"
+
+
+def test_check_mode_writes_nothing_and_does_not_fail_for_what_it_cannot_know(run_playbook, open_store, key):
+    good, bad = open_store(Store), open_store(HasNoDate)
+    here = {**KEYS, "bucket": "bucket", "key": key}
+    run = run_playbook(
+        [task("good", {**here, "endpoint_url": good.url}), task("bad", {**here, "endpoint_url": bad.url})],
+        args=["--check"],
+    )
+    assert (run.task("good").status, run["good"]["verdict"]) == ("ok", "unknown")
+    assert (run.task("bad").status, run["bad"]["verdict"]) == ("ignored", "unsafe")
+    assert good.requests
+    assert {one.method for one in (*good.requests, *bad.requests)} == {"GET"}
+
+
+def test_seaweedfs_is_safe_by_the_one_command_of_the_readme(run_playbook, seaweedfs, bucket, key):
+    run = run_playbook([task("preflight", {"key": key, "rounds": 2})], s3={**seaweedfs.options, "bucket": bucket})
+    assert run.task("preflight").status == "ok", run
+    assert run["preflight"]["verdict"] == "safe"
+    assert run["preflight"]["reason"] == "the store can be trusted with a lease"
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_trips_over(
+    start_playbook, run_playbook, open_store, key
+):
+    store = open_store(Store)
+    here = {**KEYS, "bucket": "bucket", "key": key, "endpoint_url": store.url}
+    first = start_playbook([task("first", {**here, "rounds": 1000})])
+    store.wait_for_count(100, "PUT", timeout=60)
+    first.kill()
+    run = run_playbook([task("second", {**here, "rounds": 1}), task("lease", here, INFO)])
+    assert run["second"]["verdict"] == "safe"
+    assert run["lease"]["lease"]["state"] == "absent"
