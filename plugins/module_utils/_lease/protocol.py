@@ -44,11 +44,13 @@ Rule 21 is the resource's: it refuses a term that is lower than the highest one 
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional, Tuple, Union
+import functools
+from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar, Union, cast
 
 from .record import Record, Unreadable, encode
 from .steps import (
     Absent,
+    Answer,
     Claimant,
     Found,
     Held,
@@ -274,10 +276,7 @@ def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Lan
         if isinstance(outcome, Refused) and not doubtful:
             raise StoreRefused(outcome.why)
         doubtful = True
-        try:
-            view = yield from look(until)
-        except StoreError as error:
-            raise type(error)(str(error), doubtful=True) from None
+        view = yield from look(until)
         found = view.found
         record = record_of(found)
         if isinstance(found, Seen) and record and record.nonce == draft.nonce:
@@ -291,7 +290,7 @@ def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Lan
             continue
         if view.at + WRITES_APART >= until:
             why = outcome.why if isinstance(outcome, (Unknown, Refused)) else "no clean answer"
-            raise StoreUnreachable(why, doubtful=True)
+            raise StoreUnreachable(why)
         yield Pause(WRITES_APART, WRITES_APART * 1.5)
 
 
@@ -313,10 +312,10 @@ def ask_for_conditions(landed: Landed, until: float) -> Steps[None]:
                     "Use a store that enforces conditional writes" % name
                 )
             if isinstance(outcome, Refused):
-                raise StoreRefused(outcome.why, doubtful=True)
+                raise StoreRefused(outcome.why)
             if answer.at + WRITES_APART >= until:
                 why = outcome.why if isinstance(outcome, Unknown) else "no clean answer"
-                raise StoreUnreachable(why, doubtful=True)
+                raise StoreUnreachable(why)
             yield Pause(WRITES_APART, WRITES_APART * 1.5)
 
 
@@ -325,6 +324,31 @@ _NO_ETAG = "00000000000000000000000000000000"
 
 def _version(found: Found) -> Optional[str]:
     return found.etag if isinstance(found, Seen) else None
+
+
+Operation = TypeVar("Operation", bound=Callable[..., Steps[Verdict]])
+
+
+def tells_of_doubt(operation: Operation) -> Operation:
+    """Let the errors of an operation tell whether one of its writes may have landed, or may land yet."""
+
+    @functools.wraps(operation)
+    def doubting(*args: Any, **kwargs: Any) -> Steps[Verdict]:
+        steps = operation(*args, **kwargs)
+        doubtful = False
+        answer: Optional[Answer] = None
+        while True:
+            try:
+                step = steps.send(answer) if answer else next(steps)
+            except StopIteration as end:
+                verdict: Verdict = end.value
+                return verdict
+            except StoreError as error:
+                raise type(error)(str(error), doubtful=doubtful) from None
+            answer = yield step
+            doubtful = doubtful or (isinstance(step, Write) and not isinstance(answer.outcome, Refused))
+
+    return cast(Operation, doubting)
 
 
 # -- The operations ---------------------------------------------------------------------------------------------------
@@ -338,6 +362,7 @@ def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
     return Verdict(leads, Why.FOUND, view.found, view.found)
 
 
+@tells_of_doubt
 def acquire(
     me: Claimant, want: Want, start: float, fresh_nonce: Callable[[], str], dry_run: bool = False
 ) -> Steps[Verdict]:
@@ -397,6 +422,7 @@ def acquire(
         view = View(result.seen, result.at, result.at)
 
 
+@tells_of_doubt
 def renew(
     me: Claimant,
     held: Optional[Held],
@@ -435,6 +461,7 @@ def renew(
         view = result
 
 
+@tells_of_doubt
 def release(
     me: Claimant,
     held: Optional[Held],

@@ -118,7 +118,7 @@ def from_utc(text: str) -> float:
     match = _ISO_8601.fullmatch(text)
     if not match:
         raise ValueError("not an ISO 8601 time")
-    moment = datetime.datetime.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+    moment = datetime.datetime.fromisoformat(match.group(1)).replace(tzinfo=datetime.timezone.utc)
     offset = match.group(3) or "Z"
     seconds = (moment - _EPOCH).total_seconds() + float(match.group(2) or 0)
     if offset != "Z":

@@ -1,0 +1,80 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The shared core as it ships, on a machine that is not real: clocks, threads and chance are the world's.
+
+All of it runs but connection.py, which signs and sends: the store's answers come from bucket.py.
+"""
+
+from __future__ import annotations
+
+import builtins
+import email.utils
+import functools
+import pathlib
+import sys
+import types
+import typing as t
+
+from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
+
+from . import machine
+
+FOLDER = pathlib.Path(_lease.__path__[0])
+MODULES = ("record", "steps", "protocol", "settings", "connection", "clock", "store", "claimant")
+
+_REPLACED: dict[str, t.Any] = {
+    "time": machine.Time,
+    "threading": machine.Threading,
+    "random": machine.Random,
+    "secrets": machine.Secrets,
+    # Remembers: the same few seconds are parsed again and again.
+    "email.utils": types.SimpleNamespace(
+        utils=types.SimpleNamespace(parsedate_to_datetime=functools.lru_cache(1000)(email.utils.parsedate_to_datetime))
+    ),
+}
+
+
+class Change(t.NamedTuple):
+    """A change to a file of the core: what stands there once, and what stands there instead."""
+
+    file: str
+    original: str
+    broken: str
+
+
+def load(name: str, changes: t.Sequence[Change] = ()) -> t.Any:
+    """Return the core as a package of its own, with these changes.
+
+    Raises ValueError where the code has moved on, so that a change has nothing to change.
+    """
+    package = types.ModuleType(f"simulated core: {name}")
+    package.__path__ = []
+    sys.modules[package.__name__] = package
+    for module_name in MODULES:
+        path = FOLDER / f"{module_name}.py"
+        source = path.read_text(encoding="utf-8")
+        for change in changes:
+            if change.file == path.name:
+                if source.count(change.original) != 1:
+                    found = source.count(change.original)
+                    raise ValueError(f"{change.original!r} stands {found} times in {path.name}: mend the mutant {name}")
+                source = source.replace(change.original, change.broken)
+        module = types.ModuleType(f"{package.__name__}.{module_name}")
+        module.__package__ = package.__name__
+        module.__dict__["__builtins__"] = _BUILTINS
+        sys.modules[module.__name__] = module
+        exec(compile(source, str(path), "exec"), module.__dict__)
+        setattr(package, module_name, module)
+    # Remembers: the same few bodies are read again and again.
+    package.store.decode = functools.lru_cache(1000)(package.store.decode)
+    return package
+
+
+def _import(name: str, scope: t.Any = None, locals_: t.Any = None, fromlist: t.Any = (), level: int = 0) -> t.Any:
+    if level == 0 and name in _REPLACED:
+        return _REPLACED[name]
+    return builtins.__import__(name, scope, locals_, fromlist, level)
+
+
+_BUILTINS = {**vars(builtins), "__import__": _import}
