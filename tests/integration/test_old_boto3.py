@@ -90,3 +90,12 @@ def test_a_lost_answer_is_found_out(run_playbook, seaweedfs, bucket, proxy, key,
     assert [one["sequence"] for one in landed] == [1, 2]
     assert {one["session"] for one in landed} == {result["lease"]["session"]}
     assert landed[-1]["term"] == result["term"]
+
+
+def test_a_preflight_finds_the_store_safe(run_playbook, seaweedfs, bucket, key, old_python):
+    play = """
+    - name: preflight
+      leaderelection.s3.s3_leader_preflight: {key: "{{ key }}", contenders: 3, rounds: 1}
+    """
+    run = run_playbook(play, s3=dict(seaweedfs.options, bucket=bucket), python=old_python, key=key).succeeded()
+    assert run["preflight"]["verdict"] == "safe"

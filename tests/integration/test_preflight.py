@@ -279,6 +279,15 @@ def test_answers_that_get_lost_now_and_then_make_no_store_unsafe(open_store):
     assert report.verdict == "safe", report
 
 
+@pytest.mark.parametrize(("status", "verdict"), [(412, "unsafe"), (500, "unknown"), (501, "unsafe")])
+def test_a_store_that_refuses_every_replace_is_of_no_use(open_store, status, verdict):
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on("PUT", faults.answer(status), nth=None, condition="replace")
+        report = ask(proxy.url, request_timeout=1, clock=Hasty())
+    assert report.verdict == verdict, report
+    assert check(report, "replace").verdict == ("fail" if verdict == "unsafe" else "unknown")
+
+
 def test_a_store_that_throttles_is_unknown_and_not_unsafe(open_store):
     store = open_store(TakesOneWriteAtATime)
     store.apart = 0.05

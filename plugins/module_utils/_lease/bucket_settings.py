@@ -154,13 +154,12 @@ def _object_lock(document: ElementTree.Element, _key: str) -> Check:
     retention = _one(document, "Rule", "DefaultRetention")
     if retention is None:
         return Check("object_lock", PASS, "no default retention is set")
-    kept = next(("%s %s" % (_text(retention, unit), unit.lower()) for unit in ("Days", "Years")
-                 if _text(retention, unit)), "some time")  # fmt: skip
+    kept = ["%s %s" % (_text(retention, unit), unit.lower()) for unit in ("Days", "Years") if _text(retention, unit)]
     return Check(
         "object_lock",
         WARN,
         "every version is kept for %s: a renewal each 10 s adds %d a day that nobody can remove"
-        % (kept, RENEWALS_A_DAY),
+        % (kept[0] if kept else "some time", RENEWALS_A_DAY),
         "Use a bucket without default retention for leases",
     )
 

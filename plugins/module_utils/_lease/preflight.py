@@ -16,7 +16,7 @@ import base64
 import math
 import secrets
 import zlib
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from . import bucket_settings, known_stores, store_clock
 from .checks import FAIL, PASS, UNKNOWN, WARN, Check, Report
@@ -43,6 +43,7 @@ from .steps import (
     Written,
 )
 from .store import Store, element
+from .wiretap import Log, Wiretap
 
 CONTENDERS, MOST_CONTENDERS = 8, 64
 ROUNDS, MOST_ROUNDS = 10, 1000
@@ -89,62 +90,11 @@ def scratch_name(key: str) -> str:
     return "%s.preflight-%s" % (short.encode("utf-8")[:984].decode("utf-8", "ignore"), secrets.token_hex(8))
 
 
-class _Answered(NamedTuple):
-    response: Response
-    seconds: float
-    alone: bool
-    """No other request was under way."""
-
-
-class _Log:
-    """What was sent and answered; several threads write it."""
-
-    def __init__(self) -> None:
-        self.sent: List[str] = []
-        self.answered: List[_Answered] = []
-        self.written: Dict[str, None] = {}
-        """The keys that may have been written, in order."""
-
-
-class _Wire:
-    """A connection that keeps a log, and may hold back the last byte of what it writes."""
-
-    def __init__(self, connection: Connection, key: str, log: _Log, clock: Clock) -> None:
-        self._connection = connection
-        self._key, self._log, self._clock = key, log, clock
-        self.hold: Optional[Callable[[], None]] = None
-        self.last: Optional[Response] = None
-        """The answer to the last request, if there was one."""
-
-    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
-        self.last = None
-        self._log.sent.append(method)
-        if method == "PUT":
-            self._log.written[self._key] = None
-        asked = self._clock.now()
-        response = self._connection.send(method, headers, body, most, self.hold)
-        self._log.answered.append(_Answered(response, self._clock.now() - asked, self.hold is None))
-        self.last = response
-        return response
-
-    def forget(self) -> None:
-        self._connection.forget()
-
-    @property
-    def origin(self) -> str:
-        return self._connection.origin
-
-    @property
-    def status(self) -> int:
-        """The status of the last answer; 0 where there was none."""
-        return self.last.status if self.last else 0
-
-
 class _Spot(NamedTuple):
     """A scratch object, by the end of its name."""
 
     name: str
-    wire: _Wire
+    wire: Wiretap
     store: Store
 
 
@@ -155,7 +105,7 @@ class _Preflight:
         self._clock = clock
         self._bucket, self._key, self._scratch = bucket, key, scratch_name(key)
         self._location = "s3://%s/%s" % (bucket, self._scratch)
-        self._log = _Log()
+        self._log = Log()
         self._checks: List[Check] = []
         self._quoted = True
 
@@ -406,7 +356,7 @@ class _Preflight:
 
     def _settings(self) -> None:
         for name, setting in bucket_settings.SETTINGS.items():
-            wire = _Wire(self._connection.at("", setting.query), "", self._log, self._clock)
+            wire = Wiretap(self._connection.at("", setting.query), "", self._log, self._clock)
             response = self._exchange(wire, "GET", {}, b"", bucket_settings.MOST)
             if response is None:
                 self._note(name, UNKNOWN, "no answer to ?%s" % setting.query)
@@ -440,7 +390,7 @@ class _Preflight:
         left = 0
         status = 0
         for name in self._log.written:
-            wire = _Wire(self._connection.at(self._scratch + name), name, self._log, self._clock)
+            wire = Wiretap(self._connection.at(self._scratch + name), name, self._log, self._clock)
             response = self._exchange(wire, "DELETE", {}, b"")
             status = response.status if response else 0
             left += status not in (200, 204, 404)
@@ -469,7 +419,7 @@ class _Preflight:
         return self._clock.now() + self._patience
 
     def _spot(self, name: str = "") -> _Spot:
-        wire = _Wire(self._connection.at(self._scratch + name), name, self._log, self._clock)
+        wire = Wiretap(self._connection.at(self._scratch + name), name, self._log, self._clock)
         return _Spot(name, wire, Store(wire, self._scratch_of_all + "*", self._quoted))
 
     @property
@@ -498,7 +448,7 @@ class _Preflight:
         return self._drive(look(self._until()), spot)
 
     def _exchange(
-        self, wire: _Wire, method: str, headers: Mapping[str, str], body: bytes, most: int = MAX_BODY
+        self, wire: Wiretap, method: str, headers: Mapping[str, str], body: bytes, most: int = MAX_BODY
     ) -> Optional[Response]:
         try:
             return self._clock.bounded(lambda: wire.send(method, headers, body, most), self._timeout)
@@ -518,9 +468,9 @@ def _verdict_of(error: StoreError, spot: _Spot, replaces: bool) -> str:
     if status == 501:
         return FAIL
     if isinstance(error, StoreRefused):
-        # An answer to a good request that a lease cannot use: no Date, no Last-Modified, a weak ETag.
+        # A good answer that a lease cannot use all the same: without a Date, with a weak ETag.
         return FAIL if status == 200 or (spot.wire.last and element(spot.wire.last, "Code") == "NoSuchKey") else UNKNOWN
-    return FAIL if replaces and status == 200 else UNKNOWN
+    return FAIL if replaces and spot.wire.last_write == 412 else UNKNOWN  # refused in both forms of the ETag
 
 
 def _split(text: str) -> Tuple[str, str]:

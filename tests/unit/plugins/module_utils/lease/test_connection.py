@@ -448,3 +448,51 @@ def test_after_forget_the_next_request_has_a_connection_of_its_own():
         connection.send("GET", {}, b"", 10)
         server.shutdown()
     assert peers[1] != peers[2]
+
+
+# -- Other objects of the bucket, and a write that waits ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"endpoint_url": "http://127.0.0.1:9000"}, "http://127.0.0.1:9000/bucket/"),
+        ({"region": "eu-central-1", "addressing_style": "virtual"}, "https://bucket.s3.eu-central-1.amazonaws.com/"),
+    ],
+)
+def test_another_object_and_the_bucket_itself_are_reached_the_same_way(options, expected):
+    connection = Connection(Endpoint(**{**KEYS, **options}), "bucket", "jobs/a")
+    assert connection.at("jobs/b c").url == f"{expected}jobs/b%20c"
+    assert connection.at("", "object-lock").url == f"{expected}?object-lock"
+    assert connection.url == f"{expected}jobs/a"
+
+
+def test_credentials_are_looked_up_once_for_all_objects_of_a_bucket(monkeypatch, serve):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "whatever")
+    server = serve()
+    connection = Connection(Endpoint(endpoint_url=server.url, region="us-east-1"), "bucket", "jobs/a")
+    others = [connection.at(f"jobs/{number}") for number in range(3)]
+    assert {id(other._session) for other in others} == {id(connection._session)}
+    assert [other.send("GET", {}, b"", 0).status for other in others] == [200] * 3
+
+
+def test_the_last_byte_waits_and_the_body_arrives_whole():
+    order = []
+
+    class Watches(Store):
+        def handle(self, exchange):
+            order.append("arrived")
+            super().handle(exchange)
+
+    with Watches() as store:
+        answer = connection_to(store).send("PUT", {}, b"body", 0, lambda: order.append("called"))
+        assert answer.status == 200
+        assert store.get("jobs/a").body == b"body"
+    assert order == ["called", "arrived"]
+
+
+def test_a_given_checksum_takes_the_place_of_the_right_one():
+    with Store() as store:
+        connection_to(store).send("PUT", {"Content-MD5": "AAAA"}, b"body", 0)
+        assert store.requests[0].headers["Content-MD5"] == "AAAA"
