@@ -16,7 +16,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check bench simulate stress clean
+.PHONY: help quickstart test check bench simulate stress compatibility clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,9 @@ simulate: $(call ready,test) | $(LINK) ## put the core through schedules of faul
 
 stress: $(call ready,test) | $(LINK) ## let many processes fight over leases; ARGS="--minutes 5 --processes 16"
 	@$(call within,test) python tools/stress.py $(ARGS)
+
+compatibility: $(call ready,stores) | $(LINK) ## try every store that there is a package of; writes docs/compatibility.md
+	@$(call within,stores) python tools/compatibility.py
 
 clean: ## remove every environment and cache
 	rm -rf .venv .cache
