@@ -99,7 +99,7 @@ class Crowd:
         self._folder = folder
         self._seed = seed
 
-    def run(self, processes: int, per_lease: int, calls: int | None = None, seconds: float = math.inf) -> Mishaps:
+    def run(self, processes: int, per_lease: int, calls: float = math.inf, seconds: float = math.inf) -> Mishaps:
         """Return when each process has made so many calls, or as many as fit into the seconds.
 
         ``per_lease`` of them compete for each lease. Raises RuntimeError where one ended by itself with an error.
@@ -113,16 +113,15 @@ class Crowd:
         befell = [life.result() for life in lives]
         return Mishaps(sum(one.kills for one in befell), sum(one.stops for one in befell))
 
-    def _live(self, number: int, leases: str, calls: int | None, until: float) -> Mishaps:
+    def _live(self, number: int, leases: str, calls: float, until: float) -> Mishaps:
         """Start a process, and another one whenever it was killed; a new process is a new session."""
         rng = random.Random(f"{self._seed}/{number}")
-        kills = stops = made = 0
+        kills = stops = 0
         while True:
             name = f"{number}.{kills}"
             path = self._folder / f"{name}.jsonl"
             command = [sys.executable, "-m", session.__name__, f"--name={name}", f"--leases={leases}"]
-            command += [f"--history={path}", f"--seed={self._seed}/{name}", f"--first={made}", f"--until={until}"]
-            command += [] if calls is None else [f"--last={calls - 1}"]
+            command += [f"--history={path}", f"--seed={self._seed}/{name}", f"--calls={calls}", f"--until={until}"]
             with path.with_suffix(".log").open("wb") as log:
                 # It dies with this thread, and so with the test.
                 process = subprocess.Popen(
@@ -141,4 +140,4 @@ class Crowd:
                 said = path.with_suffix(".log").read_text(errors="replace")
                 raise RuntimeError(f"session {name} ended with {process.returncode}:\n{said}")
             kills += 1
-            made += sum("invoked" in line for line in history.lines(path))
+            calls -= sum("invoked" in line for line in history.lines(path))

@@ -48,8 +48,8 @@ NAPS = ((0.0, 0.3, 20), (1.0, 2.0, 3), (4.0, 7.0, 1))
 MISHAPS = {signal.SIGKILL: 0.02, signal.SIGSTOP: 0.02}
 """The share of calls after whose beginning the process is killed or stopped, within so many seconds:"""
 MISHAP_WITHIN = 1.5
-LEASE_LASTS = 20
-"""After so many calls a process goes on to the next lease, so that there are many first ones."""
+NEXT_LEASE = 30.0
+"""Seconds after which all go on to another lease, so that there are many first ones."""
 
 
 class Session:
@@ -72,10 +72,10 @@ class Session:
         self._store: Store | None = None
         self._held: Held | None = None
 
-    def call(self, number: int) -> None:
+    def call(self) -> None:
         """Make a random call, and take a nap after it."""
         bucket, _slash, prefix = self._leases.partition("/")
-        key = f"{prefix}-{number // LEASE_LASTS}"
+        key = f"{prefix}-{self.clock.now() // NEXT_LEASE:.0f}"
         if key != self._key:
             self._key, self._held = key, None
             self._store = Store(Connection(self._endpoint, bucket, key), f"s3://{bucket}/{key}")
@@ -136,15 +136,14 @@ def main() -> None:
     parser.add_argument("--leases", required=True, help="bucket/prefix")
     parser.add_argument("--history", type=pathlib.Path, required=True)
     parser.add_argument("--seed", required=True)
-    parser.add_argument("--first", type=int, required=True, help="the number of the first call")
-    parser.add_argument("--last", type=int, help="the number of the last call; without one, it goes on until --until")
+    parser.add_argument("--calls", type=float, default=math.inf, help="how many at most")
     parser.add_argument("--until", type=float, default=math.inf, help="on the clock of the core")
     arguments = parser.parse_args()
     session = Session(arguments.name, arguments.leases, arguments.history, arguments.seed)
-    number = arguments.first
-    while (arguments.last is None or number <= arguments.last) and session.clock.now() < arguments.until:
-        session.call(number)
-        number += 1
+    made = 0
+    while made < arguments.calls and session.clock.now() < arguments.until:
+        session.call()
+        made += 1
 
 
 if __name__ == "__main__":

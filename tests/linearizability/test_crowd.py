@@ -18,7 +18,7 @@ PROCESSES = 12
 PER_LEASE = 4
 CALLS = 8
 FAULTS = 0.15
-ATTEMPTS = 5
+ATTEMPTS = 8
 """The first one is nearly always enough."""
 
 
@@ -32,18 +32,17 @@ def test_on_a_real_store_among_faults_every_history_is_that_of_a_lease(seaweedfs
     for one in operations.values():
         check(one)
     assert len(calls) == PROCESSES * CALLS
-    assert len(operations) == PROCESSES / PER_LEASE
     assert {"acquired", "held"} <= {call.result for call in calls}
 
 
 def test_on_a_store_that_lets_several_win_it_is_not(open_store, tmp_path):
     store = open_store(ChecksThenPuts)
-    store.window = 0.3
+    store.window = 1.0
     environment = {"AWS_URL": store.url, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
     for attempt in range(ATTEMPTS):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        Crowd(environment, f"any/{attempt}", folder, seed=attempt).run(PER_LEASE, PER_LEASE, calls=5)
+        Crowd(environment, f"any/{attempt}", folder, seed=attempt).run(processes=8, per_lease=8, calls=3)
         try:
             for one in history.load(folder).operations.values():
                 check(one)
