@@ -102,7 +102,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of chance; what the machine does to it is its own")
     parser.add_argument("--check", type=pathlib.Path, help="no fight: check the history in this folder once more")
     arguments = parser.parse_args()
+    for name, most in (("minutes", 24 * 60), ("processes", 1000), ("per_lease", 1000), ("faults", 1)):
+        value = getattr(arguments, name)
+        if not 0 <= value <= most or (value == 0 and name != "faults"):
+            parser.error(f"--{name.replace('_', '-')} is {value:g}: give a number between 0 and {most}")
     if arguments.check:
+        if not any(arguments.check.glob("*.jsonl")):
+            parser.error(f"--check is {arguments.check}: there is no history. Each run says where it leaves its own")
         return not verdict(history.load(arguments.check).operations)
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(2**32)
