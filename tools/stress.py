@@ -105,7 +105,7 @@ def main() -> int:
     for name, most in (("minutes", 24 * 60), ("processes", 1000), ("per_lease", 1000), ("faults", 1)):
         value = getattr(arguments, name)
         if not 0 <= value <= most or (value == 0 and name != "faults"):
-            parser.error(f"--{name.replace('_', '-')} is {value:g}: give a number between 0 and {most}")
+            parser.error(f"--{name.replace('_', '-')} is {value:g}: give more than 0, and {most} at most")
     if arguments.check:
         if not any(arguments.check.glob("*.jsonl")):
             parser.error(f"--check is {arguments.check}: there is no history. Each run says where it leaves its own")
