@@ -1,12 +1,16 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures what the documentation states in figures: S3 requests per operation, and what a task costs."""
+"""Measures what the documentation states in figures: S3 requests per operation, and what a task costs.
+
+`make bench ARGS=preflight` tells what preflights find, how long they take, and how many requests.
+"""
 
 from __future__ import annotations
 
 import argparse
 import collections
 import json
+import multiprocessing
 import pathlib
 import statistics
 import sys
@@ -14,10 +18,14 @@ import tempfile
 import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / ".venv" / "collections")]
 
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Report  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint  # noqa: E402
 from seaweedfs import SeaweedFS  # noqa: E402
 from support import playbook  # noqa: E402
+from support.odd_stores import ChecksThenPuts  # noqa: E402
 from support.proxy import FaultProxy  # noqa: E402
 
 BUCKET = "leader-election"
@@ -112,6 +120,40 @@ def time_tasks(server: SeaweedFS, folder: pathlib.Path, rounds: int) -> dict[str
     return {name: seconds[1:] for name, seconds in took.items() if name != "prepare"}
 
 
+def bench_preflights(runs: int, racy_runs: int) -> None:
+    """Run preflights with their defaults on SeaweedFS, and on a store that checks first and writes 1 ms later."""
+    with SeaweedFS() as server:
+        server.create_bucket(BUCKET)
+        endpoint = Endpoint(server.endpoint_url, server.access_key, server.secret_key, region=server.region)
+        print_preflights("SeaweedFS", (preflight(endpoint, BUCKET, "bench/lease") for _run in range(runs)))
+    context = multiprocessing.get_context("spawn")
+    urls = context.Queue()
+    process = context.Process(target=serve_racy_store, args=(urls,), daemon=True)
+    process.start()
+    racy = Endpoint(urls.get(), "somebody", "whatever", region="us-east-1")
+    print_preflights("a window of 1 ms", (preflight(racy, BUCKET, "bench/lease") for _run in range(racy_runs)))
+    process.terminate()
+
+
+def serve_racy_store(urls: multiprocessing.Queue[str]) -> None:
+    """Run in a process of its own, as stores do."""
+    with ChecksThenPuts() as store:
+        store.window = 0.001
+        urls.put(store.url)
+        store.stopped.wait()
+
+
+def print_preflights(name: str, reports: t.Iterable[Report]) -> None:
+    done = list(reports)
+    verdicts = collections.Counter(report.verdict for report in done)
+    told = ", ".join(f"{count} of {len(done)} {verdict}" for verdict, count in verdicts.items())
+    requests = statistics.median(report.requests for report in done)
+    seconds = [report.seconds for report in done]
+    print(
+        f"  {name:20} {told}; {requests:.0f} requests, {statistics.median(seconds):.1f} s (at most {max(seconds):.1f})"
+    )
+
+
 def print_requests(counted: dict[str, collections.Counter[str]]) -> None:
     print(f"\n{'S3 requests, as the server counted them':42} GET  PUT")
     for what, methods in counted.items():
@@ -132,12 +174,19 @@ def print_times(took: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("what", nargs="?", choices=("tasks", "preflight"), default="tasks")
+    parser.add_argument("--runs", type=int, default=10, help="preflights on SeaweedFS (default: %(default)s)")
+    parser.add_argument("--racy-runs", type=int, default=100, help="on a racy store (default: %(default)s)")
+    arguments = parser.parse_args()
+    if arguments.what == "preflight":
+        print(f"Running {arguments.runs} and {arguments.racy_runs} preflights with their defaults.", flush=True)
+        bench_preflights(arguments.runs, arguments.racy_runs)
+        return
     print("Starting SeaweedFS, then playing each operation; this takes about two minutes.", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, SeaweedFS() as server:
         server.create_bucket(BUCKET)
         print_requests(count_requests(server, pathlib.Path(folder)))
-        print_times(time_tasks(server, pathlib.Path(folder), rounds))
+        print_times(time_tasks(server, pathlib.Path(folder), arguments.rounds))
 
 
 if __name__ == "__main__":
