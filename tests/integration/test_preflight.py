@@ -306,6 +306,25 @@ def test_what_cannot_be_reached_is_unknown(open_store):
     assert report.requests > 0
 
 
+def test_a_certificate_that_nobody_trusts_is_unknown_and_says_what_to_set(open_store, certificate):
+    store = open_store(Store, certificate=certificate)
+    report = ask(store.url)
+    assert report.verdict == "unknown"
+    assert "aws_ca_bundle" in report.reason
+    assert store.requests == []
+
+
+def test_a_bucket_that_is_not_there_is_unknown_and_says_what_to_set(seaweedfs, key):
+    report = ask(seaweedfs.endpoint_url, key, "nobody-made-me", **credentials(seaweedfs))
+    assert report.verdict == "unknown"
+    assert "Create the bucket" in report.reason
+
+
+def test_many_contenders_make_no_noise(open_store, caplog):
+    assert ask(open_store(Store).url, contenders=64, rounds=1).verdict == "safe"
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(("name", "value"), [("contenders", 1), ("contenders", 65), ("rounds", 0), ("rounds", 1001)])
 def test_numbers_out_of_range_are_refused(open_store, name, value):
     store = open_store(Store)

@@ -38,6 +38,8 @@ except ImportError as error:
     MISSING_LIBRARY = error
 
 USER_AGENT = "leaderelection.s3"
+MOST_AT_ONCE = 64
+"""Requests of one connection that may be under way at the same time."""
 
 
 class Response(NamedTuple):
@@ -180,6 +182,7 @@ class Connection:
                 verify=self._verify,
                 proxies=botocore.utils.get_environ_proxies(self.url),
                 timeout=self._endpoint.request_timeout,  # type: ignore[arg-type,unused-ignore]
+                max_pool_connections=MOST_AT_ONCE,  # or urllib3 warns of each one beyond it
             )
         return self._http
 

@@ -22,7 +22,7 @@ from . import bucket_settings, known_stores, store_clock
 from .checks import FAIL, PASS, UNKNOWN, WARN, Check, Report
 from .claimant import drive, fresh_nonce
 from .clock import Clock, Overdue
-from .connection import CannotSend, Connection, NoAnswer, Response
+from .connection import MOST_AT_ONCE, CannotSend, Connection, NoAnswer, Response
 from .protocol import FIRST_RETRY, WRITES_APART, View, look, put, record_of
 from .race import Race, at_once
 from .record import MAX_BODY, Record, encode
@@ -45,7 +45,7 @@ from .steps import (
 from .store import Store, element
 from .wiretap import Log, Wiretap
 
-CONTENDERS, MOST_CONTENDERS = 8, 64
+CONTENDERS = 8
 ROUNDS, MOST_ROUNDS = 10, 1000
 READS = 10
 """How often it is looked whether reads see the write before them."""
@@ -74,7 +74,7 @@ def preflight(
     are taken for checked. Raises BadOption; or CannotSend, where there is nothing to send with.
     """
     for name, value, least, most in (
-        ("contenders", contenders, 2, MOST_CONTENDERS),
+        ("contenders", contenders, 2, MOST_AT_ONCE),
         ("rounds", rounds, 1, MOST_ROUNDS),
     ):
         if not least <= value <= most:

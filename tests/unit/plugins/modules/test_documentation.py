@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
 from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
 from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection, preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Absent, Verdict, Why
 
@@ -166,7 +166,7 @@ def test_every_range_that_is_documented_is_the_one_that_is_checked():
     ranges |= {"poll_interval": "From 1 to 3600"}
     assert [name for name, text in ranges.items() if text not in " ".join(acquire[name]["description"])] == []
     preflights = documented("s3_leader_preflight")
-    assert f"From 2 to {preflight.MOST_CONTENDERS}" in " ".join(preflights["contenders"]["description"])
+    assert f"From 2 to {connection.MOST_AT_ONCE}" in " ".join(preflights["contenders"]["description"])
     assert f"From 1 to {preflight.MOST_ROUNDS}" in " ".join(preflights["rounds"]["description"])
 
 
