@@ -91,8 +91,11 @@ def test_a_store_that_would_let_several_lead_is_unsafe(open_store, kind, failed)
     assert report.reason.startswith("the store cannot be trusted")
 
 
-def test_a_store_whose_reads_lag_is_unsafe(open_store):
-    report = ask(open_store(ServesStaleReads).url)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_store_whose_reads_lag_is_unsafe(open_store, conditional):
+    store = open_store(ServesStaleReads)
+    store.conditional = conditional
+    report = ask(store.url)
     assert check(report, "reads").verdict == "fail", report
     assert "right after a write do not see it" in report.reason
     # What is read after a race may lag, too.

@@ -231,7 +231,12 @@ class ChecksThenPuts(Store):
 
 
 class ServesStaleReads(Store):
-    """Each third read shows what was there before the last write, as where a replica lags or a cache is on the way."""
+    """Each third read shows what was there before the last write, as where a replica lags or a cache is on the way.
+
+    With conditional, each third of those reads that are conditional; else of those that are not.
+    """
+
+    conditional = False
 
     def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
         super().__init__(certificate, answers_continue)
@@ -244,9 +249,9 @@ class ServesStaleReads(Store):
             return super().put(key, body)
 
     def on_get(self, request: Request) -> Answer:
-        self._reads += 1
         now = self._objects.get(request.key)
-        if self._reads % 3 or now is None:
+        self._reads += bool(request.if_none_match) == self.conditional
+        if self._reads % 3 or bool(request.if_none_match) != self.conditional or now is None:
             return super().on_get(request)
         before = self._before[request.key]
         self._objects.pop(request.key)
