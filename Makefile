@@ -16,7 +16,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check bench simulate stress compatibility clean
+.PHONY: help quickstart test check bench simulate model stress compatibility clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,9 @@ bench: $(call ready,bench) | $(LINK) ## measure what the documentation states in
 
 simulate: $(call ready,test) | $(LINK) ## put the core through schedules of faults; SEED=... replays one, ARGS="--seconds 60"
 	@$(call within,test) python tools/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+model: ## search the protocol's model completely; needs spin and gcc; ARGS="--trail RULE_5_ANYBODYS" shows why
+	@$(PYTHON) tools/model.py $(ARGS)
 
 stress: $(call ready,test) | $(LINK) ## let many processes fight over leases; ARGS="--minutes 5 --processes 16"
 	@$(call within,test) python tools/stress.py $(ARGS)
