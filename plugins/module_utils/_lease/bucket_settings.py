@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from xml.etree import ElementTree
 
 from .checks import FAIL, PASS, UNKNOWN, WARN, Check
 from .connection import Response
