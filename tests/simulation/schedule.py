@@ -149,7 +149,7 @@ class Schedule:
         """Somebody leads soon, and when it hands over, somebody does again, sooner."""
         checker, began = self._checker, self.world.now
         takeover = self._longest + self._core.protocol.margin(self._longest) + TWO_POLLS + ROUND_TRIPS
-        self._expect("somebody leads", takeover, lambda: checker.led_at > began or checker.leader() is not None)
+        self._expect("somebody leads", takeover, lambda: checker.led_at > began)
         daemons = [process for process in self._processes if process.name.startswith("daemon")]
         leader = checker.leader()
         if leader in daemons and len(daemons) > 1:
