@@ -172,7 +172,7 @@ def main() -> int:
         else:
             good = result.complete and not result.errors
             verdict = "complete" if good else f"BY {result.refuted}" if result.errors else "INCOMPLETE"
-            what = variant.what
+            what = variant.what + "".join(f"; but with {symbol}" for symbol in arguments.define)
         print(f"{row(name, result, verdict)}\n  {what}", flush=True)
         if not good:
             failed.append(name)

@@ -24,8 +24,9 @@
  *   read may have been late. A read that fails is no step (rule 16).
  * put(). A request that was sent lands at any later time, or never. Its sender hears of that at any later time, from
  *   the answer or by looking for its nonce (rule 12: one step, `landed`), or gives up at any time. Then the request may
- *   still be under way, even after its sender's end. Sending the same bytes again changes nothing: they are under way
- *   anyway. What was replaced is gone, so a request that is doubled lands twice only if it creates.
+ *   still be under way, even after its sender's end: one such at a time, beside those that their senders wait for.
+ *   Sending the same bytes again changes nothing: they are under way anyway. What was replaced is gone: a request that
+ *   is doubled lands twice only if it creates.
  * Time. One tick bounds what the store's grain of 1 s and the clocks' rates can be off by in the life of a lease. It is
  *   added where it does harm: whoever leads believes so for a tick too long, and whoever takes over comes a tick early.
  *   Counters run up to where nothing depends on them any more.
@@ -322,7 +323,8 @@ proctype claimant(byte n) {
         printf("claimant %d heard too late, and sends a claim to the next term\n", n);
         write(n, CLAIM, CURRENT, r[n].term + (r[n].term < NEW), true, LED_FOR) }
 
-    /* put() gives up: StoreUnreachable, or the task was killed */
+    /* put() returns what stands there instead, or gives up: StoreUnreachable, or the task was killed */
+    :: d_step { r[n].fate == SENT && !meets(n) -> end(n) }
     :: d_step { !calm && !idle(n) -> printf("claimant %d gives up\n", n); end(n) }
     :: d_step { !calm && r[n].fate == SENT ->
         printf("claimant %d gives up, and its request is under way\n", n);
