@@ -152,7 +152,9 @@ byte i; /* 0 between steps */
 #define own(n) (store.exists && !store.released && (store.session == n || broken(RULE_17_HOLDER)))
 #ifdef OBSERVED
 #define expired(n) (c[n].watched > TAKEN_AT)
+#define has_looked(n) (c[n].watched > 0)
 #else
+#define has_looked(n) true
 #define expired(n) (store.age >= TAKEN_AT && !broken(RULE_15_NEVER))
 #endif
 #define claimable(n) (!store.exists || store.released || expired(n) \
@@ -299,7 +301,7 @@ proctype claimant(byte n) {
         printf("claimant %d begins to watch\n", n);
         c[n].watched = 1; c[n].polled = calm }
 #endif
-    :: d_step { calm && decides(n) && !claimable(n) && !prolongs(n) -> c[n].polled = 1 }
+    :: d_step { calm && decides(n) && has_looked(n) && !claimable(n) && !prolongs(n) -> c[n].polled = 1 }
 
     /* release(): tombstone(); the work has stopped (rule 23) */
     :: d_step { !calm && idle(n) && (own(n) || broken(RULE_5_ANYBODYS) && store.exists && !store.released) ->
