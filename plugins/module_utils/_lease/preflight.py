@@ -373,7 +373,7 @@ class _Preflight:
         if not seconds:
             return
         median, highest = seconds[len(seconds) // 2], seconds[math.ceil(len(seconds) * 0.99) - 1]
-        seen = "a request takes %.3g ms (median), %.3g ms (99th percentile of %d)" % (
+        seen = "a request takes %.1f ms (median), %.1f ms (99th percentile of %d)" % (
             median * 1000,
             highest * 1000,
             len(seconds),
