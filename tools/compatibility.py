@@ -95,7 +95,7 @@ def all_stores() -> list[Store]:
 def generated(reports: list[tuple[Store, Report]], today: datetime.date) -> str:
     """The generated part of the page."""
     lines = [
-        f"Run on {today.isoformat()} by `make compatibility`, over loopback, with the preflight's defaults but where told.",
+        f"Run on {today} by `make compatibility` over loopback, with the preflight's defaults but where told.",
         "",
         "| store | verdict | requests | seconds | from |",
         "| --- | --- | --- | --- | --- |",
