@@ -42,7 +42,7 @@ options:
   lease_duration:
     description:
       - Seconds that the lease lasts from now on without a renewal. As long as before where it is not given.
-      - Where it is shorter than before, an older registered result may outlive the lease. Register this one.
+      - The lease never ends before the time that an earlier result names, though, so it gets shorter bit by bit.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
     type: int
   on_lost:

@@ -16,6 +16,9 @@ from .world import Process, World
 REQUEST_TIMEOUT = 1.0
 PATIENCE = 4.0
 POLL = 1.0
+LONGEST = 8.0
+DURATIONS = (None, None, 3.0, LONGEST)
+"""Seconds for which a task may take the lease, other than what its play began with."""
 
 
 class Surroundings(t.NamedTuple):
@@ -58,31 +61,36 @@ class Life:
                     verdict = self._renew_in_time(verdict)
             except self._around.core.steps.StoreError:
                 self._clock.sleep(rng.uniform(0.2, POLL))
-            self._around.checker.stops(self._process, self._me)
 
     def play(self) -> None:
-        """Run one playbook after the other: acquire, work, maybe renew, maybe release."""
+        """Run one playbook after the other: acquire, work, maybe renew, maybe release. An error may be rescued."""
         rng = self._rng
         while True:
             self._begin_session()
-            wait, takeover = rng.choice((0.0, 0.0, 8.0)), rng.choice(("store_clock", "store_clock", "never"))
-            try:
-                verdict = self._acquire(wait, takeover)
-                for _task in range(rng.randint(0, 4)):
-                    if not verdict.is_leader:
+            verdict = None
+            for turn in range(rng.randint(1, 6)):
+                try:
+                    verdict = self._acquire_once() if turn == 0 or rng.random() < 0.2 else self._renew_somehow(verdict)
+                except self._around.core.steps.StoreError:
+                    if rng.random() < 0.5:
                         break
-                    self._clock.sleep(rng.uniform(0.5, self._duration * 0.8))
-                    self._act()
-                    if rng.random() < 0.25:
-                        verdict = self._acquire(wait, takeover, verdict.deadline)
-                    else:
-                        verdict = self._renew(verdict, handed_over=rng.random() < 0.5)
-                if verdict.is_leader and rng.random() < 0.8:
+                if not (verdict and verdict.is_leader) and rng.random() < 0.7:
+                    break
+                self._clock.sleep(rng.uniform(0.5, self._duration * 0.8))
+                self._act()
+            if rng.random() < 0.8:
+                with contextlib.suppress(self._around.core.steps.StoreError):
                     self._release(verdict, handed_over=rng.random() < 0.5)
-            except self._around.core.steps.StoreError:
-                pass
-            self._around.checker.stops(self._process, self._me)
             self._clock.sleep(rng.uniform(1, 4))
+
+    def _acquire_once(self) -> t.Any:
+        rng = self._rng
+        wait, takeover = rng.choice((0.0, 0.0, 8.0)), rng.choice(("store_clock", "store_clock", "never"))
+        return self._acquire(wait, takeover, rng.choice(DURATIONS))
+
+    def _renew_somehow(self, verdict: t.Any) -> t.Any:
+        rng = self._rng
+        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(DURATIONS))
 
     def operator(self) -> None:
         """Break the lease, whosever it is."""
@@ -97,14 +105,16 @@ class Life:
         self._me = core.steps.Claimant(process.name[:-1], core.claimant.fresh_nonce())
         self._store = core.store.Store(Connection(process, self._around.network), "s3://bucket/lease")
 
-    def _acquire(self, wait_timeout: float, takeover: str, deadline: float = math.inf) -> t.Any:
-        want = self._around.core.steps.Want(self._duration, PATIENCE, wait_timeout, POLL, takeover)
-        return self._carry_out(self._protocol.acquire(self._me, want, *self._now_and_nonce()), deadline)
+    def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
+        duration = lease_duration or self._duration
+        want = self._around.core.steps.Want(duration, PATIENCE, wait_timeout, POLL, takeover)
+        return self._carry_out(self._protocol.acquire(self._me, want, *self._now_and_nonce()))
 
-    def _renew(self, verdict: t.Any, handed_over: bool) -> t.Any:
+    def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None = None) -> t.Any:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        return self._carry_out(self._protocol.renew(self._me, held, None, now, PATIENCE, nonce), verdict.deadline)
+        steps = self._protocol.renew(self._me, held, lease_duration, now, PATIENCE, nonce)
+        return self._carry_out(steps, verdict.deadline if held else now)
 
     def _renew_in_time(self, verdict: t.Any) -> t.Any:
         """Renew, and go on after an error as long as there is time. Raises StoreError."""
@@ -123,13 +133,15 @@ class Life:
         self._carry_out(self._protocol.release(self._me, held, now, PATIENCE, nonce))
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
-        return self._around.core.steps.Held(verdict.lease, verdict.deadline) if handed_over else None
+        if handed_over and verdict and verdict.is_leader:
+            return self._around.core.steps.Held(verdict.lease, verdict.deadline)
+        return None
 
     def _now_and_nonce(self) -> tuple[float, t.Any]:
         return self._clock.now(), self._around.core.claimant.fresh_nonce
 
     def _carry_out(self, steps: t.Any, deadline: float = math.inf) -> t.Any:
-        """Do it, and tell the checker all. Raises StoreError."""
+        """Do it, and tell the checker all. Raises StoreError, after some patience where no deadline comes first."""
         core, checker, process = self._around.core, self._around.checker, self._process
         began, start = self._around.world.now, self._clock.now()
         checker.begins(process)

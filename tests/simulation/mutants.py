@@ -25,10 +25,10 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
     "rule 3: the term stays": (protocol("term=term_of(found) + 1 if", "term=term_of(found) if"),),
     "rule 3: a creation begins with 1": (
         protocol("else int(now),\n        sequence=1", "else 1,\n        sequence=1"),
-        protocol("term=max(proven.term, int(now))", "term=proven.term"),
+        protocol("term=max(draft.term, int(now))", "term=draft.term"),
     ),
     "rule 3: a creation that came late keeps its term": (
-        protocol("term=max(proven.term, int(now))", "term=proven.term"),
+        protocol("term=max(draft.term, int(now))", "term=draft.term"),
     ),
     "rule 4: a release forgets the term": (protocol("term=term_of(found) or int(now),", "term=1,"),),
     "rule 4: a released lease is not free": (
@@ -47,7 +47,7 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
     "rule 7: the clock stands still in suspend": (
         clock("""getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)""", "time.CLOCK_MONOTONIC"),
     ),
-    "rule 8: a late renewal counts": (protocol("if result.at >= lapses_at:", "if False:"),),
+    "rule 8: a late renewal counts": (protocol("if result.at >= min(lapses_at, deadline):", "if False:"),),
     "rule 8: a late acquisition counts": (protocol("if result.at < min(lapses_at, deadline):", "if True:"),),
     "rule 8: an acquisition is not bounded": (
         protocol("until = at + min(want.lease_duration, max(want.patience, give_up - at))", "until = at + 1000"),
@@ -121,18 +121,19 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
             'for replaces, name in ((None, "If-None-Match"),):',
         ),
     ),
+    "rule 18: a renewal leads where nobody asked": (protocol("if not mine.proven:", "if False:"),),
     "rule 19: the ETag stays quoted": (store("if requote:", "if False:"),),
     "rule 20: the same write goes again at once": (protocol("WRITES_APART = 2.0", "WRITES_APART = 0.05"),),
     "rule 22: a lapse does not end the term": (
         protocol("if view.at >= lapses_at:", "if False:"),
         protocol("yield from put(draft, found.etag, lapses_at)", "yield from put(draft, found.etag, start + patience)"),
-        protocol("if result.at >= lapses_at:", "if result.at >= result.anchor + duration:"),
+        protocol("if result.at >= min(lapses_at, deadline):", "if result.at >= deadline:"),
     ),
     "rule 22: an acquisition leads on in a lapsed term": (
         protocol("if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):", "if mine:"),
         protocol(
-            "lapses_at = view.asked + mine.lease_duration - age_of(found)\n        else:\n            why",
-            "lapses_at = at + want.lease_duration\n        else:\n            why",
+            "lapses_at = view.asked + left_to_lead\n        else:",
+            "lapses_at = at + want.lease_duration\n        else:",
         ),
     ),
     "rule 23: leadership is told before the write": (
@@ -140,6 +141,9 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
             "result = yield from put(draft, _version(found), until)\n        if isinstance(result",
             "result = Landed(Seen(draft, '', found.store_time, at), b'', at, at)\n        if isinstance(result",
         ),
+    ),
+    "rule 24: a lease is shortened": (
+        protocol("duration = max(lease_duration, math.ceil(told * 1000) / 1000)", "duration = lease_duration"),
     ),
 }
 """By its rule and what it does wrong."""

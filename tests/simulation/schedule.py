@@ -12,7 +12,7 @@ import typing as t
 from . import core as cores
 from .bucket import Bucket, Network
 from .checker import Checker, Violation
-from .lives import PATIENCE, POLL, Life, Surroundings
+from .lives import LONGEST, PATIENCE, POLL, Life, Surroundings
 from .world import EPOCH, Process, World
 
 TROUBLE = 15.0
@@ -44,7 +44,6 @@ class Schedule:
         rng = world.rng
         # Seconds for which each process takes the lease. The others find them in its record.
         durations = rng.choices((3.0, 4.0, 6.0), k=rng.randint(2, 3))
-        self._longest = max(durations)
         self._operators = 0
         self._begin_store()
         network.trouble = rng.choice((0.0, 0.1, 0.3, 0.5))
@@ -99,10 +98,10 @@ class Schedule:
             term=self.world.rng.choice((1, 41)),
             sequence=7,
             nonce="somebody's",
-            lease_duration=self._longest,
+            lease_duration=LONGEST,
             acquired_at=EPOCH,
             renewed_at=EPOCH,
-            lease_until=EPOCH + self._longest,
+            lease_until=EPOCH + LONGEST,
             metadata={},
             proven=self.world.rng.random() < 0.8,
         )
@@ -114,7 +113,7 @@ class Schedule:
     def _disturb(self) -> None:
         rng = self.world.rng
         process = rng.choice(self._processes)
-        seconds = rng.choice((1.0, self._longest, 2 * self._longest)) * rng.uniform(0.5, 1.5)
+        seconds = rng.choice((1.0, LONGEST, 2 * LONGEST)) * rng.uniform(0.5, 1.5)
         rng.choice((process.crash, process.stop, process.suspend, process.jump))(seconds)
 
     def _interfere(self) -> None:
@@ -129,7 +128,7 @@ class Schedule:
         world.tell("operator", what)
         if what == "break":
             self._operators += 1
-            self._process("operator", self._operators, self._longest).begin()
+            self._process("operator", self._operators, LONGEST).begin()
             return
         checker.operator_at_work = True
         bucket.put(None if what == "delete" else b"not a lease")
@@ -148,7 +147,7 @@ class Schedule:
     def _expect_a_leader(self) -> None:
         """Somebody leads soon, and when it hands over, somebody does again, sooner."""
         checker, began = self._checker, self.world.now
-        takeover = self._longest + self._core.protocol.margin(self._longest) + TWO_POLLS + ROUND_TRIPS
+        takeover = LONGEST + self._core.protocol.margin(LONGEST) + TWO_POLLS + ROUND_TRIPS
         self._expect("somebody leads", takeover, lambda: checker.led_at > began)
         daemons = [process for process in self._processes if process.name.startswith("daemon")]
         leader = checker.leader()

@@ -38,6 +38,7 @@ The numbered rules:
 20. Pauses are jittered, and the same write is sent again after 2 s at the earliest.
 22. A lapse ends the term.
 23. Leadership is told after the write was confirmed, never before.
+24. No write shortens the time that its session was told before: if its answer is lost, nobody unsays that time.
 
 Rule 21 is the resource's: it refuses a term that is lower than the highest one it has seen.
 """
@@ -45,6 +46,7 @@ Rule 21 is the resource's: it refuses a term that is lower than the highest one 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar, Union, cast
 
 from .record import Record, Unreadable, encode
@@ -73,15 +75,17 @@ from .steps import (
 
 # -- Pure decisions ---------------------------------------------------------------------------------------------------
 
+GRAIN = 1.0
+"""Seconds: of Date and Last-Modified."""
 MARGIN_LEAST = 2.0
-"""Seconds: Date and Last-Modified have a grain of 1 s each."""
+"""Seconds: the grain, and what clocks may be off by, those of the store's nodes and everybody's by their rates."""
 MARGIN_RATE = 0.001
 """Clock rates differ by less than this."""
 
 
 def margin(duration: float) -> float:
     """Return the seconds that a contender waits beyond the duration in the record."""
-    return max(MARGIN_LEAST, duration * MARGIN_RATE)
+    return max(MARGIN_LEAST, GRAIN + duration * MARGIN_RATE)
 
 
 def record_of(found: Found) -> Optional[Record]:
@@ -171,14 +175,18 @@ def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
     )
 
 
-def renewal(record: Record, now: float, lease_duration: float, nonce: str) -> Record:
-    """Draft the next record of the same term. ``now`` is the store's time."""
+def renewal(record: Record, now: float, lease_duration: float, nonce: str, told: float = 0.0) -> Record:
+    """Draft the next record of the same term. ``now`` is the store's time.
+
+    ``told`` is for how many seconds more the session was told to lead (rule 24).
+    """
+    duration = max(lease_duration, math.ceil(told * 1000) / 1000)
     return record._replace(
         sequence=record.sequence + 1,
         nonce=nonce,
-        lease_duration=lease_duration,
+        lease_duration=duration,
         renewed_at=now,
-        lease_until=_until(now, lease_duration),
+        lease_until=_until(now, duration),
     )
 
 
@@ -358,7 +366,7 @@ def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
     """Read the lease and say how it stands. Whether the caller leads is told by the store's clock."""
     view = yield from look(start + patience)
     mine = own(view.found, me)
-    leads = mine is not None and is_live(mine, age_of(view.found))
+    leads = mine is not None and mine.proven and is_live(mine, age_of(view.found))
     return Verdict(leads, Why.FOUND, view.found, view.found)
 
 
@@ -392,9 +400,11 @@ def acquire(
         until = at + min(want.lease_duration, max(want.patience, give_up - at))
         if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):
             why = Why.RENEWED
-            draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce())
+            left_to_lead = mine.lease_duration - age_of(found)
+            told = left_to_lead if mine.proven else 0.0
+            draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce(), told)
             draft = draft._replace(holder=me.holder, metadata=want.metadata)
-            lapses_at = view.asked + mine.lease_duration - age_of(found)
+            lapses_at = view.asked + left_to_lead
         else:
             why = Why.ACQUIRED
             draft = claim(me, found, want, fresh_nonce())
@@ -406,15 +416,15 @@ def acquire(
         if isinstance(result, Landed) and not draft.proven:
             yield from ask_for_conditions(result, until)
             now = result.seen.store_time
-            proven = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
+            draft = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
             # The creation may have landed late, after another lease had come and been deleted: no term of before then
             # is as high as the store's time is now. Nobody was told of the lower one.
-            proven = proven._replace(term=max(proven.term, int(now)))
-            result = yield from put(proven, result.seen.etag, until)
+            draft = draft._replace(term=max(draft.term, int(now)))
+            result = yield from put(draft, result.seen.etag, until)
         if isinstance(result, View):
             view = result
             continue
-        deadline = result.anchor + want.lease_duration
+        deadline = result.anchor + draft.lease_duration
         if result.at < min(lapses_at, deadline):
             return Verdict(True, why, result.seen, found, deadline)
         # Rule 8: confirmed too late. It is still ours to replace, in a new term.
@@ -449,15 +459,18 @@ def renew(
             lapses_at = view.asked + mine.lease_duration - found.age
         if view.at >= lapses_at:
             return Verdict(False, Why.LAPSED, found, before)  # rule 22
-        duration = lease_duration or mine.lease_duration
-        draft = renewal(mine, found.store_time, duration, fresh_nonce())
+        if not mine.proven:
+            return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed on the way
+        left_to_lead = lapses_at - view.asked
+        draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), left_to_lead)
         if dry_run:
             return Verdict(True, Why.RENEWED, found._replace(record=draft), before)
         result = yield from put(draft, found.etag, lapses_at)
         if isinstance(result, Landed):
-            if result.at >= lapses_at:
+            deadline = result.anchor + draft.lease_duration
+            if result.at >= min(lapses_at, deadline):
                 return Verdict(False, Why.LAPSED, result.seen, before)  # rule 8
-            return Verdict(True, Why.RENEWED, result.seen, before, result.anchor + duration)
+            return Verdict(True, Why.RENEWED, result.seen, before, deadline)
         view = result
 
 

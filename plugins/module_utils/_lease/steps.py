@@ -162,6 +162,7 @@ class Why(enum.Enum):
     TAKEN = "taken"
     GONE = "gone"
     LAPSED = "lapsed"
+    UNFINISHED = "unfinished"
 
     @property
     def changes_hands(self) -> bool:

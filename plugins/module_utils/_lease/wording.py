@@ -89,6 +89,9 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
         "duration. Use a longer wait_timeout"
     ),
     Why.GONE: lambda verdict: "the lease object was removed",
+    Why.UNFINISHED: lambda verdict: (
+        "its acquisition failed before it was finished, so nobody leads by it. Acquire it again"
+    ),
     Why.LAPSED: lambda verdict: "it was not renewed in time, so its term is over. Acquire it again",
 }
 

@@ -129,7 +129,7 @@ def test_rule_3_a_creation_that_landed_late_starts_its_term_when_it_landed():
     [
         RELEASED,
         seen(record(), age=32),
-        seen(record(lease_duration=10000.0), age=10010),
+        seen(record(lease_duration=10000.0), age=10011),
         seen(mine(), age=31),
     ],
     ids=["released", "expired", "long and expired", "my own and lapsed"],
@@ -147,11 +147,11 @@ def test_rule_3_a_free_lease_is_replaced_at_its_etag_with_the_next_term(free):
     [
         seen(record(), age=0),
         seen(record(), age=31.9),
-        seen(record(lease_duration=10000.0), age=10009),
+        seen(record(lease_duration=10000.0), age=10010),
         seen(dotnet(ends_in=0), age=1.9),
         GARBAGE,
     ],
-    ids=["fresh", "within the margin", "within a thousandth", "dotnet within the margin", "garbage"],
+    ids=["fresh", "within the margin", "within a thousandth and the grain", "dotnet within the margin", "garbage"],
 )
 def test_rules_15_and_16_a_held_lease_is_left_alone(held):
     verdict = acquiring().answer(held).verdict
@@ -327,6 +327,19 @@ def test_rule_18_a_lease_whose_store_nobody_asked_is_led_by_nobody_before_it_is_
         dialogue.answer(Written("e2", STORE_TIME))
 
 
+@pytest.mark.parametrize("held", [None, holding(mine(proven=False))], ids=["read", "handed over"])
+def test_rule_18_who_did_not_finish_to_acquire_does_not_lead_by_renewing(held):
+    dialogue = renewing(held)
+    if held is None:
+        dialogue.answer(seen(mine(proven=False), age=1))
+    assert (dialogue.verdict.is_leader, dialogue.verdict.why) == (False, Why.UNFINISHED)
+
+
+def test_rule_18_who_did_not_finish_to_acquire_is_not_shown_as_leader():
+    dialogue = Dialogue(protocol.inspect(ME, 0.0, 15.0)).answer(seen(mine(proven=False), age=1))
+    assert not dialogue.verdict.is_leader
+
+
 def test_rule_18_no_answer_to_the_question_is_no_answer():
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME))
     with pytest.raises(StoreUnreachable) as error:
@@ -339,6 +352,21 @@ def test_rule_18_the_question_puts_nothing_but_what_stands_there():
     first = dialogue.expect(Write).body
     dialogue.answer(Written("e1", STORE_TIME))
     assert dialogue.expect(Write).body == first
+
+
+@pytest.mark.parametrize("left", [24.5, 2.0])
+def test_rule_24_a_renewal_for_less_does_not_end_before_the_time_that_was_told(left):
+    dialogue = renewing(holding(lapses_at=left), lease_duration=3.0)
+    assert dialogue.written()["leaseDurationSeconds"] == max(left, 3.0)
+    assert dialogue.answer(Written("e2", STORE_TIME)).verdict.deadline == max(left, 3.0)
+
+
+@pytest.mark.parametrize(
+    "operation", [lambda: acquiring(lease_duration=3.0), lambda: renewing(lease_duration=3.0)], ids=["acquire", "renew"]
+)
+def test_rule_24_what_was_told_is_known_from_the_record(operation):
+    dialogue = operation().answer(seen(mine(), age=6))
+    assert dialogue.written()["leaseDurationSeconds"] == 24
 
 
 def test_rule_19_a_store_that_wants_the_other_quoting_gets_it_at_once():

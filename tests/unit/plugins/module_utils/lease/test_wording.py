@@ -135,6 +135,12 @@ def test_all_states_are_documented_ones():
         (Why.TAKEN, HELD, HELD, wording.standing(HELD)),
         (Why.GONE, ABSENT, HELD, "the lease object was removed"),
         (
+            Why.UNFINISHED,
+            HELD,
+            HELD,
+            "its acquisition failed before it was finished, so nobody leads by it. Acquire it again",
+        ),
+        (
             Why.LAPSED,
             EXPIRED,
             EXPIRED,
