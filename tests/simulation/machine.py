@@ -69,12 +69,12 @@ class _Thread:
 class _Event:
     def __init__(self) -> None:
         self._is_set = False
-        self._wake: t.Callable[[], None] | None = None
+        self._wake: t.Callable[[], object] | None = None
 
     def set(self) -> None:
         self._is_set = True
         if self._wake:
-            self._wake()
+            Now.process.world.after(0, self._wake)
 
     def wait(self, timeout: float) -> bool:
         if not self._is_set:

@@ -15,7 +15,7 @@ from .checker import Checker, Violation
 from .lives import LONGEST, PATIENCE, POLL, Life, Surroundings
 from .world import EPOCH, Process, World
 
-TROUBLE = 15.0
+TROUBLE = 12.0
 """Seconds in which faults happen; after them everything that is still on its way arrives, and then all is well."""
 TWO_POLLS = 2 * POLL * 1.2
 """Seconds, with the jitter of rule 20."""
@@ -60,6 +60,12 @@ class Schedule:
 
     def run(self) -> None:
         """Raises Violation."""
+        try:
+            self._run()
+        finally:
+            self.world.end()
+
+    def _run(self) -> None:
         world = self.world
         world.run(TROUBLE)
         self._around.network.trouble = 0.0

@@ -31,6 +31,7 @@ class World:
         """When the last fault so far is over, the last late message arrived."""
         self.timeline: list[str] | None = [] if trace else None
         self.hub = greenlet.getcurrent()
+        self.processes: list[Process] = []
         self._due: list[tuple[float, int, t.Callable[[], object]]] = []
         self._numbers = 0
 
@@ -46,6 +47,11 @@ class World:
             if do() is not False:
                 self.events += 1
         self.now = until
+
+    def end(self) -> None:
+        """Kill whoever lives: what waits in a greenlet is never forgotten by itself."""
+        for process in self.processes:
+            process.kill()
 
     def fault(self, kind: str, lasts: float = 0.0) -> None:
         self.faults[kind] = self.faults.get(kind, 0) + 1
@@ -74,6 +80,7 @@ class Process:
     def __init__(self, world: World, name: str, live: t.Callable[[Process], None]) -> None:
         rng = world.rng
         self.world = world
+        world.processes.append(self)
         self.name = name
         self.stepping_down = False
         """It was asked to hand the lease over."""
@@ -89,6 +96,7 @@ class Process:
         self._suspend: tuple[float, float] = (0.0, 0.0)
         """The last one, from when to when."""
         self._running: _Fiber | None = None
+        self._fibers: set[_Fiber] = set()
 
     # -- its clocks, in seconds
 
@@ -120,8 +128,15 @@ class Process:
         """Lose everything but what is on its way already."""
         self.world.tell(self.name, "crashes")
         self.world.fault("crash", restart_after)
-        self.life += 1
+        self.kill()
         self.world.after(restart_after, self.begin)
+
+    def kill(self) -> None:
+        """End its life, with all its threads."""
+        self.life += 1
+        machine.Now.process = self
+        while self._fibers:
+            self._fibers.pop().greenlet.throw()
 
     def stop(self, seconds: float) -> None:
         """Stand still, as by SIGSTOP; all clocks run on."""
@@ -150,6 +165,7 @@ class Process:
     def start(self, target: t.Callable[[], None]) -> None:
         """Start a thread."""
         fiber = _Fiber(target, self.world.hub)
+        self._fibers.add(fiber)
         life, turn = self.life, fiber.turn
         self.world.after(0, lambda: self._go_on(fiber, turn, life))
 
@@ -161,11 +177,11 @@ class Process:
             self.world.after(seconds / self._rate, lambda: self._time_out(fiber, turn, life, end))
         self.world.hub.switch()
 
-    def waker(self) -> t.Callable[[], None]:
-        """Return what wakes the running thread from the wait that it is about to begin."""
+    def waker(self) -> t.Callable[[], object]:
+        """Return what wakes the running thread from the wait that it is about to begin. To be called by the world."""
         fiber, life = self._this_fiber(), self.life
         turn = fiber.turn
-        return lambda: self.world.after(0, lambda: self._go_on(fiber, turn, life))
+        return lambda: self._go_on(fiber, turn, life)
 
     def _this_fiber(self) -> _Fiber:
         if self._running is None:
@@ -176,8 +192,9 @@ class Process:
         if turn != fiber.turn or life != self.life:
             return False
         left = end - self.monotonic()
-        if left > 1e-6:  # it was suspended meanwhile
-            self.world.after(left / self._rate, lambda: self._time_out(fiber, turn, life, end))
+        if left > 1e-6:  # it was suspended meanwhile, or is
+            asleep = max(0.0, self._suspend[1] - self.world.now)
+            self.world.after(asleep + left / self._rate, lambda: self._time_out(fiber, turn, life, end))
             return False
         return self._go_on(fiber, turn, life)
 
@@ -191,4 +208,6 @@ class Process:
         self._running = fiber
         machine.Now.process = self
         fiber.greenlet.switch()
+        if fiber.greenlet.dead:
+            self._fibers.discard(fiber)
         return True
