@@ -15,7 +15,7 @@ from .checker import Checker, Violation
 from .lives import LONGEST, PATIENCE, POLL, Life, Surroundings
 from .world import EPOCH, Process, World
 
-TROUBLE = 12.0
+TROUBLE = 15.0
 """Seconds in which faults happen; after them everything that is still on its way arrives, and then all is well."""
 TWO_POLLS = 2 * POLL * 1.2
 """Seconds, with the jitter of rule 20."""
