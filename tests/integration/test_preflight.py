@@ -10,6 +10,7 @@ import typing as t
 import pytest
 import seaweedfs as tool
 import stores
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import preflight as core
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight
@@ -18,6 +19,8 @@ from support import proxy as faults
 from support.odd_stores import (
     ChecksThenPuts,
     CreatesOnIfMatch,
+    ExpectsNothing,
+    FailsConditionalReads,
     HasNoConditions,
     HasNoDate,
     HasRandomEtags,
@@ -102,6 +105,14 @@ def test_a_store_whose_reads_lag_is_unsafe(open_store, conditional):
     assert verdicts(report, "fail") <= {"reads", *RACES}
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_read_that_gets_no_usable_answer_has_seen_nothing(open_store, status):
+    store = open_store(FailsConditionalReads)
+    store.status = status
+    report = ask(store.url, request_timeout=1, rounds=1, clock=Hasty())
+    assert (check(report, "reads").verdict, report.verdict) == ("unknown", "unknown"), report
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_store_that_checks_first_and_writes_a_millisecond_later_is_unsafe(open_store, certificate, tls):
     store = open_store(ChecksThenPuts, certificate=certificate if tls else None)
@@ -143,6 +154,21 @@ def test_the_form_of_etags_is_told(open_store):
 @pytest.mark.parametrize(("kind", "words"), [(Store, "the same ETag again"), (HasRandomEtags, "another ETag")])
 def test_it_is_told_whether_an_etag_comes_back(open_store, kind, words):
     assert words in check(ask(open_store(kind).url), "etag_repeats").seen
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_it_is_told_whether_expect_is_answered(answers):
+    with Store(answers_continue=answers) as store:
+        report = ask(store.url, rounds=1)
+    assert report.verdict == "safe"
+    assert check(report, "expect").verdict == ("pass" if answers else "warn"), report
+
+
+def test_a_store_that_refuses_expect_is_safe_for_leases(open_store):
+    report = ask(open_store(ExpectsNothing).url, rounds=1)
+    assert report.verdict == "safe"
+    assert "417" in check(report, "expect").seen
+    assert check(report, "expect").verdict == "warn"
 
 
 def test_seaweedfs_is_safe_and_nothing_is_left_behind(seaweedfs, bucket, key):
@@ -203,6 +229,17 @@ def test_a_proxy_with_a_date_of_its_own_is_found_out(open_store, ahead, verdict,
         report = ask(proxy.url)
     assert (report.verdict, check(report, "clock").verdict) == (verdict, clock), report
     assert verdict == "safe" or "proxy_pass_header Date" in report.reason
+
+
+def test_a_write_that_was_tried_twice_hides_no_clock_that_is_ahead(open_store, monkeypatch):
+    """The pause between the tries, of 2 s at least, is none of the store's time."""
+    monkeypatch.setattr(core, "READS", 2)
+    store = open_store(TakesOneWriteAtATime)
+    store.apart = 0.2
+    with FaultProxy(store.url) as proxy:
+        proxy.on(None, faults.own_date(2.5), nth=None)
+        report = ask(proxy.url, contenders=2, rounds=1)
+    assert check(report, "clock").verdict == "fail", report
 
 
 def test_a_store_whose_whole_clock_is_wrong_is_safe(open_store):

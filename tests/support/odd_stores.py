@@ -262,6 +262,22 @@ class ServesStaleReads(Store):
         return answer
 
 
+class FailsConditionalReads(Store):
+    """Answers status to every GET with If-None-Match."""
+
+    status = 500
+
+    def on_get(self, request: Request) -> Answer:
+        return self.error(self.status, "InternalError") if request.if_none_match else super().on_get(request)
+
+
+class ExpectsNothing(Store):
+    """Answers 417 to every PUT with Expect."""
+
+    def on_put(self, request: Request) -> Answer:
+        return self.error(417, "ExpectationFailed") if "Expect" in request.headers else super().on_put(request)
+
+
 class TakesOneWriteAtATime(Store):
     """Answers 429 to a write that comes within apart seconds of the last one to its key, as Cloudflare R2."""
 

@@ -129,6 +129,9 @@ class Connection:
         if body and "Content-MD5" not in headers:
             # A bucket with Object Lock asks for one; it also keeps a damaged body out of the store.
             request.headers["Content-MD5"] = _md5(body)
+        if "Expect" in headers:
+            # As bytes, or botocore sends it along and does not wait.
+            request.headers["Expect"] = headers["Expect"].encode("ascii")  # type: ignore[assignment,unused-ignore]
         try:
             botocore.auth.S3SigV4Auth(self._credentials(), "s3", self._region).add_auth(request)
             prepared = request.prepare()

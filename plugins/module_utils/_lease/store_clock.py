@@ -14,15 +14,21 @@ from __future__ import annotations
 from typing import NamedTuple, Sequence
 
 from .checks import FAIL, PASS, UNKNOWN, WARN, Check
+from .protocol import GRAIN, MARGIN_LEAST
 
 AHEAD_MOST = 0.5
-"""Seconds that Date may be ahead: the margin of 2 s has to cover the grain of both times, too."""
+"""Seconds that Date may be ahead."""
+AHEAD_HARMLESS = MARGIN_LEAST - GRAIN
+"""Seconds ahead that the margin still takes for short leases. To pass, more than this has to be ruled out."""
 BEHIND_MOST = 1.0
 """Seconds that it may be behind, as it is with servers that make a new Date once a second."""
 
 
 class Sample(NamedTuple):
-    """A read of what was just written. All but the two last are readings of the caller's clock."""
+    """A read of what was just written. All but the two last are readings of the caller's clock.
+
+    Of a write that was tried again only the try counts that landed.
+    """
 
     write_sent: float
     write_done: float
@@ -34,11 +40,20 @@ class Sample(NamedTuple):
     @property
     def ahead_at_least(self) -> float:
         """Seconds; below 0 where it may be behind. Both times may be up to a second older than they say."""
-        return self.date - self.modified - (self.read_done - self.write_sent) - 1
+        return self.date - self.modified - self.took - 1
 
     @property
     def ahead_at_most(self) -> float:
         return self.date - self.modified - max(0.0, self.read_sent - self.write_done) + 1
+
+    @property
+    def took(self) -> float:
+        return self.read_done - self.write_sent
+
+    @property
+    def tells(self) -> bool:
+        """Whether a Date that is too far ahead would have shown, were it not for the grain."""
+        return AHEAD_MOST + self.took <= AHEAD_HARMLESS or self.ahead_at_most <= AHEAD_HARMLESS
 
 
 def check(samples: Sequence[Sample]) -> Check:
@@ -54,6 +69,14 @@ def check(samples: Sequence[Sample]) -> Check:
             "Date is at least %.1f s ahead of Last-Modified, so a lease would be taken over before its time" % ahead,
             "Look for a proxy that sets its own Date (nginx does without proxy_pass_header Date), or set the clocks "
             "of the store's nodes right. With takeover: observed it would not matter",
+        )
+    if not any(sample.tells for sample in samples):
+        return Check(
+            "clock",
+            UNKNOWN,
+            "requests are too slow to tell whether Date is ahead of Last-Modified: a write and a read took %.1f s"
+            % min(sample.took for sample in samples),
+            "Run the preflight from nearer to the store, or when it is less busy",
         )
     if behind > BEHIND_MOST:
         return Check(

@@ -47,6 +47,8 @@ class Wiretap:
         """The answer to the last request, if there was one."""
         self.last_write = 0
         """The status of the last write's answer; 0 where there was none."""
+        self.landed: Optional[float] = None
+        """When the write was sent whose answer says that it was carried out; None where none says so."""
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
         self.last = None
@@ -54,12 +56,14 @@ class Wiretap:
         if method == "PUT":
             self._log.written[self._name] = None
             self.last_write = 0
+            self.landed = None
         asked = self._clock.now()
         response = self._connection.send(method, headers, body, most, self.hold)
         self._log.answered.append(Answered(response, self._clock.now() - asked, self.hold is None))
         self.last = response
         if method == "PUT":
             self.last_write = response.status
+            self.landed = asked if response.status == 200 else None
         return response
 
     def forget(self) -> None:

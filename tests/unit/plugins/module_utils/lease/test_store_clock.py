@@ -21,7 +21,13 @@ def sample(date, modified, took=0.01, at=1000.0):
         ([sample(102, 100)], "fail"),
         ([sample(100, 100), sample(102, 100)], "fail"),
         ([sample(103, 100), sample(98, 100)], "fail"),
-        ([sample(102, 100, took=1)], "pass"),
+        ([sample(102, 100, took=1)], "unknown"),  # it may be 2 s ahead, or right
+        ([sample(101, 100, took=1)], "unknown"),
+        ([sample(101, 100, took=0.3)], "unknown"),
+        ([sample(101, 100, took=0.2)], "pass"),
+        ([sample(100, 100, took=1)], "pass"),  # within one second of the store's: it is not far ahead
+        ([sample(101, 100, took=1), sample(100, 100)], "pass"),
+        ([sample(97, 100, took=0.3)], "warn"),
         ([sample(105, 100, took=1)], "fail"),
         ([sample(97, 100)], "warn"),
         ([sample(100, 100), sample(97, 100)], "warn"),
@@ -47,6 +53,12 @@ def test_a_clock_that_is_right_enough_is_never_blamed(tenths, skew):
 def test_a_clock_that_is_ahead_is_found_in_reads_over_a_second(skew):
     reads = [1000 + tenths / 10 for tenths in range(10)]
     assert check([sample(int(now + skew), int(now), at=now) for now in reads]).verdict == "fail"
+
+
+def test_what_is_too_slow_to_tell_says_what_to_do():
+    found = check([sample(102, 100, took=1)])
+    assert "too slow to tell" in found.seen
+    assert found.advice
 
 
 def test_what_it_means_and_what_to_do_is_told():
