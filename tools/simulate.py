@@ -55,7 +55,6 @@ class Tally:
 
 
 def run(seeds: range) -> Tally:
-    from simulation.checker import Violation
     from simulation.schedule import Schedule
 
     tally = Tally()
@@ -63,10 +62,9 @@ def run(seeds: range) -> Tally:
     gc.disable()  # faster: what a schedule leaves behind can wait
     for seed in seeds:
         schedule = Schedule(seed)
-        try:
-            schedule.run()
-        except Violation as violation:
-            tally.violations[seed] = str(violation)
+        wrong = schedule.verdict()
+        if wrong:
+            tally.violations[seed] = wrong
         tally.schedules += 1
         tally.events += schedule.world.events
         tally.fewest = min(tally.fewest, schedule.world.events)
@@ -115,18 +113,13 @@ def cover(first: int) -> None:
 
 def replay(seed: int) -> int:
     """Print the timeline of one schedule."""
-    from simulation.checker import Violation
     from simulation.schedule import Schedule
 
     schedule = Schedule(seed, trace=True)
-    try:
-        schedule.run()
-        end = "No rule was violated."
-    except Violation as violation:
-        end = f"Violation: {violation}"
+    wrong = schedule.verdict()
     print("\n".join(schedule.world.timeline or []))
-    print(end)
-    return int(end.startswith("Violation"))
+    print(f"Violation: {wrong}" if wrong else "No rule was violated.")
+    return int(bool(wrong))
 
 
 def hunt_mutants(first: int) -> int:

@@ -91,9 +91,9 @@ def _told(error: StoreError, lease: _options.Handle) -> str:
             f". Given up after {lease.store.requests} requests and {lease.clock.now() - lease.started:.0f} s. "
             "Check endpoint_url and the network, or raise request_timeout"
         )
-    if error.doubtful:
-        text += (
-            ". Whether the write of this task landed is not known, and nobody leads by it. "
-            "s3_leader_info tells how it stands when the store answers again"
-        )
+        if error.doubtful:
+            text += (
+                ". Whether the write of this task landed is not known, and nobody leads by it. "
+                "s3_leader_info tells how it stands when the store answers again"
+            )
     return text

@@ -17,7 +17,7 @@ description:
   - The leader has RV(lease.lease_duration) seconds. Work that takes longer needs a longer O(lease_duration), or a
     M(leaderelection.s3.s3_leader_renew) in between. Give the lease back with M(leaderelection.s3.s3_leader_release).
   - Who asks before its time is over keeps the others out; after that it may not go on as leader, and the others take
-    over 2 seconds later (after more than 1000 seconds, a thousandth of them and one). No clock but the store's decides.
+    over 2 seconds later (after more than 500 seconds, a thousandth of them and 1.5). No clock but the store's decides.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._connection
@@ -38,7 +38,7 @@ options:
   lease_duration:
     description:
       - Seconds that the leader may work without a renewal, and that all others wait for after it crashed.
-      - The lease of a run that holds it already does not end before the time that an earlier result names.
+      - The lease of a run that holds it already is not made shorter.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
     type: int
     default: 30

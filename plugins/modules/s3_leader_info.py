@@ -11,6 +11,8 @@ short_description: Tell who holds a lease on S3
 version_added: 0.1.0
 description:
   - Reads the lease and says who holds it, since when and for how long. Writes nothing.
+  - It goes by the store's clock, so a leader whose time is over may be told so up to 2 seconds late.
+    M(leaderelection.s3.s3_leader_renew) is not late.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._attributes.info_module

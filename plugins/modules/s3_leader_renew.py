@@ -42,7 +42,8 @@ options:
   lease_duration:
     description:
       - Seconds that the lease lasts from now on without a renewal. As long as before where it is not given.
-      - The lease never ends before the time that an earlier result names, though, so it gets shorter bit by bit.
+      - The lease never ends before the time that an earlier result names. With O(lease) given it gets shorter bit by
+        bit, without it stays as long as it was.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
     type: int
   on_lost:

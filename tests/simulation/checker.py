@@ -111,12 +111,28 @@ class Checker:
     def told(self, process: Process, since: float, verdict: t.Any) -> None:
         """An operation ended: what it says of the lease must have been true at some instant since it began."""
         etag = getattr(verdict.lease, "etag", "")
+        stood = any(version == etag for version in self._stood_since(since))
+        if not stood or not self._is_apt(verdict):
+            raise Violation(
+                f"{process.name} was told {verdict.why.value}, of what was not so since {since:.3f} (rule 16)"
+            )
+
+    def _stood_since(self, since: float) -> t.Iterator[str]:
         for begun, version in reversed(self._versions):
-            if version == etag:
-                return
+            yield version
             if begun <= since:
-                break
-        raise Violation(f"{process.name} was told {verdict.why.value}, of what was not so since {since:.3f} (rule 16)")
+                return
+
+    def _is_apt(self, verdict: t.Any) -> bool:
+        """Tell whether the word goes with the lease that it is said of."""
+        record = getattr(verdict.lease, "record", None)
+        if record is None:
+            return verdict.why.name in ("GONE", "FREE")
+        if not isinstance(record, self._core.record.Record):
+            return verdict.why.name == "UNREADABLE"
+        if record.released:
+            return verdict.why.name in ("FREE", "RELEASED", "BROKEN")
+        return verdict.why.name not in ("GONE", "FREE", "RELEASED", "BROKEN", "UNREADABLE")
 
     def begins(self, process: Process) -> None:
         """An operation begins."""

@@ -16,9 +16,11 @@ from .world import Process, World
 REQUEST_TIMEOUT = 1.0
 PATIENCE = 4.0
 POLL = 1.0
-LONGEST = 8.0
-DURATIONS = (None, None, 3.0, LONGEST)
-"""Seconds for which a task may take the lease, other than what its play began with."""
+LONGEST = 8.4
+DURATIONS = (3.1, 4.3, 6.2)
+"""Seconds for which processes take the lease. Ages are whole seconds: with these, every margin counts."""
+OTHERS = (None, None, DURATIONS[0], LONGEST)
+"""For a task, other than what its play began with."""
 
 
 class Surroundings(t.NamedTuple):
@@ -86,11 +88,11 @@ class Life:
     def _acquire_once(self) -> t.Any:
         rng = self._rng
         wait, takeover = rng.choice((0.0, 0.0, 8.0)), rng.choice(("store_clock", "store_clock", "never"))
-        return self._acquire(wait, takeover, rng.choice(DURATIONS))
+        return self._acquire(wait, takeover, rng.choice(OTHERS))
 
     def _renew_somehow(self, verdict: t.Any) -> t.Any:
         rng = self._rng
-        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(DURATIONS))
+        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(OTHERS))
 
     def operator(self) -> None:
         """Break the lease, whosever it is."""

@@ -21,7 +21,9 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
         store("""headers["If-Match"] = '"%s"' % replaces if self.quoted else replaces""", "pass"),
     ),
     "rule 1: a creation has no condition": (store('''headers["If-None-Match"] = "*"''', "pass"),),
-    "rule 2: all nonces are the same": (claimant("return secrets.token_hex(16)", "return 32 * '0'"),),
+    "rule 2: a renewal keeps the nonce": (
+        protocol("sequence=record.sequence + 1,\n        nonce=nonce,", "sequence=record.sequence + 1,"),
+    ),
     "rule 3: the term stays": (protocol("term=term_of(found) + 1 if", "term=term_of(found) if"),),
     "rule 3: a creation begins with 1": (
         protocol("else int(now),\n        sequence=1", "else 1,\n        sequence=1"),
@@ -98,6 +100,7 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
         protocol("        if _version(found) != watched:\n", "        if watched is None:\n"),
     ),
     "rule 15: no margin": (protocol("+ margin(record.lease_duration) - found.age", "- found.age"),),
+    "rule 15: half the margin": (protocol("return max(MARGIN_LEAST, GRAIN", "return max(1.0, 0 * GRAIN"),),
     "rule 15: the caller's own clock": (
         store("import datetime", "import datetime\nimport time"),
         store('date = http_date(response, "date")\n        if unchanged', "date = time.time()\n        if unchanged"),
@@ -107,6 +110,12 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
         store(
             'if method == "GET" and status == 404 and code == "NoSuchKey":',
             'if method == "GET" and status in (404, 500, 503):',
+        ),
+    ),
+    "rule 16: what is held is told to be free": (
+        protocol(
+            "    if free_in(found) != 0:\n        return Why.HELD",
+            "    if free_in(found) != 0:\n        return Why.FREE",
         ),
     ),
     "rule 17: the holder's name is enough": (
@@ -132,8 +141,8 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
     "rule 22: an acquisition leads on in a lapsed term": (
         protocol("if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):", "if mine:"),
         protocol(
-            "lapses_at = view.asked + left_to_lead\n        else:",
-            "lapses_at = at + want.lease_duration\n        else:",
+            "lapses_at = view.asked + mine.lease_duration - age_of(found)\n        else:\n            why",
+            "lapses_at = at + want.lease_duration\n        else:\n            why",
         ),
     ),
     "rule 23: leadership is told before the write": (
@@ -142,9 +151,8 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
             "result = Landed(Seen(draft, '', found.store_time, at), b'', at, at)\n        if isinstance(result",
         ),
     ),
-    "rule 24: a lease is shortened": (
-        protocol("duration = max(lease_duration, math.ceil(told * 1000) / 1000)", "duration = lease_duration"),
-    ),
+    "rule 24: an acquisition shortens": (protocol("told = mine.lease_duration if mine.proven else 0.0", "told = 0.0"),),
+    "rule 24: a renewal shortens": (protocol("told = lapses_at - view.asked", "told = 0.0"),),
 }
 """By its rule and what it does wrong."""
 

@@ -12,7 +12,7 @@ import typing as t
 from . import core as cores
 from .bucket import Bucket, Network
 from .checker import Checker, Violation
-from .lives import LONGEST, PATIENCE, POLL, Life, Surroundings
+from .lives import DURATIONS, LONGEST, PATIENCE, POLL, Life, Surroundings
 from .world import EPOCH, Process, World
 
 TROUBLE = 15.0
@@ -43,7 +43,7 @@ class Schedule:
         self._around = Surroundings(world, self._core, self._bucket, network, self._checker)
         rng = world.rng
         # Seconds for which each process takes the lease. The others find them in its record.
-        durations = rng.choices((3.0, 4.0, 6.0), k=rng.randint(2, 3))
+        durations = rng.choices(DURATIONS, k=rng.randint(2, 3))
         self._operators = 0
         self._begin_store()
         network.trouble = rng.choice((0.0, 0.1, 0.3, 0.5))
@@ -58,10 +58,15 @@ class Schedule:
         for _fault in range(rng.choice((0, 0, 0, 1, 2))):
             world.after(rng.uniform(0, TROUBLE), self._interfere)
 
-    def run(self) -> None:
-        """Raises Violation."""
+    def verdict(self) -> str:
+        """Run, and return what was found wrong, or ''."""
         try:
             self._run()
+            return ""
+        except Violation as violation:
+            return str(violation)
+        except Exception as error:  # the core must not raise anything
+            return f"{type(error).__name__}: {error}"
         finally:
             self.world.end()
 
@@ -173,8 +178,4 @@ class Schedule:
 
 def caught(seed: int, core: t.Any = None) -> str:
     """Return what the schedule finds wrong with the core, or ''."""
-    try:
-        Schedule(seed, core=core).run()
-        return ""
-    except Violation as violation:
-        return str(violation)
+    return Schedule(seed, core=core).verdict()

@@ -75,17 +75,19 @@ from .steps import (
 
 # -- Pure decisions ---------------------------------------------------------------------------------------------------
 
+MARGIN_LEAST = 2.0
+"""Seconds; enough for leases of up to 500 s."""
 GRAIN = 1.0
 """Seconds: of Date and Last-Modified."""
-MARGIN_LEAST = 2.0
-"""Seconds: the grain, and what clocks may be off by, those of the store's nodes and everybody's by their rates."""
+SKEW = 0.5
+"""Seconds that the clocks of the store's nodes may differ by."""
 MARGIN_RATE = 0.001
 """Clock rates differ by less than this."""
 
 
 def margin(duration: float) -> float:
     """Return the seconds that a contender waits beyond the duration in the record."""
-    return max(MARGIN_LEAST, GRAIN + duration * MARGIN_RATE)
+    return max(MARGIN_LEAST, GRAIN + SKEW + duration * MARGIN_RATE)
 
 
 def record_of(found: Found) -> Optional[Record]:
@@ -178,7 +180,7 @@ def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
 def renewal(record: Record, now: float, lease_duration: float, nonce: str, told: float = 0.0) -> Record:
     """Draft the next record of the same term. ``now`` is the store's time.
 
-    ``told`` is for how many seconds more the session was told to lead (rule 24).
+    ``told`` is for how many seconds at most the session was told to lead from now on (rule 24).
     """
     duration = max(lease_duration, math.ceil(told * 1000) / 1000)
     return record._replace(
@@ -400,11 +402,10 @@ def acquire(
         until = at + min(want.lease_duration, max(want.patience, give_up - at))
         if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):
             why = Why.RENEWED
-            left_to_lead = mine.lease_duration - age_of(found)
-            told = left_to_lead if mine.proven else 0.0
+            told = mine.lease_duration if mine.proven else 0.0  # the store's clock would tell how much is left, roughly
             draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce(), told)
             draft = draft._replace(holder=me.holder, metadata=want.metadata)
-            lapses_at = view.asked + left_to_lead
+            lapses_at = view.asked + mine.lease_duration - age_of(found)
         else:
             why = Why.ACQUIRED
             draft = claim(me, found, want, fresh_nonce())
@@ -455,14 +456,15 @@ def renew(
             return Verdict(False, _why_lost(found), found, before)
         if held and mine.sequence == sequence_of(held.seen):
             lapses_at = held.lapses_at
-        else:  # written since by another task of this run: only the store knows how long ago
+            told = lapses_at - view.asked
+        else:  # written since by another task of this run: only the store knows how long ago, and that roughly
             lapses_at = view.asked + mine.lease_duration - found.age
+            told = mine.lease_duration
         if view.at >= lapses_at:
             return Verdict(False, Why.LAPSED, found, before)  # rule 22
         if not mine.proven:
             return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed on the way
-        left_to_lead = lapses_at - view.asked
-        draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), left_to_lead)
+        draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), told)
         if dry_run:
             return Verdict(True, Why.RENEWED, found._replace(record=draft), before)
         result = yield from put(draft, found.etag, lapses_at)

@@ -129,7 +129,7 @@ def test_rule_3_a_creation_that_landed_late_starts_its_term_when_it_landed():
     [
         RELEASED,
         seen(record(), age=32),
-        seen(record(lease_duration=10000.0), age=10011),
+        seen(record(lease_duration=10000.0), age=10011.5),
         seen(mine(), age=31),
     ],
     ids=["released", "expired", "long and expired", "my own and lapsed"],
@@ -147,11 +147,17 @@ def test_rule_3_a_free_lease_is_replaced_at_its_etag_with_the_next_term(free):
     [
         seen(record(), age=0),
         seen(record(), age=31.9),
-        seen(record(lease_duration=10000.0), age=10010),
+        seen(record(lease_duration=10000.0), age=10011.4),
         seen(dotnet(ends_in=0), age=1.9),
         GARBAGE,
     ],
-    ids=["fresh", "within the margin", "within a thousandth and the grain", "dotnet within the margin", "garbage"],
+    ids=[
+        "fresh",
+        "within the margin",
+        "within a thousandth, the grain and the skew",
+        "dotnet within the margin",
+        "garbage",
+    ],
 )
 def test_rules_15_and_16_a_held_lease_is_left_alone(held):
     verdict = acquiring().answer(held).verdict
@@ -364,9 +370,9 @@ def test_rule_24_a_renewal_for_less_does_not_end_before_the_time_that_was_told(l
 @pytest.mark.parametrize(
     "operation", [lambda: acquiring(lease_duration=3.0), lambda: renewing(lease_duration=3.0)], ids=["acquire", "renew"]
 )
-def test_rule_24_what_was_told_is_known_from_the_record(operation):
+def test_rule_24_what_is_left_by_the_stores_clock_is_too_rough_to_go_by(operation):
     dialogue = operation().answer(seen(mine(), age=6))
-    assert dialogue.written()["leaseDurationSeconds"] == 24
+    assert dialogue.written()["leaseDurationSeconds"] == 30
 
 
 def test_rule_19_a_store_that_wants_the_other_quoting_gets_it_at_once():

@@ -149,7 +149,7 @@ def test_rule_9_names_both_ways_out():
         ("observed", 33, 2, 30, ""),
         ("observed", 32, 2, 30, "wait_timeout is 32: takeover: observed has to watch"),
         ("observed", 0, 2, 30, "Use more than 32 s, or takeover: store_clock"),
-        ("observed", 10011, 2, 10000, "Use more than 10011 s"),
+        ("observed", 10011, 2, 10000, "Use more than 10011.5 s"),
         ("always", 0, 2, 30, 'takeover is "always": use one of store_clock, observed, never'),
         ("never", -1, 2, 30, "wait_timeout is -1: use 0 to 86400 seconds"),
         ("never", 86401, 2, 30, "wait_timeout is 86401: use 0 to 86400 seconds"),
