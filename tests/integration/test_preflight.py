@@ -17,6 +17,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
 from support import proxy as faults
 from support.odd_stores import (
+    CarriesOutAfterTheDelete,
     ChecksThenPuts,
     CreatesOnIfMatch,
     ExpectsNothing,
@@ -27,6 +28,7 @@ from support.odd_stores import (
     HidesMissing,
     IgnoresIfMatch,
     IgnoresIfNoneMatch,
+    JudgesChecksums,
     RefusesMissingWith412,
     ServesStaleReads,
     Store,
@@ -164,6 +166,26 @@ def test_it_is_told_whether_expect_is_answered(answers):
     assert check(report, "expect").verdict == ("pass" if answers else "warn"), report
 
 
+@pytest.mark.parametrize(
+    ("crc32", "md5", "verdict"),
+    [(0, 0, "pass"), (0, 400, "pass"), (400, 0, "warn"), (412, 0, "unknown"), (503, 0, "unknown"), (0, 503, "unknown")],
+)
+def test_only_a_clean_answer_says_what_becomes_of_checksums(open_store, crc32, md5, verdict):
+    store = open_store(JudgesChecksums)
+    store.crc32, store.md5 = crc32, md5
+    report = ask(store.url, rounds=1)
+    assert report.verdict == "safe"
+    assert check(report, "checksums").verdict == verdict, report
+
+
+def test_what_leases_do_not_send_counts_for_no_latency(open_store):
+    report = ask(open_store(Store).url, rounds=1)
+    with Store(answers_continue=False) as store:
+        slow = ask(store.url, rounds=1, request_timeout=1)
+    assert "at most, of" in check(report, "latency").seen
+    assert check(slow, "latency").verdict == "pass", slow
+
+
 def test_a_store_that_refuses_expect_is_safe_for_leases(open_store):
     report = ask(open_store(ExpectsNothing).url, rounds=1)
     assert report.verdict == "safe"
@@ -288,6 +310,49 @@ def test_scratch_objects_that_may_not_be_removed_are_told(open_store):
     assert (report.verdict, cleanup.verdict) == ("safe", "warn")
     assert "s3:DeleteObject on s3://bucket/jobs/a.preflight-*" in cleanup.advice
     assert "jobs/a.preflight-" in cleanup.seen
+
+
+def left_in(store: Store) -> set[str]:
+    """The objects that were written and are still there."""
+    return {one.key for one in store.select("PUT") if store.get(one.key)}
+
+
+@pytest.mark.parametrize("fault", [faults.drop_answer(), faults.drop_request(), faults.answer(503)])
+def test_one_delete_that_fails_leaves_nothing_behind(open_store, fault):
+    store = open_store(Store)
+    with FaultProxy(store.url) as proxy:
+        proxy.on("DELETE", fault, nth=2)
+        report = ask(proxy.url, clock=Hasty())
+    assert left_in(store) == set()
+    assert check(report, "cleanup").verdict == "pass", report
+
+
+def test_what_is_left_is_told_with_the_status_that_says_why(open_store):
+    store = open_store(Store)
+    with FaultProxy(store.url) as proxy:
+        proxy.on("DELETE", faults.answer(500), nth={1, 2})
+        report = ask(proxy.url, clock=Hasty())
+    cleanup = check(report, "cleanup")
+    assert len(left_in(store)) == 1
+    assert "1 scratch object is left" in cleanup.seen
+    assert "(500)" in cleanup.seen
+    assert "s3:DeleteObject" not in cleanup.advice
+
+
+def test_a_write_that_lands_after_the_cleanup_is_removed_too(open_store):
+    store = open_store(CarriesOutAfterTheDelete)
+    report = ask(store.url, contenders=3, rounds=1, request_timeout=1)
+    assert store.landed.is_set()
+    assert left_in(store) == set(), report
+
+
+def test_what_was_not_looked_at_after_a_refusal_is_unknown(open_store):
+    """It may have been refused and carried out all the same."""
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on("GET", faults.answer(403), nth=2)
+        report = ask(proxy.url, rounds=1)
+    assert check(report, "create_again").verdict == "unknown", report
+    assert report.verdict == "unknown"
 
 
 # -- When the store does not answer -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ They speak path-style GET, HEAD, PUT and DELETE, check no signature and take any
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import pathlib
@@ -276,6 +277,44 @@ class ExpectsNothing(Store):
 
     def on_put(self, request: Request) -> Answer:
         return self.error(417, "ExpectationFailed") if "Expect" in request.headers else super().on_put(request)
+
+
+class JudgesChecksums(Store):
+    """Answers crc32 (a status) to a PUT with x-amz-checksum-crc32, and md5 to one whose Content-MD5 is all zeros."""
+
+    crc32 = md5 = 0
+
+    def on_put(self, request: Request) -> Answer:
+        status = self.crc32 if "x-amz-checksum-crc32" in request.headers else 0
+        if request.headers.get("Content-MD5") == base64.b64encode(bytes(16)).decode():
+            status = self.md5
+        return self.error(status, "InvalidRequest") if status else super().on_put(request)
+
+
+class CarriesOutAfterTheDelete(Store):
+    """The second create of a key hangs, and is carried out once the object is deleted; landed is set then."""
+
+    def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
+        super().__init__(certificate, answers_continue)
+        self.landed = threading.Event()
+        self._deleted = threading.Event()
+        self._late = ""
+
+    def handle(self, exchange: Exchange) -> None:
+        request = exchange.request
+        with self._lock:
+            second = self.count("PUT", key=request.key, condition="create") > 1
+            late = request.method == "PUT" and second and request.key[-2:] == "-1" and not self._late
+            if late:
+                self._late = request.key
+        if late and exchange.wait(self._deleted):
+            self.dispatch(request)
+            self.landed.set()
+            exchange.hold()
+        else:
+            super().handle(exchange)
+            if request.method == "DELETE" and request.key == self._late:
+                self._deleted.set()
 
 
 class TakesOneWriteAtATime(Store):

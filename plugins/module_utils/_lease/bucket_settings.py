@@ -21,6 +21,7 @@ RENEWALS_A_DAY = 8640
 """One each 10 s."""
 SMALLEST, LARGEST = 300, 12288
 """Bytes that a lease may have, for rules that choose by size."""
+VERSIONS_EXPIRE = "noncurrent versions expire after "
 FROZEN = ("GLACIER", "DEEP_ARCHIVE")
 """Storage classes whose objects cannot be read at once."""
 
@@ -116,7 +117,7 @@ def _lifecycle(document: ElementTree.Element, key: str) -> Check:
             return Check(
                 "lifecycle",
                 WARN,
-                "%s deletes a lease that was not written for %s days" % (name, _text(rule, "Expiration", "Days")),
+                "%s deletes a lease that was not written for %s" % (name, _days(_text(rule, "Expiration", "Days"))),
                 "Have its filter leave out %s: the next lease goes on with higher terms, but its history is lost" % key,
             )
         for transition in _all(rule, "Transition"):
@@ -129,9 +130,20 @@ def _lifecycle(document: ElementTree.Element, key: str) -> Check:
                     "Have its filter leave out %s" % key,
                 )
     noncurrent = [_text(rule, "NoncurrentVersionExpiration", "NoncurrentDays") for rule in rules]
-    days = [text for text in noncurrent if text]
-    seen = "no rule deletes the lease"
-    return Check("lifecycle", PASS, seen + ("; noncurrent versions expire after %s days" % days[0] if days else ""))
+    told = [VERSIONS_EXPIRE + _days(text) for text in noncurrent if text]
+    return Check("lifecycle", PASS, "; ".join(["no rule deletes the lease", *told[:1]]))
+
+
+def with_expiry(versioning: Check, lifecycle: Check) -> Check:
+    """Return what versioning means where these are the bucket's lifecycle rules."""
+    _rest, expire, days = lifecycle.seen.partition(VERSIONS_EXPIRE)
+    if versioning.verdict != WARN or not expire:
+        return versioning
+    return Check(versioning.name, PASS, "%s; %s%s" % (versioning.seen, expire, days))
+
+
+def _days(number: str) -> str:
+    return number + (" day" if number == "1" else " days")
 
 
 def _matches(rule: ElementTree.Element, key: str) -> bool:
@@ -154,12 +166,13 @@ def _object_lock(document: ElementTree.Element, _key: str) -> Check:
     retention = _one(document, "Rule", "DefaultRetention")
     if retention is None:
         return Check("object_lock", PASS, "no default retention is set")
-    kept = ["%s %s" % (_text(retention, unit), unit.lower()) for unit in ("Days", "Years") if _text(retention, unit)]
+    days, years = _text(retention, "Days"), _text(retention, "Years")
+    kept = _days(days) if days else years + (" year" if years == "1" else " years") if years else "some time"
     return Check(
         "object_lock",
         WARN,
         "every version is kept for %s: a renewal each 10 s adds %d a day that nobody can remove"
-        % (kept[0] if kept else "some time", RENEWALS_A_DAY),
+        % (kept, RENEWALS_A_DAY),
         "Use a bucket without default retention for leases",
     )
 

@@ -16,7 +16,7 @@ import base64
 import math
 import secrets
 import zlib
-from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from . import bucket_settings, known_stores, store_clock
 from .checks import FAIL, PASS, UNKNOWN, WARN, Check, Report
@@ -208,12 +208,14 @@ class _Preflight:
         else:
             self._note(name, UNKNOWN, *_split(outcome.why if isinstance(outcome, Unknown) else "no clean answer"))
             return None
+        found: Optional[Found] = None
         try:
-            found: Optional[Found] = self._look(spot).found
-        except StoreError:
-            found = None  # as a missing key reads without s3:ListBucket
-        record = record_of(found) if found else None
-        if isinstance(found, Seen) and record and record.nonce == draft.nonce:
+            found = self._look(spot).found
+        except StoreError as error:
+            if not hidden:
+                self._note(name, UNKNOWN, *_split(str(error)))
+                return None
+        if isinstance(found, Seen) and _is_of(draft, found):
             self._note(name, FAIL, "%s is refused (%d), and carried out all the same" % (what, status), ENFORCE)
             return found.etag
         self._note(name, PASS, "%s is refused (%d)" % (what, status))
@@ -382,13 +384,16 @@ class _Preflight:
         return response.status if response else 0
 
     def _settings(self) -> None:
+        checks: Dict[str, Check] = {}
         for name, setting in bucket_settings.SETTINGS.items():
             wire = Wiretap(self._connection.at("", setting.query), "", self._log, self._clock)
             response = self._exchange(wire, "GET", {}, b"", bucket_settings.MOST)
             if response is None:
-                self._note(name, UNKNOWN, "no answer to ?%s" % setting.query)
-                continue
-            self._checks.append(bucket_settings.check(name, response, self._key, "s3://" + self._bucket))
+                checks[name] = Check(name, UNKNOWN, "no answer to ?%s" % setting.query)
+            else:
+                checks[name] = bucket_settings.check(name, response, self._key, "s3://" + self._bucket)
+        checks["versioning"] = bucket_settings.with_expiry(checks["versioning"], checks["lifecycle"])
+        self._checks.extend(checks.values())
 
     def _latencies(self) -> List[float]:
         return sorted(answer.seconds for answer in self._log.answered if answer.alone)
@@ -414,28 +419,50 @@ class _Preflight:
         """Remove what was written, and what may have been. That it cannot be is only told."""
         if not self._log.written:
             return
-        left = 0
-        status = 0
-        for name in self._log.written:
-            wire = Wiretap(self._connection.at(self._scratch + name), name, self._log, self._clock)
-            response = self._exchange(wire, "DELETE", {}, b"")
-            status = response.status if response else 0
-            left += status not in (200, 204, 404)
-            if not response:
-                break
+        left = self._remove(list(self._log.written))
+        late = [name for name in self._log.written if name in self._log.open]
+        if late and not self._silent:
+            # A write that got no answer may have been carried out since.
+            self._clock.sleep(self._timeout)
+            left.update(self._remove(late))
+        left = {name: status for name, status in left.items() if status not in (200, 204, 404)}
         where = "%s*" % self._location
-        if not status:
+        if 0 in left.values():
             self._note(
                 "cleanup", WARN, "the store did not answer, so scratch objects may be left at %s" % where, "Remove them"
             )
         elif left:
-            advice = "Grant s3:DeleteObject on %s*, and remove what is left" % self._scratch_of_all
-            self._note("cleanup", WARN, "%d scratch objects are left at %s (%d)" % (left, where, status), advice)
+            told = ", ".join("%d" % status for status in dict.fromkeys(left.values()))
+            number = "1 scratch object is" if len(left) == 1 else "%d scratch objects are" % len(left)
+            advice = "Remove what is left"
+            if not {401, 403}.isdisjoint(left.values()):
+                advice = "Grant s3:DeleteObject on %s*, and remove what is left" % self._scratch_of_all
+            self._note("cleanup", WARN, "%s left at %s (%s)" % (number, where, told), advice)
         elif any("x-amz-version-id" in answer.response.headers for answer in self._log.answered):
             seen = "the scratch objects were deleted; the bucket keeps their versions at %s" % where
             self._note("cleanup", PASS, seen)
         else:
             self._note("cleanup", PASS, "the scratch objects were removed")
+
+    def _remove(self, names: List[str]) -> Dict[str, int]:
+        """Delete these scratch objects, and try again what fails. Return the last status of each; 0 for none."""
+        statuses = dict.fromkeys(names, 0)
+        tries = 2
+        for name in names:
+            wire = Wiretap(self._connection.at(self._scratch + name), name, self._log, self._clock)
+            for left in reversed(range(tries)):
+                response = self._exchange(wire, "DELETE", {}, b"")
+                statuses[name] = status = response.status if response else 0
+                if (status and status != 429 and status < 500) or (not status and self._silent):
+                    break
+                if not left:
+                    tries = 1  # it will not be better with the others
+                elif status:
+                    self._clock.sleep(WRITES_APART)
+            if not statuses[name]:
+                self._silent = True
+                break
+        return statuses
 
     # -- Their tools --------------------------------------------------------------------------------------------------
 
@@ -538,7 +565,9 @@ def _race_check(name: str, races: List[Race], contenders: int, rounds: int, trou
     decided = sum(race.decided for race in races)
     slowest = max([race.seconds for race in races] or [0.0])
     if decided and decided * 2 >= rounds and not trouble:
-        seen = "of %d at the same instant exactly one won, in %d of %d rounds" % (contenders, decided, rounds)
+        fewest = min(race.clean for race in races if race.decided)
+        who = "%d" % contenders if fewest == contenders else "at least %d of %d" % (fewest, contenders)
+        seen = "of %s at the same instant exactly one won, in %d of %d rounds" % (who, decided, rounds)
         return Check(name, PASS, seen + "; all were answered after %.3g s at most" % slowest)
     if any(race.throttled for race in races):
         return Check(

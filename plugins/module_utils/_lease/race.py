@@ -72,9 +72,21 @@ class Race(NamedTuple):
 
     @property
     def decided(self) -> bool:
-        """Whether there was a contest, and one write stands; its own contender may have got no clean answer."""
+        """Whether there was a contest, and one write stands; its own contender may have got no clean answer.
+
+        It is none where the store throttled more than half of them.
+        """
         refused = [outcome for outcome in self.outcomes if isinstance(outcome, Unknown) and outcome.refuted]
-        return self.standing is not None and bool(refused)
+        enough = not self.throttled or self.clean * 2 >= len(self.outcomes)
+        return self.standing is not None and bool(refused) and enough
+
+    @property
+    def clean(self) -> int:
+        """How many were told yes or no."""
+        return sum(
+            isinstance(outcome, Written) or (isinstance(outcome, Unknown) and outcome.refuted)
+            for outcome in self.outcomes
+        )
 
     @property
     def trouble(self) -> str:

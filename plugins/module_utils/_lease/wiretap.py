@@ -31,6 +31,8 @@ class Log:
         self.answered: List[Answered] = []
         self.written: Dict[str, None] = {}
         """The objects that may have been written, in order."""
+        self.open: List[str] = []
+        """Those that may yet be: once for each write that got no answer so far."""
 
 
 class Wiretap:
@@ -55,6 +57,7 @@ class Wiretap:
         self._log.sent.append(method)
         if method == "PUT":
             self._log.written[self._name] = None
+            self._log.open.append(self._name)
             self.last_write = 0
             self.landed = None
         asked = self._clock.now()
@@ -62,6 +65,7 @@ class Wiretap:
         self._log.answered.append(Answered(response, self._clock.now() - asked, self.hold is None))
         self.last = response
         if method == "PUT":
+            self._log.open.remove(self._name)
             self.last_write = response.status
             self.landed = asked if response.status == 200 else None
         return response

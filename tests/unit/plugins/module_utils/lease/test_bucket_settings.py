@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bucket_settings import SETTINGS, check
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bucket_settings import (
+    SETTINGS,
+    check,
+    with_expiry,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import Response
 
 KEY = "jobs/migrate-db"
@@ -75,6 +79,7 @@ def test_versioning_warns_of_what_renewals_leave_behind(root, status, verdict):
     assert verdict == "pass" or "8640 versions a day" in found.seen
 
 
+EXPIRES_VERSIONS = "<NoncurrentVersionExpiration><NoncurrentDays>{}</NoncurrentDays></NoncurrentVersionExpiration>"
 DAYS = "<Expiration><Days>30</Days></Expiration>"
 DATE = "<Expiration><Date>2026-01-01T00:00:00.000Z</Date></Expiration>"
 
@@ -102,9 +107,17 @@ def test_a_rule_that_is_switched_off_does_nothing():
     assert lifecycle(DATE, status="Disabled").verdict == "pass"
 
 
-def test_it_is_told_how_long_versions_stay():
-    rule = "<NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays></NoncurrentVersionExpiration>"
-    assert "after 2 days" in lifecycle(rule).seen
+@pytest.mark.parametrize(("days", "words"), [(1, "after 1 day"), (2, "after 2 days")])
+def test_it_is_told_how_long_versions_stay(days, words):
+    assert lifecycle(EXPIRES_VERSIONS.format(days)).seen.endswith(words)
+
+
+@pytest.mark.parametrize(("filters", "verdict"), [("", "pass"), ("<Prefix>logs/</Prefix>", "warn")])
+def test_versions_that_a_rule_expires_are_no_matter(filters, verdict):
+    on = f'<VersioningConfiguration xmlns="{NAMESPACE}"><Status>Enabled</Status></VersioningConfiguration>'
+    found = with_expiry(judge("versioning", on), lifecycle(EXPIRES_VERSIONS.format(1), filters=filters))
+    assert found.verdict == verdict
+    assert ("after 1 day" in found.seen) == (verdict == "pass")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,20 @@ def test_what_was_no_clean_answer_is_told(one, trouble):
     assert one.trouble == trouble
 
 
+@pytest.mark.parametrize(
+    ("one", "clean", "decided"),
+    [
+        (race(WON, *[LOST] * 7), 8, True),
+        (race(WON, LOST, *[SLOW_DOWN] * 6), 2, False),  # a contest of two
+        (race(WON, *[LOST] * 3, *[SLOW_DOWN] * 4), 4, True),
+        (race(WON, *[LOST] * 2, *[SLOW_DOWN] * 5), 3, False),
+        (race(WON, LOST, *[SILENT] * 6), 2, True),
+    ],
+)
+def test_where_some_are_throttled_half_of_them_have_to_compete(one, clean, decided):
+    assert (one.clean, one.decided) == (clean, decided)
+
+
 def test_it_is_told_whether_the_store_throttled():
     assert race(WON, SLOW_DOWN).throttled
     assert not race(WON, LOST).throttled
