@@ -468,6 +468,7 @@ def test_a_result_that_was_not_leader_is_as_good_as_none(run_playbook, options, 
 
 
 def test_force_breaks_a_live_lease_and_its_holder_learns_it(run_playbook, options, store, key):
+    store.put(key, json.dumps({**RELEASED, "conditionsProven": True}).encode())
     run = run_playbook(
         [
             {**task("acquire", ACQUIRE, {**options, "session": "the-first-session"}), "register": "held"},
