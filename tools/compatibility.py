@@ -81,7 +81,7 @@ def all_stores() -> list[Store]:
         ),
         Store("moto", pypi("moto"), "PyPI `moto`; a mock of AWS", packaged(stores.moto(python))),
         Store(
-            "moto, a closer look at",
+            "moto (looked at closer)",
             pypi("moto"),
             "as before; 16 contenders, 100 rounds, `sys.setswitchinterval(1e-6)`",
             packaged(tiny),

@@ -52,6 +52,8 @@ attributes:
     details:
       - This module leaves everything as it was. In a versioned bucket the versions of its scratch objects stay.
 notes:
+  - O(holder) and O(session) do nothing here. They are taken so that the defaults of the module group fit this module,
+    too.
   - Besides what leases need it uses C(s3:DeleteObject) on its scratch objects, C(s3:GetBucketVersioning),
     C(s3:GetLifecycleConfiguration), C(s3:GetBucketObjectLockConfiguration) and C(s3:GetReplicationConfiguration). Where
     one of them is missing, a check says so, and the verdict does not depend on it.

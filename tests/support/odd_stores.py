@@ -279,6 +279,22 @@ class ExpectsNothing(Store):
         return self.error(417, "ExpectationFailed") if "Expect" in request.headers else super().on_put(request)
 
 
+class FallsSilent(Store):
+    """Answers nothing any more from the first conditional read on. unanswered are the keys that it was asked for."""
+
+    def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
+        super().__init__(certificate, answers_continue)
+        self.unanswered: list[str] = []
+
+    def handle(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if self.unanswered or (request.method == "GET" and request.if_none_match):
+            self.unanswered.append(request.key)
+            exchange.hold()
+        else:
+            super().handle(exchange)
+
+
 class JudgesChecksums(Store):
     """Answers crc32 (a status) to a PUT with x-amz-checksum-crc32, and md5 to one whose Content-MD5 is all zeros."""
 

@@ -33,7 +33,7 @@ class Setting(NamedTuple):
     permission: str
     """By its name in an AWS policy."""
     none: str
-    """The code of the error that says that nothing is set."""
+    """The code of the error that says that nothing is set; '' where there is none."""
     root: str
     """A part of what the answer's document is called; stores differ in the rest."""
     judge: Callable[[ElementTree.Element, str], Check]
@@ -44,7 +44,7 @@ def check(name: str, response: Response, key: str, location: str) -> Check:
     setting = SETTINGS[name]
     status, code = response.status, element(response, "Code")
     answer = "%s answered %d%s" % (location, status, " " + code if code else "")
-    if status == 404 and code == setting.none:
+    if status == 404 and code and code == setting.none:
         return Check(name, PASS, "none is set")
     if status == 501:
         return Check(name, PASS, "the store has no such thing (501)")

@@ -38,7 +38,7 @@ KNOWN: Sequence[Known] = (
         FAIL,
         "of several creates at once all succeed",
         ("https://github.com/seaweedfs/seaweedfs/issues/8800",),
-        server=r"SeaweedFS\b.*\b(\d+)\.(\d+)$",
+        server=r"SeaweedFS\b.*\s(\d+)\.(\d+)",
         fixed_in=(4, 18),
         advice="Upgrade it to 4.18 or newer",
     ),

@@ -48,6 +48,8 @@ CONTENDERS = 8
 ROUNDS, MOST_ROUNDS = 10, 1000
 READS = 10
 """How often it is looked whether reads see the write before them."""
+IN_VAIN = 3
+"""Rounds in a row without a contest after which no more are tried."""
 TRIES = 3
 """How often a write that has to be refused is sent, until the answer is a yes or a no."""
 EXPECT_WAIT = 1.0
@@ -134,7 +136,7 @@ class _Preflight:
             found = self._look(spot).found
         except StoreError as error:
             denied = spot.wire.last is not None and element(spot.wire.last, "Code") == "AccessDenied"
-            self._note("access", WARN if denied else _verdict_of(error, spot, False), *_split(str(error)))
+            self._note("access", WARN if denied else _verdict_of(error, spot), *_split(str(error)))
             return denied
         if isinstance(found, Seen):
             self._note("access", UNKNOWN, "an object is told to be where nobody has put one", "Check endpoint_url")
@@ -174,7 +176,7 @@ class _Preflight:
         try:
             result = self._drive(put(draft, replaces, self._until()), spot)
         except StoreError as error:
-            verdict = _verdict_of(error, spot, replaces is not None)
+            verdict = _verdict_of(error, spot)
             seen, advice = _split(str(error))
             self._note(name, verdict, seen, advice or (ENFORCE if verdict == FAIL else ""))
             return None
@@ -305,6 +307,8 @@ class _Preflight:
                 break
             if any(race.fault for race in (creates[-1], *replaces[-1:])):
                 break  # one is enough
+            if number >= IN_VAIN and not any(race.decided for race in creates[-IN_VAIN:] + replaces[-IN_VAIN:]):
+                break
         self._checks.append(_race_check("create_race", creates, contenders, len(creates), trouble))
         self._checks.append(_race_check("replace_race", replaces, contenders, len(creates), trouble))
 
@@ -539,7 +543,7 @@ def _no_hold() -> None:
     """Nobody else is waited for."""
 
 
-def _verdict_of(error: StoreError, spot: _Spot, replaces: bool) -> str:
+def _verdict_of(error: StoreError, spot: _Spot) -> str:
     """Tell a store that cannot hold a lease from one that could not be asked."""
     status = spot.wire.status
     if status == 501:
@@ -547,7 +551,7 @@ def _verdict_of(error: StoreError, spot: _Spot, replaces: bool) -> str:
     if isinstance(error, StoreRefused):
         # A good answer that a lease cannot use all the same: without a Date, with a weak ETag.
         return FAIL if status == 200 or (spot.wire.last and element(spot.wire.last, "Code") == "NoSuchKey") else UNKNOWN
-    return FAIL if replaces and spot.wire.last_write == 412 else UNKNOWN  # refused in both forms of the ETag
+    return FAIL if spot.wire.last_write == 412 else UNKNOWN  # though its condition holds, in either form of the ETag
 
 
 def _split(text: str) -> Tuple[str, str]:

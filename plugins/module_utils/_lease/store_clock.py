@@ -14,10 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple, Sequence
 
 from .checks import FAIL, PASS, UNKNOWN, WARN, Check
-from .protocol import GRAIN, MARGIN_LEAST
+from .protocol import GRAIN, MARGIN_LEAST, SKEW
 
-AHEAD_MOST = 0.5
-"""Seconds that Date may be ahead."""
 AHEAD_HARMLESS = MARGIN_LEAST - GRAIN
 """Seconds ahead that the margin still takes for short leases. To pass, more than this has to be ruled out."""
 BEHIND_MOST = 1.0
@@ -53,7 +51,7 @@ class Sample(NamedTuple):
     @property
     def tells(self) -> bool:
         """Whether a Date that is too far ahead would have shown, were it not for the grain."""
-        return AHEAD_MOST + self.took <= AHEAD_HARMLESS or self.ahead_at_most <= AHEAD_HARMLESS
+        return SKEW + self.took <= AHEAD_HARMLESS or self.ahead_at_most <= AHEAD_HARMLESS
 
 
 def check(samples: Sequence[Sample]) -> Check:
@@ -62,7 +60,7 @@ def check(samples: Sequence[Sample]) -> Check:
         return Check("clock", UNKNOWN, "no read told Date and Last-Modified")
     ahead = max(sample.ahead_at_least for sample in samples)
     behind = -min(sample.ahead_at_most for sample in samples)
-    if ahead > AHEAD_MOST:
+    if ahead > SKEW:
         return Check(
             "clock",
             FAIL,

@@ -66,6 +66,7 @@ def test_an_answer_that_is_none_is_unknown(name, what):
 @pytest.mark.parametrize("status", [404, 400, 405, 500])
 def test_an_error_that_says_nothing_is_unknown(name, status):
     assert judge(name, error("Whatever"), status).verdict == "unknown"
+    assert judge(name, "", status).verdict == "unknown"
 
 
 @pytest.mark.parametrize(
