@@ -126,13 +126,14 @@ class Checker:
     def _is_apt(self, verdict: t.Any) -> bool:
         """Tell whether the word goes with the lease that it is said of."""
         record = getattr(verdict.lease, "record", None)
+        why: str = verdict.why.name
         if record is None:
-            return verdict.why.name in ("GONE", "FREE")
+            return why in ("GONE", "FREE")
         if not isinstance(record, self._core.record.Record):
-            return verdict.why.name == "UNREADABLE"
+            return why == "UNREADABLE"
         if record.released:
-            return verdict.why.name in ("FREE", "RELEASED", "BROKEN")
-        return verdict.why.name not in ("GONE", "FREE", "RELEASED", "BROKEN", "UNREADABLE")
+            return why in ("FREE", "RELEASED", "BROKEN")
+        return why not in ("GONE", "FREE", "RELEASED", "BROKEN", "UNREADABLE")
 
     def begins(self, process: Process) -> None:
         """An operation begins."""
