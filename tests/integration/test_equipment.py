@@ -312,6 +312,7 @@ class TestOddStores:
 
     def test_all_creates_at_once_win_where_the_check_comes_first(self, open_store):
         store = open_store(odd_stores.ChecksThenPuts)
+        store.window = 2.0
         clients = [client_of(store) for dummy in range(4)]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             statuses = pool.map(
