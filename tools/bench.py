@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import multiprocessing
 import pathlib
@@ -16,6 +17,8 @@ import statistics
 import sys
 import tempfile
 import typing as t
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / ".venv" / "collections")]
@@ -126,20 +129,31 @@ def bench_preflights(runs: int, racy_runs: int) -> None:
         server.create_bucket(BUCKET)
         endpoint = Endpoint(server.endpoint_url, server.access_key, server.secret_key, region=server.region)
         print_preflights("SeaweedFS", (preflight(endpoint, BUCKET, "bench/lease") for _run in range(runs)))
+    with racy_store() as url:
+        racy = Endpoint(url, "somebody", "whatever", region="us-east-1")
+        print_preflights("a window of 1 ms", (preflight(racy, BUCKET, "bench/lease") for _run in range(racy_runs)))
+
+
+@contextlib.contextmanager
+def racy_store() -> Iterator[str]:
+    """The URL of a store in a process of its own, as stores have one."""
     context = multiprocessing.get_context("spawn")
-    urls = context.Queue()
-    process = context.Process(target=serve_racy_store, args=(urls,), daemon=True)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_racy_store, args=(theirs,), daemon=True)
     process.start()
-    racy = Endpoint(urls.get(), "somebody", "whatever", region="us-east-1")
-    print_preflights("a window of 1 ms", (preflight(racy, BUCKET, "bench/lease") for _run in range(racy_runs)))
-    process.terminate()
+    theirs.close()
+    try:
+        yield ours.recv()  # raises EOFError where the process ends without a word
+    finally:
+        process.terminate()
+        process.join()
 
 
-def serve_racy_store(urls: multiprocessing.Queue[str]) -> None:
-    """Run in a process of its own, as stores do."""
+def serve_racy_store(urls: Connection) -> None:
+    """Serve until the process is terminated."""
     with ChecksThenPuts() as store:
         store.window = 0.001
-        urls.put(store.url)
+        urls.send(store.url)
         store.stopped.wait()
 
 
