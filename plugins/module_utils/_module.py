@@ -57,14 +57,14 @@ def run_preflight(own_options: dict[str, dict[str, t.Any]]) -> None:
     module, lease = _opened(own_options, _results.no_report)
     options = (lease.endpoint, lease.bucket, lease.key, module.params["contenders"], module.params["rounds"])
     try:
-        found = preflight(*options, dry_run=module.check_mode)
-    except (BadOption, connection.CannotSend) as error:
+        found = preflight(*options, module.check_mode, lease.clock, lease.connection)
+    except BadOption as error:
         module.fail_json(**_results.no_report(str(error), 0))
     result = _results.report(found)
     for check in found.of(WARN):
         module.warn(f"{check.name}: {check.told}")
-    # A dry run cannot know it.
-    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and not module.check_mode)
+    # A dry run leaves most questions open, but those that it asks want an answer.
+    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not module.check_mode))
     if bad and not module.params["report_only"]:
         module.fail_json(msg=f"{lease.location}: {result['reason']}", **result)
     module.exit_json(**result)

@@ -72,7 +72,8 @@ class Handle:
             settings.check_session(params["session"])
         session, self.held = self._handed_over(params.get("lease") or {})
         self.me = Claimant(params["holder"], session or params["session"] or fresh_nonce())
-        self.store = Store(connection.Connection(self.endpoint, self.bucket, self.key), self.location)
+        self.connection = connection.Connection(self.endpoint, self.bucket, self.key)
+        self.store = Store(self.connection, self.location)
 
     @property
     def location(self) -> str:

@@ -33,16 +33,16 @@ options:
     default: 10
   report_only:
     description:
-      - Whether to end well whatever the verdict. By default a store that is V(unsafe) fails the task, and so does one
-        of which it stays V(unknown).
+      - Whether to succeed whatever the verdict. By default a store that is V(unsafe) fails the task, and so does one
+        whose verdict stays V(unknown).
     type: bool
     default: false
 attributes:
   check_mode:
     support: partial
     details:
-      - Writes nothing, so most of the questions stay open. The verdict is V(unsafe) or V(unknown) then, and V(unknown)
-        does not fail the task.
+      - Writes nothing, so most of the questions stay open, and the verdict is V(unsafe) or V(unknown). V(unknown) fails
+        the task only where the store could not even be read, because of a wrong O(endpoint_url) for example.
   diff_mode:
     support: N/A
     details:
@@ -69,7 +69,7 @@ EXAMPLES = r"""
     bucket: leader-election
     key: jobs/migrate-db
 
-- name: Look closer
+- name: Test more thoroughly
   leaderelection.s3.s3_leader_preflight:
     bucket: leader-election
     key: jobs/migrate-db
@@ -107,12 +107,12 @@ checks:
         - One of V(access), V(create), V(create_again), V(replace), V(etag_form), V(stale_replace), V(replace_missing),
           V(etag_repeats), V(reads), V(clock), V(create_race), V(replace_race), V(checksums), V(expect), V(cleanup),
           V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency) and V(known_store).
-        - What could not be tried, for something before it had failed, is left out.
+        - What could not be tried, because something before it had failed, is left out.
       type: str
       sample: create_again
     verdict:
       description:
-        - V(pass); V(warn), which does not touch who leads; V(fail), with which several could lead, or nobody; or
+        - V(pass); V(warn), which does not affect who leads; V(fail), with which several could lead, or nobody; or
           V(unknown).
       type: str
       sample: pass
@@ -128,7 +128,7 @@ requests:
   description: How many requests to S3 it took.
   returned: always
   type: int
-  sample: 240
+  sample: 242
 seconds:
   description: How long it took.
   returned: always

@@ -5,16 +5,19 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 import pytest
 import seaweedfs as tool
 import stores
+import yaml
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import preflight as core
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight as module
 from support import proxy as faults
 from support.odd_stores import (
     CarriesOutAfterTheDelete,
@@ -74,6 +77,17 @@ class Hasty(Clock):
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds / 20)
+
+
+class Noting(Hasty):
+    """Notes its pauses."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        super().sleep(seconds)
 
 
 # -- Stores that are not to be trusted --------------------------------------------------------------------------------
@@ -148,6 +162,11 @@ def test_a_store_that_keeps_the_conditions_is_safe(open_store, kind):
     assert verdicts(report, "pass") >= ESSENTIAL | RACES
 
 
+def test_the_checks_are_documented_in_the_order_in_which_they_come(open_store):
+    told = yaml.safe_load(module.RETURN)["checks"]["contains"]["name"]["description"][0]
+    assert re.findall(r"V\((\w+)\)", told) == [one.name for one in ask(open_store(Store).url, rounds=1).checks]
+
+
 def test_the_form_of_etags_is_told(open_store):
     told = {kind: check(ask(open_store(kind).url), "etag_form").seen for kind in (Store, WantsBareEtags)}
     assert "If-Match takes them quoted" in told[Store]
@@ -183,7 +202,7 @@ def test_what_leases_do_not_send_counts_for_no_latency(open_store):
     report = ask(open_store(Store).url, rounds=1)
     with Store(answers_continue=False) as store:
         slow = ask(store.url, rounds=1, request_timeout=1)
-    assert "at most, of" in check(report, "latency").seen
+    assert "the highest of" in check(report, "latency").seen
     assert check(slow, "latency").verdict == "pass", slow
 
 
@@ -347,6 +366,15 @@ def test_a_write_that_lands_after_the_cleanup_is_removed_too(open_store):
     assert left_in(store) == set(), report
 
 
+def test_after_the_last_try_of_a_write_nobody_waits(open_store):
+    clock = Noting()
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on("PUT", faults.answer(500), nth=range(2, 2 + core.TRIES), condition="create")
+        report = ask(proxy.url, rounds=1, clock=clock)
+    assert check(report, "create_again").verdict == "unknown", report
+    assert clock.pauses.count(core.FIRST_RETRY) == core.TRIES - 1
+
+
 def test_what_was_not_looked_at_after_a_refusal_is_unknown(open_store):
     """It may have been refused and carried out all the same."""
     with FaultProxy(open_store(Store).url) as proxy:
@@ -383,6 +411,7 @@ def test_a_store_that_falls_silent_is_not_asked_on(open_store):
     hung = {key.partition("jobs/a.preflight-")[2][16:] for key in store.unanswered}
     assert report.verdict == "unknown"
     assert check(report, "reads").verdict == "unknown"
+    assert "raise request_timeout" in check(report, "reads").advice
     assert "may be left at s3://bucket/jobs/a.preflight-" in check(report, "cleanup").seen
     assert hung == {""}, "no other object was tried"
 
@@ -421,6 +450,7 @@ def test_what_cannot_be_reached_is_unknown(open_store):
     report = ask(f"http://127.0.0.1:{port}", request_timeout=1, clock=Hasty())
     assert report.verdict == "unknown"
     assert "could not be reached" in report.reason
+    assert "Check endpoint_url" in report.reason
     assert report.requests > 0
 
 
@@ -430,6 +460,7 @@ def test_a_certificate_that_nobody_trusts_is_unknown_and_says_what_to_set(open_s
     assert report.verdict == "unknown"
     assert "aws_ca_bundle" in report.reason
     assert store.requests == []
+    assert report.requests == 0
 
 
 def test_a_bucket_that_is_not_there_is_unknown_and_says_what_to_set(seaweedfs, key):
@@ -495,13 +526,25 @@ def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook,
 
 def test_check_mode_writes_nothing_and_does_not_fail_for_what_it_cannot_know(run_playbook, open_store, key):
     good, bad = open_store(Store), open_store(HasNoDate)
-    here = {**KEYS, "bucket": "bucket", "key": key}
+    (port,) = tool.free_ports(1)
+    here = {**KEYS, "bucket": "bucket", "key": key, "request_timeout": 1}
+    nowhere = {**here, "endpoint_url": f"http://127.0.0.1:{port}"}
     run = run_playbook(
-        [task("good", {**here, "endpoint_url": good.url}), task("bad", {**here, "endpoint_url": bad.url})],
+        [
+            task("good", {**here, "endpoint_url": good.url}),
+            task("bad", {**here, "endpoint_url": bad.url}),
+            task("nowhere", nowhere),
+            task("nowhere reported", {**nowhere, "report_only": True}),
+        ],
         args=["--check"],
     )
-    assert (run.task("good").status, run["good"]["verdict"]) == ("ok", "unknown")
-    assert (run.task("bad").status, run["bad"]["verdict"]) == ("ignored", "unsafe")
+    assert {one.task: (one.status, one.result["verdict"]) for one in run.results} == {
+        "good": ("ok", "unknown"),
+        "bad": ("ignored", "unsafe"),
+        "nowhere": ("ignored", "unknown"),
+        "nowhere reported": ("ok", "unknown"),
+    }
+    assert "Check endpoint_url" in run["nowhere"]["msg"]
     assert good.requests
     assert {one.method for one in (*good.requests, *bad.requests)} == {"GET"}
 

@@ -65,9 +65,13 @@ class Report(NamedTuple):
             return "the store can be trusted with a lease"
         if self.verdict == UNSAFE:
             return "the store cannot be trusted with a lease: " + _told(self.of(FAIL))
-        doubts = [check for check in self.of(UNKNOWN) if check.name in ESSENTIAL or check.name == "access"]
-        why = _told(doubts) if doubts else "nothing was written, so its conditions were not tried"
+        why = _told(self.doubts) if self.doubts else "nothing was written, so its conditions were not tried"
         return "it is not known whether the store can be trusted with a lease: " + why
+
+    @property
+    def doubts(self) -> Tuple[Check, ...]:
+        """What the verdict has to know, and was asked in vain."""
+        return tuple(check for check in self.of(UNKNOWN) if check.name in ESSENTIAL or check.name == "access")
 
     def of(self, verdict: str) -> Tuple[Check, ...]:
         """Return the checks with this verdict."""

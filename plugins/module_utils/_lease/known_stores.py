@@ -116,9 +116,9 @@ def check(origin: str, server: str) -> Check:
     """Name the store of this origin if it is known; ``server`` is its Server header, '' where it sends none."""
     known = next((one for one in KNOWN if _fits(one, origin, server)), None)
     if known is None:
-        who = server[:100] if server else "the store, which does not say what it is"
-        return Check("known_store", PASS, "nothing is known against %s" % who)
-    told = "this is %s, and it is reported: %s (%s)" % (known.name, known.report, ", ".join(known.sources))
+        told = "no fault is known of %s" % server[:100] if server else "the store does not say what it is"
+        return Check("known_store", PASS, told)
+    told = "this is %s; others report: %s (%s)" % (known.name, known.report, ", ".join(known.sources))
     return Check("known_store", known.verdict, told, known.advice)
 
 

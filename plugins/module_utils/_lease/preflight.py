@@ -67,11 +67,13 @@ def preflight(
     rounds: int = ROUNDS,
     dry_run: bool = False,
     clock: Optional[Clock] = None,
+    connection: Optional[Connection] = None,
 ) -> Report:
     """Ask the store everything that a lease at this key depends on. A dry run writes nothing.
 
     So many contenders write at the same instant, in so many rounds each for create and for replace. Bucket and key
-    are taken for checked. Raises BadOption; or CannotSend, where there is nothing to send with.
+    are taken for checked. A connection to this key that is there already saves making one. Raises BadOption; or
+    CannotSend, where there is nothing to send with.
     """
     for name, value, least, most in (
         ("contenders", contenders, 2, MOST_AT_ONCE),
@@ -79,7 +81,8 @@ def preflight(
     ):
         if not least <= value <= most:
             raise BadOption(name, value, "use %d to %d" % (least, most))
-    return _Preflight(endpoint, bucket, key, clock or Clock()).run(contenders, rounds, dry_run)
+    connection = connection or Connection(endpoint, bucket, key)
+    return _Preflight(connection, endpoint, bucket, key, clock or Clock()).run(contenders, rounds, dry_run)
 
 
 def scratch_name(key: str) -> str:
@@ -99,8 +102,8 @@ class _Spot(NamedTuple):
 
 
 class _Preflight:
-    def __init__(self, endpoint: Endpoint, bucket: str, key: str, clock: Clock) -> None:
-        self._connection = Connection(endpoint, bucket, key)
+    def __init__(self, connection: Connection, endpoint: Endpoint, bucket: str, key: str, clock: Clock) -> None:
+        self._connection = connection
         self._timeout, self._patience = endpoint.request_timeout, endpoint.patience
         self._clock = clock
         self._bucket, self._key, self._scratch = bucket, key, scratch_name(key)
@@ -139,9 +142,9 @@ class _Preflight:
             self._note("access", WARN if denied else _verdict_of(error, spot), *_split(str(error)))
             return denied
         if isinstance(found, Seen):
-            self._note("access", UNKNOWN, "an object is told to be where nobody has put one", "Check endpoint_url")
+            self._note("access", UNKNOWN, "an object is found where nobody has put one", "Check endpoint_url")
         else:
-            self._note("access", PASS, "a key that is not there is told to be absent")
+            self._note("access", PASS, "a key that does not exist is reported as missing")
         return True
 
     def _write_and_read(self, contenders: int, rounds: int) -> None:
@@ -181,7 +184,7 @@ class _Preflight:
             self._note(name, verdict, seen, advice or (ENFORCE if verdict == FAIL else ""))
             return None
         if isinstance(result, View):
-            self._note(name, UNKNOWN, "another write stands there, which nobody has made", "Check endpoint_url")
+            self._note(name, UNKNOWN, "something stands there that this run has not written", "Check endpoint_url")
             return None
         self._note(name, PASS, "a %s whose condition holds is carried out" % name)
         return result.seen
@@ -194,7 +197,7 @@ class _Preflight:
         # Without s3:ListBucket a missing key is forbidden to be read; so may it be to be replaced.
         hidden = standing is None and any(check.name == "access" and check.verdict == WARN for check in self._checks)
         outcome: Outcome = Unknown("")
-        for _attempt in range(TRIES):
+        for left in reversed(range(TRIES)):
             outcome = self._drive(_ask(Write(encode(draft), replaces, self._until())), spot)
             if isinstance(outcome, Written):
                 self._note(name, FAIL, what + " is carried out, so several could lead at once", ENFORCE)
@@ -206,7 +209,8 @@ class _Preflight:
                 self._note(name, FAIL if status == 501 else UNKNOWN, *_split(outcome.why))
                 return None
             throttled = isinstance(outcome, Unknown) and outcome.throttled
-            self._clock.sleep(WRITES_APART if throttled else FIRST_RETRY)
+            if left:
+                self._clock.sleep(WRITES_APART if throttled else FIRST_RETRY)
         else:
             self._note(name, UNKNOWN, *_split(outcome.why if isinstance(outcome, Unknown) else "no clean answer"))
             return None
@@ -218,7 +222,7 @@ class _Preflight:
                 self._note(name, UNKNOWN, *_split(str(error)))
                 return None
         if isinstance(found, Seen) and _is_of(draft, found):
-            self._note(name, FAIL, "%s is refused (%d), and carried out all the same" % (what, status), ENFORCE)
+            self._note(name, FAIL, "%s is refused (%d), but carried out all the same" % (what, status), ENFORCE)
             return found.etag
         self._note(name, PASS, "%s is refused (%d)" % (what, status))
         return None
@@ -227,7 +231,7 @@ class _Preflight:
         told = [answer.response.headers.get("etag", "") for answer in self._log.answered]
         form = "quoted" if any(etag.startswith('"') for etag in told) else "bare"
         takes = "quoted" if self._quoted else "only bare; leases send them so without being told"
-        self._note("etag_form", PASS, "ETags are told %s, and If-Match takes them %s" % (form, takes))
+        self._note("etag_form", PASS, "ETags come %s, and If-Match takes them %s" % (form, takes))
 
     def _etag_repeats(self, spot: _Spot, first: Record, etag: str, standing: str) -> Optional[Seen]:
         """Write the first body again. Return what stands now."""
@@ -237,7 +241,7 @@ class _Preflight:
             self._note("etag_repeats", UNKNOWN, *_split(str(error)))
             return None
         if isinstance(result, View):
-            self._note("etag_repeats", UNKNOWN, "another write stands there")
+            self._note("etag_repeats", UNKNOWN, "something stands there that this run has not written")
             return None
         seen = "the same body gets the same ETag again; leases never repeat a body"
         self._note("etag_repeats", PASS, seen if result.seen.etag == etag else "the same body gets another ETag")
@@ -249,14 +253,13 @@ class _Preflight:
         trouble = ""
         started = self._clock.now()
         try:
-            for number in range(READS):
+            for number in range(1, READS + 1):
                 # Date and Last-Modified tell whole seconds, so the reads have to fall on all parts of one.
                 self._clock.sleep((started + number / READS - self._clock.now()) % 1)
                 draft = self._draft()
-                spot.wire.landed = None
                 result = self._drive(put(draft, standing.etag, self._until()), spot)
                 if isinstance(result, View):
-                    raise StoreError("a write was not carried out, for something else stood there")
+                    raise StoreError("a write was not carried out, because something else stood there")
                 before, standing = standing, result.seen
                 other = self._spot()
                 other.wire.forget()
@@ -354,7 +357,7 @@ class _Preflight:
                 "a write with a checksum %s, one with a wrong checksum %s" % (_answered(checked), _answered(damaged)),
             )
         else:
-            minded = "is refused" if damaged == 400 else "is accepted, so it minds none"
+            minded = "is refused" if damaged == 400 else "is accepted, so it is not checked"
             self._note("checksums", PASS, "CRC32 is understood; a wrong Content-MD5 %s" % minded)
 
     def _expect(self) -> None:
@@ -407,7 +410,7 @@ class _Preflight:
         if not seconds:
             return
         median, highest = seconds[len(seconds) // 2], seconds[math.ceil(len(seconds) * 0.99) - 1]
-        which = "99th percentile of %d" if len(seconds) >= 100 else "at most, of %d"
+        which = "99th percentile of %d" if len(seconds) >= 100 else "the highest of %d"
         seen = "a request takes %.1f ms (median), %.1f ms (%s)" % (median * 1000, highest * 1000, which % len(seconds))
         if highest > self._timeout / 2:
             self._note("latency", WARN, seen, "Raise request_timeout, and lease_duration with it")
@@ -423,8 +426,9 @@ class _Preflight:
         """Remove what was written, and what may have been. That it cannot be is only told."""
         if not self._log.written:
             return
-        left = self._remove(list(self._log.written))
-        late = [name for name in self._log.written if name in self._log.open]
+        names = list(dict.fromkeys(self._log.written))
+        left = self._remove(names)
+        late = [name for name in names if name in self._log.open]
         if late and not self._silent:
             # A write that got no answer may have been carried out since.
             self._clock.sleep(self._timeout)
@@ -502,9 +506,11 @@ class _Preflight:
     def _drive(self, steps: Steps[T], spot: _Spot) -> T:
         try:
             return drive(steps, spot.store, self._timeout, self._clock)
-        except StoreUnreachable:
+        except StoreUnreachable as error:
             self._silent = spot.wire.last is None
-            raise
+            if not self._silent:
+                raise
+            raise StoreUnreachable("%s. Check endpoint_url and the network, or raise request_timeout" % error) from None
 
     def _look(self, spot: _Spot) -> View:
         return self._drive(look(self._until()), spot)
@@ -571,8 +577,8 @@ def _race_check(name: str, races: List[Race], contenders: int, rounds: int, trou
     if decided and decided * 2 >= rounds and not trouble:
         fewest = min(race.clean for race in races if race.decided)
         who = "%d" % contenders if fewest == contenders else "at least %d of %d" % (fewest, contenders)
-        seen = "of %s at the same instant exactly one won, in %d of %d rounds" % (who, decided, rounds)
-        return Check(name, PASS, seen + "; all were answered after %.3g s at most" % slowest)
+        seen = "of %s contenders at the same instant exactly one won, in %d of %d rounds" % (who, decided, rounds)
+        return Check(name, PASS, seen + "; all answers came within %.3g s" % slowest)
     if any(race.throttled for race in races):
         return Check(
             name,

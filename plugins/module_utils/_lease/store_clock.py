@@ -84,4 +84,4 @@ def check(samples: Sequence[Sample]) -> Check:
             "Look for a proxy that sets its own Date (nginx does without proxy_pass_header Date), or set the clocks "
             "of the store's nodes right",
         )
-    return Check("clock", PASS, "Date and Last-Modified agree in %d reads, over as many connections" % len(samples))
+    return Check("clock", PASS, "Date and Last-Modified agree (reads: %d, each over a new connection)" % len(samples))

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Callable, List, Mapping, NamedTuple, Optional
 
 from .clock import Clock
-from .connection import Connection, Response
+from .connection import CannotSend, Connection, Response
 
 
 class Answered(NamedTuple):
@@ -29,10 +29,25 @@ class Log:
     def __init__(self) -> None:
         self.sent: List[str] = []
         self.answered: List[Answered] = []
-        self.written: Dict[str, None] = {}
-        """The objects that may have been written, in order."""
+        self.written: List[str] = []
+        """The objects that may have been written, once for each write."""
         self.open: List[str] = []
         """Those that may yet be: once for each write that got no answer so far."""
+
+
+class _Request:
+    """One request, and its answer as soon as there is one.
+
+    An overdue answer is kept with its own request, where nobody looks any more.
+    """
+
+    def __init__(self, asked: float) -> None:
+        self.asked = asked
+        self.response: Optional[Response] = None
+
+    @property
+    def status(self) -> int:
+        return self.response.status if self.response else 0
 
 
 class Wiretap:
@@ -45,29 +60,28 @@ class Wiretap:
         self._connection = connection
         self._name, self._log, self._clock = name, log, clock
         self.hold: Optional[Callable[[], None]] = None
-        self.last: Optional[Response] = None
-        """The answer to the last request, if there was one."""
-        self.last_write = 0
-        """The status of the last write's answer; 0 where there was none."""
-        self.landed: Optional[float] = None
-        """When the write was sent whose answer says that it was carried out; None where none says so."""
+        self._last = self._last_write = _Request(0.0)
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
-        self.last = None
+        asked = self._clock.now()
+        self._last = request = _Request(asked)
         self._log.sent.append(method)
         if method == "PUT":
-            self._log.written[self._name] = None
+            self._last_write = request
+            self._log.written.append(self._name)
             self._log.open.append(self._name)
-            self.last_write = 0
-            self.landed = None
-        asked = self._clock.now()
-        response = self._connection.send(method, headers, body, most, self.hold)
+        try:
+            response = self._connection.send(method, headers, body, most, self.hold)
+        except CannotSend:
+            self._log.sent.remove(method)
+            if method == "PUT":
+                self._log.written.remove(self._name)
+                self._log.open.remove(self._name)
+            raise
         self._log.answered.append(Answered(response, self._clock.now() - asked, self.hold is None))
-        self.last = response
+        request.response = response
         if method == "PUT":
             self._log.open.remove(self._name)
-            self.last_write = response.status
-            self.landed = asked if response.status == 200 else None
         return response
 
     def forget(self) -> None:
@@ -78,6 +92,21 @@ class Wiretap:
         return self._connection.origin
 
     @property
+    def last(self) -> Optional[Response]:
+        """The answer to the last request, if there was one."""
+        return self._last.response
+
+    @property
     def status(self) -> int:
-        """The status of the last answer; 0 where there was none."""
-        return self.last.status if self.last else 0
+        """The status of that answer; 0 where there was none."""
+        return self._last.status
+
+    @property
+    def last_write(self) -> int:
+        """The status of the last write's answer; 0 where there was none."""
+        return self._last_write.status
+
+    @property
+    def landed(self) -> Optional[float]:
+        """When the last write was sent, where its answer says that it was carried out."""
+        return self._last_write.asked if self._last_write.status == 200 else None
