@@ -1,8 +1,8 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the preflight on every S3 server that packages bring, and write what it found into docs/compatibility.md.
+"""Run the preflight on every S3 server that comes as a package, and write what it found into docs/compatibility.md.
 
-What stands there below the generated part is reported by others and stays.
+The rest of that page is written by hand, and stays.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def all_stores() -> list[Store]:
         ),
         Store("moto", pypi("moto"), "PyPI `moto`; a mock of AWS", packaged(stores.moto(python))),
         Store(
-            "moto (looked at closer)",
+            "moto (stressed)",
             pypi("moto"),
-            "as before; 16 contenders, 100 rounds, `sys.setswitchinterval(1e-6)`",
+            "the same with 16 contenders, 100 rounds and `sys.setswitchinterval(1e-6)`",
             packaged(tiny),
             contenders=16,
             rounds=100,
@@ -95,7 +95,7 @@ def all_stores() -> list[Store]:
 def generated(reports: list[tuple[Store, Report]], today: datetime.date) -> str:
     """The generated part of the page."""
     lines = [
-        f"Run on {today} by `make compatibility` over loopback, with the preflight's defaults but where told.",
+        f"Run on {today} by `make compatibility` over loopback, with the preflight's defaults unless noted.",
         "",
         "| store | verdict | requests | seconds | from |",
         "| --- | --- | --- | --- | --- |",
@@ -109,7 +109,7 @@ def generated(reports: list[tuple[Store, Report]], today: datetime.date) -> str:
     for name in names:
         verdicts = [next((one.verdict for one in report.checks if one.name == name), "") for _store, report in reports]
         lines.append(f"| `{name}` | {' | '.join(verdicts)} |")
-    lines += ["", "What was not `pass`:", ""]
+    lines += ["", "Every check that did not pass:", ""]
     for store, report in reports:
         lines += [
             f"- {store.name}: `{one.name}` {one.verdict}: {one.seen}" for one in report.checks if one.verdict != "pass"
