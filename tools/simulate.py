@@ -122,22 +122,28 @@ def replay(seed: int) -> int:
     return int(bool(wrong))
 
 
-def hunt_mutants(first: int) -> int:
-    """Print for each mutant the seed that catches it, as tests/simulation/corpus.txt has it."""
+def hunt(name: str, first: int) -> str:
+    """Return the seed that catches a mutant, as tests/simulation/corpus.txt has it, or a comment."""
     from simulation import mutants
     from simulation.schedule import caught
 
+    core = mutants.load(name)
+    for turn, seed in enumerate(range(first, first + ENOUGH), 1):
+        violation = caught(seed, core)
+        if mutants.shown(name, violation):
+            return f"{seed:<6} {name}  # after {turn:,} schedules: {violation}"
+    return f"# {name}: not caught by {ENOUGH:,} schedules"
+
+
+def hunt_all(first: int, processes: int) -> int:
+    """Print for each mutant the seed that catches it."""
+    from simulation.mutants import MUTANTS
+
     survived = 0
-    for name in mutants.MUTANTS:
-        core = mutants.load(name)
-        for turn, seed in enumerate(range(first, first + ENOUGH), 1):
-            violation = caught(seed, core)
-            if violation:
-                print(f"{seed:<6} {name}  # after {turn:,} schedules: {violation}", flush=True)
-                break
-        else:
-            survived += 1
-            print(f"# {name}: not caught by {ENOUGH:,} schedules")
+    with concurrent.futures.ProcessPoolExecutor(processes) as pool:
+        for line in pool.map(hunt, MUTANTS, itertools.repeat(first)):
+            print(line, flush=True)
+            survived += line.startswith("#")
     return int(survived > 0)
 
 
@@ -153,7 +159,7 @@ def main() -> int:
     if arguments.seed is not None:
         return replay(arguments.seed)
     if arguments.mutants:
-        return hunt_mutants(arguments.first or 0)
+        return hunt_all(arguments.first or 0, arguments.processes)
 
     first = random.SystemRandom().randrange(2**40) if arguments.first is None else arguments.first
     cover(first)

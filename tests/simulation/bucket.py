@@ -123,16 +123,28 @@ class Network:
             self._answer_late,
         )
         self.trouble = 0.0
+        self._cut_off: dict[str, tuple[float, t.Callable[[Request, float, float], None]]] = {}
+        """Until when a process is, and what becomes of its requests."""
         self.on_send: t.Callable[[Request], None] = lambda request: None
         self.on_success: t.Callable[[bytes], None] = lambda body: None
         """A sender was told that this body is in the store."""
+
+    def cut_off(self, name: str, seconds: float) -> None:
+        """Let nothing of a process through for a while, or nothing back to it."""
+        fate, direction = self._world.rng.choice(((self._request_lost, "to"), (self._answer_lost, "from")))
+        self._world.tell(name, f"is cut off in the direction {direction} the store for {seconds:.1f} s")
+        self._world.fault(f"cut off in the direction {direction} the store", seconds)
+        self._cut_off[name] = self._world.now + seconds, fate
 
     def send(self, request: Request) -> None:
         """Carry a request to the store, and its answer back; or do something else with them."""
         self.on_send(request)
         rng = self._world.rng
         there, back = rng.expovariate(30), rng.expovariate(30)
-        if rng.random() >= self.trouble:
+        until, fate = self._cut_off.get(request.who, (0.0, self._request_lost))
+        if self._world.now < until:
+            fate(request, there, back)
+        elif rng.random() >= self.trouble:
             self._carry(request, there, back, request.answered)
         else:
             rng.choice(self._fates)(request, there, back)

@@ -68,8 +68,8 @@ class Checker:
         self._resource = 0
         self.highest_term = 0
         self.operator_at_work = False
-        self.operators: set[str] = set()
-        """Sessions that break the lease, whosever it is."""
+        self.operators: dict[str, t.Any] = {}
+        """Sessions that break the lease, whosever it is, and what they saw of it first."""
         self.released_at = -1.0
         """When the lease was given back last."""
         self.led_at = -1.0
@@ -78,8 +78,8 @@ class Checker:
 
     # -- what processes are told
 
-    def leads(self, process: Process, clock: t.Any, me: t.Any, verdict: t.Any) -> None:
-        """A process was told that it leads."""
+    def leads(self, process: Process, clock: t.Any, me: t.Any, verdict: t.Any, held: t.Any) -> None:
+        """A process was told that it leads; maybe it handed over what it held."""
         now, name = self._world.now, process.name
         if verdict.deadline is None:
             raise Violation(f"{name} was made leader without a deadline (rule 8)")
@@ -96,6 +96,8 @@ class Checker:
         duration, term = commit.record.lease_duration, commit.record.term
         if process.true_time(verdict.deadline) > commit.at + duration * (1 + 2 * DRIFT):
             raise Violation(f"{name}'s time ends later than {duration} s after its write landed (rule 6)")
+        if held and commit.record.sequence == held.seen.record.sequence + 1 and clock.now() >= held.lapses_at:
+            raise Violation(f"{name} leads on in term {term}, whose time it knew to be over (rule 22)")
         earlier = commit.replaced
         if not commit.record.proven:
             raise Violation(f"{name} leads by a lease whose store was not asked for its conditions (rule 18)")
@@ -108,8 +110,10 @@ class Checker:
         self.led_at = now
         self._world.tell(name, f"leads with term {term} until {process.true_time(verdict.deadline):.3f}")
 
-    def told(self, process: Process, since: float, verdict: t.Any) -> None:
+    def told(self, process: Process, since: float, verdict: t.Any, held: t.Any) -> None:
         """An operation ended: what it says of the lease must have been true at some instant since it began."""
+        if held and verdict.why.name in ("RENEWED", "RELEASED") and verdict.lease.record.term != held.seen.record.term:
+            raise Violation(f"{process.name} was told {verdict.why.value}, of another term than it held (rule 22)")
         etag = getattr(verdict.lease, "etag", "")
         stood = any(version == etag for version in self._stood_since(since))
         if not stood or not self._is_apt(verdict):
@@ -141,6 +145,8 @@ class Checker:
 
     def gave_up(self, process: Process, took: float, patience: float, error: t.Any) -> None:
         """An operation could not be carried out; where there is no doubt, it never will be."""
+        if error.doubtful and not self._put_by[process.name]:
+            raise Violation(f"{process.name} was told that something may have been written, and sent nothing (rule 12)")
         if not error.doubtful and not self._bucket.ignores:
             self._never.update(self._put_by[process.name])
             if not self._never.isdisjoint(self._landed):
@@ -213,11 +219,15 @@ class Checker:
         if replaced and (replaced.record.session != new.session or replaced.record.term != new.term):
             replaced = None
         self._commits[etag] = Commit(now, new, replaced)
+        self._overruled.discard(etag)
         if self.operator_at_work or self._bucket.ignores:
             return
         if new.released and isinstance(old, record_type) and new.term < old.term:
             raise Violation(f"a release let the term fall from {old.term} to {new.term} (rule 4)")
         if new.session in self.operators:
+            aim = self.operators[new.session]
+            if _whose(old) != _whose(aim):
+                raise Violation(f"the lease of {_whose(aim)} was to be broken, and that of {_whose(old)} was (rule 5)")
             self.excuse()
             return
         if old is not None and not isinstance(old, record_type):
@@ -238,3 +248,8 @@ class Checker:
             self._given[new.term] = new.session
         elif self._given[new.term] != new.session:
             raise Violation(f"term {new.term} was given twice (rule 3)")
+
+
+def _whose(found: t.Any) -> t.Any:
+    """Return what tells one lease from the next: of what has no term, all that is there."""
+    return (found.session, found.term) if getattr(found, "term", 0) else found

@@ -16,10 +16,12 @@ from .world import Process, World
 REQUEST_TIMEOUT = 1.0
 PATIENCE = 4.0
 POLL = 1.0
+STAY_AWAY = 5.0
+"""Seconds after a release that was asked for: another one leads by then."""
 LONGEST = 8.4
 DURATIONS = (3.1, 4.3, 6.2)
 """Seconds for which processes take the lease. Ages are whole seconds: with these, every margin counts."""
-OTHERS = (None, None, DURATIONS[0], LONGEST)
+OTHERS = (None, DURATIONS[0], LONGEST)
 """For a task, other than what its play began with."""
 
 
@@ -33,6 +35,10 @@ class Surroundings(t.NamedTuple):
     checker: Checker
 
 
+class ResultLost(Exception):
+    """A task did its work, and its run never heard of it: the host became unreachable, or the task was killed."""
+
+
 class Life:
     """One life of a process, from its start to its crash: one session, unless it says otherwise."""
 
@@ -43,6 +49,7 @@ class Life:
         self._rng = around.world.rng
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
+        self._loses_results = 0.0
         self._begin_session()
 
     def daemon(self) -> None:
@@ -57,8 +64,8 @@ class Life:
                     self._act()
                     if self._process.stepping_down or rng.random() < 0.03:
                         self._release(verdict, handed_over=True)
+                        self._clock.sleep(STAY_AWAY if self._process.stepping_down else 2 * POLL)
                         self._process.stepping_down = False
-                        self._clock.sleep(2 * POLL)
                         break
                     verdict = self._renew_in_time(verdict)
             except self._around.core.steps.StoreError:
@@ -67,21 +74,25 @@ class Life:
     def play(self) -> None:
         """Run one playbook after the other: acquire, work, maybe renew, maybe release. An error may be rescued."""
         rng = self._rng
+        self._loses_results = 0.05
         while True:
             self._begin_session()
-            verdict = None
+            verdict = first = None
             for turn in range(rng.randint(1, 6)):
                 try:
                     verdict = self._acquire_once() if turn == 0 or rng.random() < 0.2 else self._renew_somehow(verdict)
-                except self._around.core.steps.StoreError:
+                except (self._around.core.steps.StoreError, ResultLost):
                     if rng.random() < 0.5:
                         break
+                first = first or verdict
+                if rng.random() < 0.1:
+                    verdict = first  # a result that was registered before, under another name
                 if not (verdict and verdict.is_leader) and rng.random() < 0.7:
                     break
-                self._clock.sleep(rng.uniform(0.5, self._duration * 0.8))
+                self._clock.sleep(self._duration * 0.8 * rng.random() ** 2)
                 self._act()
             if rng.random() < 0.8:
-                with contextlib.suppress(self._around.core.steps.StoreError):
+                with contextlib.suppress(self._around.core.steps.StoreError, ResultLost):
                     self._release(verdict, handed_over=rng.random() < 0.5)
             self._clock.sleep(rng.uniform(1, 4))
 
@@ -97,9 +108,20 @@ class Life:
     def operator(self) -> None:
         """Break the lease, whosever it is."""
         now, nonce = self._now_and_nonce()
-        self._around.checker.operators.add(self._me.session)
         with contextlib.suppress(self._around.core.steps.StoreError):
-            self._carry_out(self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down"))
+            steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
+            self._carry_out(self._noting_what_is_seen(steps))
+
+    def _noting_what_is_seen(self, steps: t.Any) -> t.Iterator[t.Any]:
+        operators, session, answer = self._around.checker.operators, self._me.session, None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = yield step
+            if isinstance(answer.outcome, self._around.core.steps.Seen):
+                operators.setdefault(session, answer.outcome.record)
 
     def _begin_session(self) -> None:
         core, process = self._around.core, self._process
@@ -116,7 +138,7 @@ class Life:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
         steps = self._protocol.renew(self._me, held, lease_duration, now, PATIENCE, nonce)
-        return self._carry_out(steps, verdict.deadline if held else now)
+        return self._carry_out(steps, held, verdict.deadline if held else now)
 
     def _renew_in_time(self, verdict: t.Any) -> t.Any:
         """Renew, and go on after an error as long as there is time. Raises StoreError."""
@@ -132,7 +154,7 @@ class Life:
         self._around.checker.stops(self._process, self._me)  # work stops before the lease is given back (rule 23)
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        self._carry_out(self._protocol.release(self._me, held, now, PATIENCE, nonce))
+        self._carry_out(self._protocol.release(self._me, held, now, PATIENCE, nonce), held)
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
@@ -142,7 +164,7 @@ class Life:
     def _now_and_nonce(self) -> tuple[float, t.Any]:
         return self._clock.now(), self._around.core.claimant.fresh_nonce
 
-    def _carry_out(self, steps: t.Any, deadline: float = math.inf) -> t.Any:
+    def _carry_out(self, steps: t.Any, held: t.Any = None, deadline: float = math.inf) -> t.Any:
         """Do it, and tell the checker all. Raises StoreError, after some patience where no deadline comes first."""
         core, checker, process = self._around.core, self._around.checker, self._process
         began, start = self._around.world.now, self._clock.now()
@@ -154,9 +176,13 @@ class Life:
             patience = min(PATIENCE, deadline - core.protocol.WRITES_APART - GRAIN - SKEW - start)
             checker.gave_up(process, self._clock.now() - start, patience, error)
             raise
-        checker.told(process, began, verdict)
+        if self._rng.random() < self._loses_results:
+            self._around.world.fault("result lost")
+            self._around.world.tell(process.name, "never hears how it ended")
+            raise ResultLost
+        checker.told(process, began, verdict, held)
         if verdict.is_leader:
-            checker.leads(process, self._clock, self._me, verdict)
+            checker.leads(process, self._clock, self._me, verdict, held)
         else:
             self._around.world.tell(process.name, f"was told {verdict.why.value}")
             checker.stops(process, self._me)

@@ -125,7 +125,8 @@ class Schedule:
         rng = self.world.rng
         process = rng.choice(self._processes)
         seconds = rng.choice((1.0, LONGEST, 2 * LONGEST)) * rng.uniform(0.5, 1.5)
-        rng.choice((process.crash, process.stop, process.suspend, process.jump))(seconds)
+        cut_off = functools.partial(self._around.network.cut_off, process.name)
+        rng.choice((process.crash, process.stop, process.suspend, process.jump, cut_off))(seconds)
 
     def _interfere(self) -> None:
         world, bucket, checker = self.world, self._bucket, self._checker

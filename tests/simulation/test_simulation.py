@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from simulation.mutants import MUTANTS, load
+from simulation.mutants import MUTANTS, load, shown
 from simulation.schedule import Schedule, caught
 
 FRESH = 500
@@ -53,4 +53,4 @@ def test_no_fresh_schedule_violates_the_protocol():
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_rule_is_caught(name):
     core = load(name)
-    assert any(caught(seed, core) for seed in (corpus()[name], *range(MOST)))
+    assert any(shown(name, caught(seed, core)) for seed in (corpus()[name], *range(MOST)))

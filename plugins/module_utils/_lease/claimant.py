@@ -44,7 +44,7 @@ def drive(steps: Steps[T], store: Store, request_timeout: float, clock: Clock) -
 
 def _request(step: Read | Write, store: Store, seconds: float, clock: Clock) -> Outcome:
     if seconds <= 0:
-        return Unknown("there was no time left for a request")
+        return Unknown("there was no time left for a request", sent=False)
     try:
         if isinstance(step, Read):
             known = step.known

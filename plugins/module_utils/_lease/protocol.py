@@ -356,7 +356,9 @@ def tells_of_doubt(operation: Operation) -> Operation:
             except StoreError as error:
                 raise type(error)(str(error), doubtful=doubtful) from None
             answer = yield step
-            doubtful = doubtful or (isinstance(step, Write) and not isinstance(answer.outcome, Refused))
+            outcome = answer.outcome
+            unsent = isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.sent)
+            doubtful = doubtful or (isinstance(step, Write) and not unsent)
 
     return cast(Operation, doubting)
 

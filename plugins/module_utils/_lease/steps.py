@@ -59,6 +59,7 @@ class Unknown(NamedTuple):
     conflict: bool = False
     """409: another request to the key was faster, or, with some stores, the same as 412."""
     throttled: bool = False
+    sent: bool = True
 
     @property
     def refuted(self) -> bool:

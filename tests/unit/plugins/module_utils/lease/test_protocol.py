@@ -284,6 +284,12 @@ def test_an_outcome_that_stays_unknown_ends_in_an_error_that_says_so():
     assert error.value.doubtful
 
 
+def test_a_write_that_there_was_no_time_for_leaves_no_doubt():
+    with pytest.raises(StoreUnreachable) as error:
+        outage(acquiring().answer(RELEASED).answer(Unknown("no time left", sent=False)))
+    assert not error.value.doubtful
+
+
 def test_a_write_that_never_lands_ends_in_an_error_that_leaves_it_doubtful():
     dialogue = acquiring().answer(RELEASED)
 
