@@ -56,7 +56,7 @@ def serve(server: Server) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="store-") as folder, tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             server.command(port, folder),
-            env={**os.environ, **server.environment(port)},
+            env={**os.environ, "TMPDIR": folder, **server.environment(port)},  # MiniStack leaves a file there
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

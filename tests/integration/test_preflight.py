@@ -557,11 +557,11 @@ def test_seaweedfs_is_safe_by_the_one_command_of_the_readme(run_playbook, seawee
 
 
 def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_trips_over(
-    start_playbook, run_playbook, open_store, key
+    start_playbook, run_playbook, open_store, key, tmp_path
 ):
     store = open_store(Store)
     here = {**KEYS, "bucket": "bucket", "key": key, "endpoint_url": store.url}
-    first = start_playbook([task("first", {**here, "rounds": 1000})])
+    first = start_playbook([task("first", {**here, "rounds": 1000})], env={"TMPDIR": str(tmp_path)})
     store.wait_for_count(100, "PUT", timeout=60)
     first.kill()
     run = run_playbook([task("second", {**here, "rounds": 1}), task("lease", here, INFO)])
