@@ -35,6 +35,14 @@ VARIANTS = {
 }
 
 
+class Mutant(t.NamedTuple):
+    """What is broken, and the variant and the property that must refute it."""
+
+    variant: str
+    refuted_by: str
+    what: str
+
+
 class Search(t.NamedTuple):
     """What became of one search."""
 
@@ -58,10 +66,10 @@ def properties(model: str) -> dict[str, str]:
     return dict(re.findall(r"^ \* ([PL]\d): (.*)$", model, re.MULTILINE))
 
 
-def mutants(model: str) -> dict[str, tuple[str, str]]:
-    """Return, for each mutant, the variant that refutes it and what is broken."""
-    found = re.findall(r"^#define (RULE_\w+) \d+ /\* (\w+): (.*) \*/$", model, re.MULTILINE)
-    return {name: (variant, what) for name, variant, what in found}
+def mutants(model: str) -> dict[str, Mutant]:
+    """Return the mutants that the model defines."""
+    found = re.findall(r"^#define (RULE_\w+) \d+ /\* (\w+) ([PL]\d): (.*) \*/$", model, re.MULTILINE)
+    return {name: Mutant(*rest) for name, *rest in found}
 
 
 def search(model: str, symbols: t.Sequence[str], memory: int) -> Search:
@@ -136,6 +144,17 @@ def readable(steps: str) -> list[str]:
     return lines
 
 
+def complaint(result: Search, mutant: Mutant | None) -> str:
+    """Return why the outcome is not as it must be, or nothing. Without a mutant, all must hold."""
+    found = result.refuted or "an error that is no property's"
+    if mutant is None:
+        return f"refuted by {found}" if result.errors else "" if result.complete else "the search is not complete"
+    if not result.errors:
+        return f"survives, and {mutant.refuted_by} must refute it"
+    # What another property refutes shows nothing about the rule: the model may be broken elsewhere.
+    return "" if result.refuted == mutant.refuted_by else f"refuted by {found}, not by {mutant.refuted_by}"
+
+
 def row(name: str, result: Search, verdict: str) -> str:
     return (
         f"{name:29}{verdict:10}{result.states:11,}{result.transitions:13,}{result.depth:9,}"
@@ -167,26 +186,25 @@ def main() -> int:
     print(f"\n{'':29}{'':10}{'states':>11}{'transitions':>13}{'depth':>9}{'processor':>10}{'memory':>10}")
     failed = []
     for name in chosen:
-        variant = VARIANTS[broken[name][0] if name in broken else name]
-        symbols = [*variant.symbols, *arguments.define, *([f"MUTANT={name}"] if name in broken else [])]
+        mutant = broken.get(name)
+        variant = VARIANTS[mutant.variant if mutant else name]
+        symbols = [*variant.symbols, *arguments.define, *([f"MUTANT={name}"] if mutant else [])]
         try:
             result = search(model, symbols, arguments.memory)
         except subprocess.CalledProcessError as error:
             print(f"{name}: {error.cmd[0]} failed:\n{error.output}")
             return 1
-        if name in broken:
-            good = bool(result.errors and result.refuted)
-            verdict = f"by {result.refuted}" if good else "SURVIVES"
-            what = f"{broken[name][1]}; refuted in {len(result.steps)} steps" if good else broken[name][1]
+        wrong = complaint(result, mutant)
+        if mutant:
+            what = mutant.what + (f"; refuted in {len(result.steps)} steps" if result.errors else "")
         else:
-            good = result.complete and not result.errors
-            verdict = "complete" if good else f"BY {result.refuted}" if result.errors else "INCOMPLETE"
             what = variant.what + "".join(f"; but with {symbol}" for symbol in arguments.define)
+        verdict = f"by {result.refuted or '?'}" if result.errors else "complete" if result.complete else "INCOMPLETE"
         print(f"{row(name, result, verdict)}\n  {what}", flush=True)
-        if not good:
+        if wrong:
             failed.append(name)
-            print(result.output)
-        if arguments.trail or (result.errors and name not in broken):
+            print(f"  FAILED: {wrong}\n{result.output}")
+        if arguments.trail or (result.errors and (wrong or not mutant)):
             print("\n ticks", *result.steps, claims.get(result.refuted, ""), sep="\n")
     if failed:
         print(f"\nFailed: {', '.join(failed)}.")

@@ -50,38 +50,38 @@
 #endif
 #define broken(rule) (MUTANT == rule)
 
-/* Mutants: the number, the variant that refutes it, and what is broken. */
+/* Mutants: the number, the variant and the property that refute it, and what is broken. */
 
-#define RULE_1_UNCONDITIONAL 1 /* BASE: writes are not conditional */
-#define RULE_2_ETAG_RETURNS 2 /* BASE: a renewal has the bytes of what it replaces, and so its ETag */
-#define RULE_2_ETAG_RETURNS_OBSERVED 3 /* OBSERVED: the same, where others watch the ETag */
-#define RULE_2_NONCE_REPEATS 4 /* BASE: a renewal has the nonce of what it replaces */
-#define RULE_3_TERM_STAYS 5 /* BASE: an acquisition keeps the term */
-#define RULE_3_STARTS_AT_ONE 6 /* OPERATOR: a new lease starts at term 1 */
-#define RULE_3_LATE_CREATION 7 /* OPERATOR: a creation that landed late keeps the term that it was drafted with */
-#define RULE_4_DELETE 8 /* BASE: a release is a DELETE, which minds no condition */
-#define RULE_4_TERM_FORGOTTEN 9 /* BASE: a release forgets the term */
-#define RULE_5_ANYBODYS 10 /* BASE: whosever lease is released */
-#define RULE_6_FROM_ANSWER 11 /* BASE: the holder's time counts from the answer */
-#define RULE_6_FROM_RESEND 12 /* BASE: the holder's time counts from the last send */
-#define RULE_7_STANDS_STILL 13 /* BASE: the clock of claimant 0 stands still, as in a suspend */
-#define RULE_8_LATE_ANSWER 14 /* BASE: an answer after the deadline brings leadership */
-#define RULE_10_ERROR_IS_LOSS 15 /* BASE: no answer is taken for a loss */
-#define RULE_11_RETRIED 16 /* BASE: the SDK sends again, and the 412 for one's own write is taken for a loss */
-#define RULE_12_NO_ANSWER_IS_SUCCESS 17 /* BASE: no answer is taken for success */
-#define RULE_13_RECREATED 18 /* OPERATOR: a renewal that finds nothing creates the lease anew, in its term */
-#define RULE_14_NO_MARGIN 19 /* OBSERVED: the observer adds no margin */
-#define RULE_14_HALF_MARGIN 20 /* OBSERVED: the observer adds half the margin */
-#define RULE_15_NO_MARGIN 21 /* BASE: who takes over by the store's clock adds no margin */
-#define RULE_15_HALF_MARGIN 22 /* BASE: who takes over by the store's clock adds half the margin */
-#define RULE_15_NEVER 23 /* CALM: an expired lease is not taken over */
-#define RULE_16_UNREADABLE_IS_FREE 24 /* BASE: what cannot be read is taken for free */
-#define RULE_17_HOLDER 25 /* BASE: all have one name, and the holder's name is enough */
-#define RULE_18_NOT_ASKED 26 /* BASE: acquire leads without asking the store for its conditions */
-#define RULE_18_RENEWED_UNASKED 27 /* BASE: renew leads by a record whose store was not asked */
-#define RULE_22_LAPSE_FORGOTTEN 28 /* BASE: a lease that is over is renewed in its term */
-#define RULE_23_EARLY 29 /* BASE: leadership is told when the write is sent */
-#define RULE_23_LEADS_ON 30 /* BASE: who releases leads until the answer */
+#define RULE_1_UNCONDITIONAL 1 /* BASE P3: writes are not conditional */
+#define RULE_2_ETAG_RETURNS 2 /* BASE P1: a renewal has the bytes of what it replaces, and so its ETag */
+#define RULE_2_ETAG_RETURNS_OBSERVED 3 /* OBSERVED P1: the same, where others watch the ETag */
+#define RULE_2_NONCE_REPEATS 4 /* BASE P4: a renewal has the nonce of what it replaces */
+#define RULE_3_TERM_STAYS 5 /* BASE P2: an acquisition keeps the term */
+#define RULE_3_STARTS_AT_ONE 6 /* OPERATOR P2: a new lease starts at term 1 */
+#define RULE_3_LATE_CREATION 7 /* OPERATOR P2: a creation that landed late keeps the term that it was drafted with */
+#define RULE_4_DELETE 8 /* BASE P3: a release is a DELETE, which minds no condition */
+#define RULE_4_TERM_FORGOTTEN 9 /* BASE P3: a release forgets the term */
+#define RULE_5_ANYBODYS 10 /* BASE P3: whosever lease is released */
+#define RULE_6_FROM_ANSWER 11 /* BASE P1: the holder's time counts from the answer */
+#define RULE_6_FROM_RESEND 12 /* BASE P1: the holder's time counts from the last send */
+#define RULE_7_STANDS_STILL 13 /* BASE P5: the clock of claimant 0 stands still, as in a suspend */
+#define RULE_8_LATE_ANSWER 14 /* BASE P5: an answer after the deadline brings leadership */
+#define RULE_10_ERROR_IS_LOSS 15 /* BASE P6: no answer is taken for a loss */
+#define RULE_11_RETRIED 16 /* BASE P6: the SDK sends again, and the 412 for one's own write is taken for a loss */
+#define RULE_12_NO_ANSWER_IS_SUCCESS 17 /* BASE P4: no answer is taken for success */
+#define RULE_13_RECREATED 18 /* OPERATOR P2: a renewal that finds nothing creates the lease anew, in its term */
+#define RULE_14_NO_MARGIN 19 /* OBSERVED P1: the observer adds no margin */
+#define RULE_14_HALF_MARGIN 20 /* OBSERVED P1: the observer adds half the margin */
+#define RULE_15_NO_MARGIN 21 /* BASE P1: who takes over by the store's clock adds no margin */
+#define RULE_15_HALF_MARGIN 22 /* BASE P1: who takes over by the store's clock adds half the margin */
+#define RULE_15_NEVER 23 /* CALM L1: an expired lease is not taken over */
+#define RULE_16_UNREADABLE_IS_FREE 24 /* BASE P1: what cannot be read is taken for free */
+#define RULE_17_HOLDER 25 /* BASE P3: all have one name, and the holder's name is enough */
+#define RULE_18_NOT_ASKED 26 /* BASE P4: acquire leads without asking the store for its conditions */
+#define RULE_18_RENEWED_UNASKED 27 /* BASE P4: renew leads by a record whose store was not asked */
+#define RULE_22_LAPSE_FORGOTTEN 28 /* BASE P5: a lease that is over is renewed in its term */
+#define RULE_23_EARLY 29 /* BASE P4: leadership is told when the write is sent */
+#define RULE_23_LEADS_ON 30 /* BASE P1: who releases leads until the answer */
 
 /* Not here: 9 and 20 (how the options add up and requests are spaced: requests take any time here), 19 (the form of an
    ETag), 21 (the resource's). A store that ignores the conditions (18) is the mutant of rule 1. */
@@ -103,6 +103,17 @@
 #define LED_FOR (DURATION + SLIP)
 #define TAKEN_AT (DURATION + MARGIN - SLIP)
 #define OLDEST (DURATION + SLIP)
+
+/* Spin does not mind a value that is wider than its field, and would search something else. */
+#if DURATION < 1 || OLDEST > 7 || LED_FOR > 7 || TAKEN_AT + 1 > 7
+#error "counters of time have three bits: DURATION can be 1 to 5"
+#endif
+#if CLAIMANTS < 1 || CLAIMANTS > 7
+#error "a session has three bits, and DEAD is one, too: CLAIMANTS can be 1 to 7"
+#endif
+#if defined(CALM) && (CLAIMANTS < 2 || CLAIMANTS > 3)
+#error "the calm waits for claimants 0, 1 and the last one: with CALM, CLAIMANTS can be 2 or 3"
+#endif
 
 #define DEAD CLAIMANTS
 #define ORPHAN CLAIMANTS
