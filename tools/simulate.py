@@ -30,7 +30,7 @@ DECISIONS = ("protocol.py", "claimant.py", "store.py")
 """Files of the core whose branches are counted: on a sample, since counting takes its time."""
 SAMPLE = 1000
 CHUNK = 100
-ENOUGH = 50_000
+ENOUGH = 100_000
 """Schedules after which a mutant has survived."""
 
 

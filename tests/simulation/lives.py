@@ -49,7 +49,7 @@ class Life:
         self._rng = around.world.rng
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
-        self._loses_results = 0.0
+        self._loses_results = False
         self._begin_session()
 
     def daemon(self) -> None:
@@ -74,7 +74,7 @@ class Life:
     def play(self) -> None:
         """Run one playbook after the other: acquire, work, maybe renew, maybe release. An error may be rescued."""
         rng = self._rng
-        self._loses_results = 0.05
+        self._loses_results = True
         while True:
             self._begin_session()
             verdict = first = None
@@ -176,7 +176,7 @@ class Life:
             patience = min(PATIENCE, deadline - core.protocol.WRITES_APART - GRAIN - SKEW - start)
             checker.gave_up(process, self._clock.now() - start, patience, error)
             raise
-        if self._rng.random() < self._loses_results:
+        if self._loses_results and self._rng.random() < self._around.network.trouble / 5:
             self._around.world.fault("result lost")
             self._around.world.tell(process.name, "never hears how it ended")
             raise ResultLost

@@ -14,7 +14,7 @@ from simulation.mutants import MUTANTS, load, shown
 from simulation.schedule import Schedule, caught
 
 FRESH = 500
-MOST = 50_000
+MOST = 100_000
 """Schedules within which a mutant must be caught, should the seed of the corpus do it no more."""
 
 
