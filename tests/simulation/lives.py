@@ -112,8 +112,9 @@ class Life:
             steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
             self._carry_out(self._noting_what_is_seen(steps))
 
-    def _noting_what_is_seen(self, steps: t.Any) -> t.Iterator[t.Any]:
-        operators, session, answer = self._around.checker.operators, self._me.session, None
+    def _noting_what_is_seen(self, steps: t.Any) -> t.Generator[t.Any, t.Any, t.Any]:
+        operators, session = self._around.checker.operators, self._me.session
+        answer: t.Any = None
         while True:
             try:
                 step = steps.send(answer)
