@@ -1,0 +1,140 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The command s3-leader: the daemon, and what people and units ask about the leases of this host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from . import config, daemon, local
+from .checks import SAFE, UNKNOWN
+from .clock import Clock
+from .connection import MISSING_LIBRARY, CannotSend
+from .credentials import connect
+from .preflight import preflight
+from .settings import BadOption, check_range
+
+UNUSABLE = 2
+"""Exit status: the question could not be answered."""
+AWAY = 60
+"""Seconds for which a host that stepped down does not compete: the others need a few."""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Carry out a command. Return its exit status."""
+    given = _parser().parse_args(arguments)
+    answer: Callable[[argparse.Namespace], int] = given.answer
+    try:
+        if MISSING_LIBRARY is not None and given.needs_botocore:
+            raise CannotSend("the Python library botocore is missing: install python3-boto3 (%s)" % MISSING_LIBRARY)
+        return answer(given)
+    except (BadOption, CannotSend) as error:
+        print("s3-leader: %s" % error, file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="s3-leader", description="Leader election by leases on S3.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, answer: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(answer=answer, needs_botocore=name in ("heartbeat", "preflight"))
+        return added
+
+    beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
+    beat.add_argument("name", metavar="NAME")
+    beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
+    beat.add_argument("--file", help="check this file instead of %s" % config.path_of("NAME"))
+    status = command("status", _status, "tell how the leases of this host stand")
+    status.add_argument("names", metavar="NAME", nargs="*")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--watch", action="store_true", help="every two seconds, until interrupted")
+    check = command("check", _check, "exit with 0 if this host leads, with 1 if it does not, with 2 if nobody knows")
+    check.add_argument("name", metavar="NAME")
+    down = command("step-down", _step_down, "hand a lease over to another host, and stay away from it for a while")
+    down.add_argument("name", metavar="NAME")
+    down.add_argument("--for", dest="seconds", type=float, default=AWAY, help="seconds (default: %(default)d)")
+    first = command("preflight", _preflight, "find out whether the store can be trusted with a lease")
+    first.add_argument("name", metavar="NAME")
+    return parser
+
+
+def _heartbeat(given: argparse.Namespace) -> int:
+    if not given.check:
+        return daemon.run(given.name)
+    connect(config.load(given.name, given.file))
+    return 0
+
+
+def _status(given: argparse.Namespace) -> int:
+    while True:
+        told = {name: _told(name) for name in given.names or local.names()}
+        if given.watch:
+            print("\033[H\033[2J", end="")
+        print(json.dumps(told, indent=2) if given.json else _table(list(told.values())), flush=True)
+        if not given.watch:
+            return 0
+        time.sleep(2)
+
+
+def _told(name: str) -> Dict[str, Any]:
+    config.check_name(name)
+    told = local.status(name)
+    if told is None:
+        no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
+        told = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
+    return dict(told, source="local")
+
+
+def _table(rows: List[Dict[str, Any]]) -> str:
+    if not rows:
+        return "No daemon of a lease runs here."
+    cells = [("LEASE", "ROLE", "TERM", "HOLDER", "")]
+    for row in rows:
+        role = row["role"] if row["role"] != "leader" or row["is_leader"] else "stopping"
+        cells.append((row["name"], role, str(row["term"] or "-"), row["holder"] or "-", row["reason"]))
+    widths = [max(len(line[column]) for line in cells) for column in range(4)]
+    return "\n".join("  ".join([*map(str.ljust, line[:4], widths), line[4]]).rstrip() for line in cells)
+
+
+def _check(given: argparse.Namespace) -> int:
+    config.check_name(given.name)
+    told = local.status(given.name)
+    if told is None:
+        raise CannotSend("no daemon of the lease %s runs here" % given.name)
+    return 0 if told["is_leader"] else 1
+
+
+def _step_down(given: argparse.Namespace) -> int:
+    config.check_name(given.name)
+    check_range("--for", given.seconds, 1, 7 * 24 * 3600)
+    if local.status(given.name) is None:
+        raise CannotSend("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
+    try:
+        local.write(local.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
+    except OSError as error:
+        raise CannotSend("%s: %s. Only root can do this" % (error.filename, error.strerror)) from None
+    unit = "s3-leader@%s.service" % given.name
+    done = subprocess.run(["systemctl", "restart", unit], check=False)  # stops the services, then gives the lease back
+    return 0 if done.returncode == 0 else UNUSABLE
+
+
+def _preflight(given: argparse.Namespace) -> int:
+    one = config.load(given.name)
+    found = preflight(one.endpoint, one.bucket, one.key, connection=connect(one))
+    for check in found.checks:
+        print("%-8s %-16s %s" % (check.verdict, check.name, check.told))
+    print("%s: %s" % (found.verdict, found.reason))
+    return 0 if found.verdict == SAFE else UNUSABLE if found.verdict == UNKNOWN else 1

@@ -1,0 +1,256 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The daemon: the heartbeat's loop on a real host, under systemd.
+
+To lead is to have a file in /run: a path unit starts the services when it comes. To lead no more is to end: systemd
+stops the services that are bound to this one. Each confirmed renewal arms the watchdog anew, for the time that is left
+to lead, so that a process that hangs is ended in time, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, Optional, Tuple
+
+from . import config as configuration, local, systemd
+from .claimant import fresh_nonce
+from .clock import Clock
+from .config import Config
+from .credentials import Following
+from .heartbeat import Heartbeat, Lost, Reload, Stop
+from .protocol import term_of
+from .record import Record, decode, encode
+from .steps import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
+from .store import Store
+from .wording import plain, standing
+
+LOST = 75
+"""Exit status of who lost the lease: it is to be started again (EX_TEMPFAIL of sysexits.h)."""
+WATCHDOG = 15.0
+"""Seconds within which a standby gives a sign of life; a leader's time is that of its lease."""
+_STATE = "S3_LEADER_STATE"
+"""The variable by which a program hands over to the one that takes its place."""
+
+
+def run(name: str) -> int:
+    """Take part in the lease until asked to stop, or until it was lost. Return the exit status.
+
+    Raises BadOption or CannotSend for a configuration that cannot be used.
+    """
+    systemd.hold_signals()
+    config = configuration.load(name)
+    clock = Clock()
+    try:
+        me, held = _taken_over(config)
+    except Lost:
+        local.remove(local.path_of(name, "leader"))
+        return LOST
+    host = Host(config, me, clock)
+    store = Store(Following(config), config.location)
+    heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
+    systemd.notify(READY=1)
+    try:
+        if held is None:
+            host.stand_by()
+        else:
+            host.confirmed(held, held.lapses_at - config.stop_grace)
+        heartbeat.run(held)
+    except Stop:
+        pass
+    except Lost:
+        return LOST
+    return 0
+
+
+class Host:
+    """What the loop acts on: files in /run, systemd, the journal."""
+
+    def __init__(self, config: Config, me: Claimant, clock: Clock) -> None:
+        self._config = config
+        self._me = me
+        self._clock = clock
+        self._lease: Optional[Found] = None
+        """As last seen in the store."""
+        self._role = "standby"
+        self._until: Optional[float] = None
+        self._trouble = ""
+
+    def wait(self, seconds: float) -> None:
+        systemd.wait(seconds, self._clock, self._alive)
+
+    def stand_by(self) -> None:
+        """Begin without the lease, and stay away from it for as long as somebody wishes. Raises Stop."""
+        local.remove(self._path("leader"))
+        systemd.notify(WATCHDOG_USEC=int(WATCHDOG * 1e6))
+        self._say("standby", "starting to watch the lease")
+        while True:
+            left = local.away_until(self._config.name) - self._clock.now()
+            if left <= 0:
+                return
+            self._show("away", "stepped down, and does not compete for another %d s" % left)
+            try:
+                self.wait(min(left, 10))
+            except Reload:
+                self.reload(None)
+
+    def told(self, outcome: Outcome) -> None:
+        if isinstance(outcome, (Absent, Seen)):
+            if _who(outcome) != _who(self._lease):
+                self._say("watching", "the lease is " + standing(outcome))
+            self._lease = outcome
+        elif isinstance(outcome, Unchanged) and isinstance(self._lease, Seen):
+            self._lease = self._lease._replace(store_time=outcome.store_time)
+        elif isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.refuted):
+            self.trouble(outcome.why)
+            return
+        self._well()
+        if self._role != "leader" and self._lease is not None:
+            self._show("standby", standing(self._lease))
+
+    def trouble(self, why: str) -> None:
+        """Tell it once for each series, in the journal and to whoever waits for errors."""
+        self._show(self._role, why)
+        if self._trouble:
+            return
+        self._trouble = why
+        self._say("error", why, systemd.WARNING)
+        try:
+            local.write(self._path("error"), self._environment(S3_LEADER_ERROR=why))
+        except OSError as error:
+            self._say("error", "nobody was told: %s" % error, systemd.WARNING)
+
+    def promote(self, held: Held, until: float) -> None:
+        self._lease = held.seen
+        self._arm(until)
+        local.write(self._path("leader"), self._environment())
+        self._well()
+        self._say("acquired", "leads with term %d" % term_of(held.seen), systemd.NOTICE)
+        self.confirmed(held, until)
+
+    def confirmed(self, held: Held, until: float) -> None:
+        self._lease, self._until = held.seen, until
+        self._arm(until)
+        self._well()
+        self._show("leader", "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S")))
+
+    def demote(self, why: str) -> None:
+        try:
+            local.remove(self._path("leader"))
+        except OSError as error:
+            self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
+        self._until = None
+        self._say("lost", "leads no more: " + why, systemd.NOTICE)
+        self._show("standby", why)
+
+    def serving(self) -> bool:
+        return os.path.exists(self._path("serving"))
+
+    def released(self) -> None:
+        self._say("released", "gave the lease back: another host may lead at once", systemd.NOTICE)
+
+    def reload(self, held: Optional[Held]) -> None:
+        self._say("reload", "going on with the code and the configuration as they are now")
+        os.environ[_STATE] = json.dumps(_state(self._config, self._me, held))
+        try:
+            os.execv(sys.argv[0], sys.argv)
+        except OSError as error:
+            self._say("error", "cannot reload: %s" % error, systemd.ERROR)
+
+    # -- how it is told
+
+    def _arm(self, until: float) -> None:
+        left = until - self._clock.now()
+        systemd.notify(WATCHDOG_USEC=max(1, int(left * 1e6)), WATCHDOG=1)
+
+    def _alive(self) -> None:
+        if self._until is None:
+            systemd.notify(WATCHDOG=1)
+
+    def _well(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            self._say("recovered", "the store answers again")
+
+    def _say(self, event: str, message: str, priority: int = systemd.INFO) -> None:
+        systemd.journal(
+            priority,
+            "%s: %s" % (self._config.name, plain(message)),
+            S3_LEADER_EVENT=event,
+            S3_LEADER_NAME=self._config.name,
+            S3_LEADER_LOCATION=self._config.location,
+            S3_LEADER_HOLDER=self._me.holder,
+            S3_LEADER_TERM=term_of(self._lease) if self._lease else "",
+        )
+
+    def _show(self, role: str, reason: str) -> None:
+        """Tell how it stands: systemctl status, and whoever reads /run."""
+        self._role = role
+        systemd.notify(STATUS="%s: %s" % (role, plain(reason)))
+        record = self._lease.record if isinstance(self._lease, Seen) else None
+        shown: Dict[str, Any] = dict(
+            name=self._config.name,
+            role=role,
+            bucket=self._config.bucket,
+            key=self._config.key,
+            holder=record.holder if isinstance(record, Record) else None,
+            term=record.term if isinstance(record, Record) else None,
+            reason=plain(reason),
+            until=self._until,
+        )
+        try:
+            local.write(self._path("status.json"), json.dumps(shown))
+        except OSError as error:
+            # Whoever asks is told that this host does not lead, when the time in the old file is over.
+            systemd.journal(systemd.WARNING, "%s: the status cannot be written: %s" % (self._config.name, error))
+
+    def _environment(self, **more: str) -> str:
+        values = dict(
+            S3_LEADER_NAME=self._config.name,
+            S3_LEADER_TERM=str(term_of(self._lease)) if self._lease else "",
+            S3_LEADER_HOLDER=self._me.holder,
+            **more,
+        )
+        return "".join("%s=%s\n" % (name, _quoted(value)) for name, value in values.items())
+
+    def _path(self, file: str) -> str:
+        return local.path_of(self._config.name, file)
+
+
+def _who(lease: Optional[Found]) -> object:
+    """Return what tells one state of the lease from the next, to people."""
+    record = lease.record if isinstance(lease, Seen) else lease
+    return (record.holder, record.session, record.term) if isinstance(record, Record) else type(record)
+
+
+def _quoted(value: str) -> str:
+    """Return it as systemd.exec(5) reads it in an EnvironmentFile."""
+    return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+
+
+def _state(config: Config, me: Claimant, held: Optional[Held]) -> Dict[str, Any]:
+    state: Dict[str, Any] = dict(location=config.location, session=me.session)
+    if held is not None and isinstance(held.seen.record, Record):
+        _record, etag, modified, store_time = held.seen
+        body = encode(held.seen.record).decode("ascii")
+        state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
+    return state
+
+
+def _taken_over(config: Config) -> Tuple[Claimant, Optional[Held]]:
+    """Return who this process is, and what it holds already. Raises Lost where that is another lease."""
+    state = json.loads(os.environ.pop(_STATE, "{}"))
+    me = Claimant(config.holder, state.get("session") or fresh_nonce())
+    if "held" not in state:
+        return me, None
+    if state["location"] != config.location:
+        raise Lost("the configuration names another lease now")
+    held = state["held"]
+    seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
+    return me, Held(seen, held["lapses_at"])

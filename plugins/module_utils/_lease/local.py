@@ -1,0 +1,75 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What the daemons of this host tell about their leases, in /run: no store is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import Any, Dict, List, Optional
+
+from .clock import Clock
+
+FOLDER = "/run/s3-leader"
+
+
+def path_of(name: str, file: str = "") -> str:
+    """Return the folder of a lease, or a file in it. systemd makes it, and removes it when the daemon ends."""
+    return os.path.join(FOLDER, name, file)
+
+
+def away_path_of(name: str) -> str:
+    """Return the file that says until when this host does not compete: a reading of the clock."""
+    return os.path.join(FOLDER, name + ".away")
+
+
+def names() -> List[str]:
+    """Return the leases of which a daemon runs here."""
+    try:
+        return sorted(name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json")))
+    except OSError:
+        return []
+
+
+def status(name: str) -> Optional[Dict[str, Any]]:
+    """Return what the daemon of this lease told last, or None where there is none.
+
+    ``is_leader`` is true while this host leads by its own clock, whatever became of the daemon.
+    """
+    try:
+        with open(path_of(name, "status.json"), encoding="utf-8") as file:
+            told: Dict[str, Any] = json.load(file)
+        until = told.pop("until")
+        told["is_leader"] = told["role"] == "leader" and until is not None and Clock().now() < until
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told
+
+
+def away_until(name: str) -> float:
+    """Return until when this host does not compete, by the clock; 0 where nobody asked for that."""
+    try:
+        with open(away_path_of(name), encoding="ascii") as file:
+            return float(file.read())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def write(path: str, text: str) -> None:
+    """Put a file there as a whole, readable by all. Raises OSError; then it is as it was."""
+    unfinished = path + ".new"
+    with open(unfinished, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(unfinished, 0o644)
+    os.rename(unfinished, path)
+
+
+def remove(path: str) -> None:
+    """Remove the file, if it is there. Raises OSError where that fails."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
