@@ -32,6 +32,7 @@ VARIANTS = {
     "OBSERVED": Variant("3 claimants, takeover by observation (rule 14)", ("OBSERVED",)),
     "OPERATOR": Variant("2 claimants, an operator deletes the object", ("OPERATOR", "CLAIMANTS=2")),
     "CALM": Variant("3 claimants, the faults stop at some time", ("CALM",)),
+    "DURATIONS": Variant("2 claimants, leases of 1 to 3 ticks (rule 24)", ("DURATIONS", "DURATION=3", "CLAIMANTS=2")),
 }
 
 

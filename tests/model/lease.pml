@@ -37,13 +37,14 @@
  */
 
 /* Variants: with OBSERVED claimants take over by rule 14, else by rule 15; with OPERATOR the object is deleted at any
-   time; with CALM the faults stop at any time, for L1. BASE has none of these. */
+   time; with CALM the faults stop at any time, for L1; with DURATIONS each acquisition and renewal asks for a duration
+   of its own. BASE has none of these. */
 
 #ifndef CLAIMANTS
 #define CLAIMANTS 3
 #endif
 #ifndef DURATION
-#define DURATION 2 /* of a lease, in ticks */
+#define DURATION 2 /* of a lease, in ticks; the longest one with DURATIONS */
 #endif
 #ifndef MUTANT
 #define MUTANT 0
@@ -74,14 +75,18 @@
 #define RULE_14_HALF_MARGIN 20 /* OBSERVED P1: the observer adds half the margin */
 #define RULE_15_NO_MARGIN 21 /* BASE P1: who takes over by the store's clock adds no margin */
 #define RULE_15_HALF_MARGIN 22 /* BASE P1: who takes over by the store's clock adds half the margin */
-#define RULE_15_NEVER 23 /* CALM L1: an expired lease is not taken over */
-#define RULE_16_UNREADABLE_IS_FREE 24 /* BASE P1: what cannot be read is taken for free */
-#define RULE_17_HOLDER 25 /* BASE P3: all have one name, and the holder's name is enough */
-#define RULE_18_NOT_ASKED 26 /* BASE P4: acquire leads without asking the store for its conditions */
-#define RULE_18_RENEWED_UNASKED 27 /* BASE P4: renew leads by a record whose store was not asked */
-#define RULE_22_LAPSE_FORGOTTEN 28 /* BASE P5: a lease that is over is renewed in its term */
-#define RULE_23_EARLY 29 /* BASE P4: leadership is told when the write is sent */
-#define RULE_23_LEADS_ON 30 /* BASE P1: who releases leads until the answer */
+#define RULE_15_OWN_DURATION 23 /* DURATIONS P1: who takes over waits for as long as it asks for itself */
+#define RULE_15_NEVER 24 /* CALM L1: an expired lease is not taken over */
+#define RULE_16_UNREADABLE_IS_FREE 25 /* BASE P1: what cannot be read is taken for free */
+#define RULE_17_HOLDER 26 /* BASE P3: all have one name, and the holder's name is enough */
+#define RULE_18_NOT_ASKED 27 /* BASE P4: acquire leads without asking the store for its conditions */
+#define RULE_18_RENEWED_UNASKED 28 /* BASE P4: renew leads by a record whose store was not asked */
+#define RULE_22_LAPSE_FORGOTTEN 29 /* BASE P5: a lease that is over is renewed in its term */
+#define RULE_23_EARLY 30 /* BASE P4: leadership is told when the write is sent */
+#define RULE_23_LEADS_ON 31 /* BASE P1: who releases leads until the answer */
+#define RULE_24_RENEWAL_SHORTENS 32 /* DURATIONS P1: a renewal lasts as long as is asked for, whatever was told */
+#define RULE_24_ACQUISITION_SHORTENS 33 /* DURATIONS P1: so does an acquisition that finds its own */
+#define RULE_24_BY_STORE_CLOCK 34 /* DURATIONS P1: what was told is reckoned by the store's clock */
 
 /* Not here: 9 and 20 (how the options add up and requests are spaced: requests take any time here), 19 (the form of an
    ETag), 21 (the resource's). A store that ignores the conditions (18) is the mutant of rule 1. */
@@ -100,12 +105,11 @@
 #else
 #define MARGIN (2 * SLIP)
 #endif
-#define LED_FOR (DURATION + SLIP)
-#define TAKEN_AT (DURATION + MARGIN - SLIP)
-#define OLDEST (DURATION + SLIP)
+#define led_for(duration) (duration + SLIP)
+#define taken_at(duration) (duration + MARGIN - SLIP)
 
 /* Spin does not mind a value that is wider than its field, and would search something else. */
-#if DURATION < 1 || OLDEST > 7 || LED_FOR > 7 || TAKEN_AT + 1 > 7
+#if DURATION < 1 || led_for(DURATION) > 7 || taken_at(DURATION) + 1 > 7
 #error "counters of time have three bits: DURATION can be 1 to 5"
 #endif
 #if CLAIMANTS < 1 || CLAIMANTS > 7
@@ -127,13 +131,13 @@ mtype:fate = { DRAFTED, SENT, STANDS, BURIED } /* BURIED: it landed, and was rep
 
 typedef Object {
     bool exists, released, proven;
-    unsigned session : 3, term : 2, age : 3
+    unsigned session : 3, term : 2, lasts : 3, age : 3
 }
 typedef Request { /* a Write, with what counts of its body */
     mtype:kind kind;
     mtype:condition replaces;
     mtype:fate fate;
-    unsigned session : 3, term : 2;
+    unsigned session : 3, term : 2, lasts : 3;
     bool proven, overdue /* overdue: it prolonged what was over */
 }
 typedef Claimant {
@@ -148,6 +152,7 @@ Object store;
 Claimant c[CLAIMANTS];
 Request r[REQUESTS]; /* of each claimant, and one whose sender has given up or is dead */
 unsigned leader : 3 = DEAD; /* who acquired the term TOP */
+unsigned wanted : 3 = DURATION; /* the duration that whoever acquires or renews next asks for */
 bool calm; /* the faults have stopped */
 byte i; /* 0 between steps */
 
@@ -162,22 +167,29 @@ byte i; /* 0 between steps */
 /* own(), takeable_in() and the conditions of acquire() and renew() */
 #define own(n) (store.exists && !store.released && (store.session == n || broken(RULE_17_HOLDER)))
 #ifdef OBSERVED
-#define expired(n) (c[n].watched > TAKEN_AT)
+#define expired(n) (c[n].watched > taken_at(store.lasts))
 #define has_looked(n) (c[n].watched > 0)
 #else
 #define has_looked(n) true
-#define expired(n) (store.age >= TAKEN_AT && !broken(RULE_15_NEVER))
+#define waited_for (broken(RULE_15_OWN_DURATION) -> wanted : store.lasts)
+#define expired(n) (store.age >= taken_at(waited_for) && !broken(RULE_15_NEVER))
 #endif
 #define claimable(n) (!store.exists || store.released || expired(n) \
-    || own(n) && store.age + SLIP >= DURATION /* rule 22 */ || broken(RULE_16_UNREADABLE_IS_FREE))
-#define prolongs(n) (own(n) && (store.age < LED_FOR || broken(RULE_22_LAPSE_FORGOTTEN)))
+    || own(n) && store.age + SLIP >= store.lasts /* rule 22 */ || broken(RULE_16_UNREADABLE_IS_FREE))
+#define prolongs(n) (own(n) && (store.age < led_for(store.lasts) || broken(RULE_22_LAPSE_FORGOTTEN)))
+#define time_left (led_for(store.lasts) - store.age + (store.age >= led_for(store.lasts)))
+/* Rule 24, for acquire() that finds its own, and for renew() by what it was told: `leads` has a tick more than that. */
+#define told_at_most ((store.lasts - (store.age + SLIP) * broken(RULE_24_BY_STORE_CLOCK)) \
+    * store.proven * !broken(RULE_24_ACQUISITION_SHORTENS))
+#define told(n) ((c[n].leads - SLIP) * !broken(RULE_24_RENEWAL_SHORTENS))
 #define keeps_term (broken(RULE_3_LATE_CREATION) || broken(RULE_3_STARTS_AT_ONE) || broken(RULE_3_TERM_STAYS))
 #define unasked(n) (r[n].kind == RENEWAL && broken(RULE_18_RENEWED_UNASKED) \
     || r[n].kind == CLAIM && broken(RULE_18_NOT_ASKED))
-#define in_time(n) (c[n].lapses && c[n].anchor < LED_FOR || broken(RULE_8_LATE_ANSWER))
+#define in_time(n) (c[n].lapses && c[n].anchor < led_for(r[n].lasts) || broken(RULE_8_LATE_ANSWER))
 
 inline forget(x) {
-    r[x].kind = 0; r[x].replaces = 0; r[x].fate = 0; r[x].session = 0; r[x].term = 0; r[x].proven = 0; r[x].overdue = 0
+    r[x].kind = 0; r[x].replaces = 0; r[x].fate = 0; r[x].session = 0; r[x].term = 0; r[x].lasts = 0;
+    r[x].proven = 0; r[x].overdue = 0
 }
 inline end(n) { forget(n); c[n].anchor = 0; c[n].lapses = 0 }
 
@@ -190,7 +202,7 @@ inline gain(n) { /* Verdict(True, ...) */
         assert(i == n || c[i].leads == 0) /* P1 */
     }
     i = 0;
-    c[n].leads = LED_FOR - c[n].anchor * !broken(RULE_6_FROM_ANSWER);
+    c[n].leads = led_for(r[n].lasts) - c[n].anchor * !broken(RULE_6_FROM_ANSWER);
     c[n].leads = c[n].leads + (c[n].leads == 0); /* of a mutant of rule 8 only */
     end(n)
 }
@@ -200,12 +212,19 @@ inline lose(n) { /* Verdict(False, ...) */
     c[n].leads = 0; end(n)
 }
 
-inline write(n, what, instead, number, asked, remaining) {
+inline write(n, what, instead, number, duration, asked, remaining) {
     r[n].kind = what; r[n].replaces = instead; r[n].fate = DRAFTED; r[n].session = n; r[n].term = number;
-    r[n].proven = asked; r[n].overdue = 0; c[n].lapses = remaining; c[n].anchor = 0; c[n].watched = 0;
-    c[n].polled = calm;
+    r[n].lasts = duration; r[n].proven = asked; r[n].overdue = 0;
+    c[n].lapses = remaining; c[n].anchor = 0; c[n].watched = 0; c[n].polled = calm;
     if
     :: broken(RULE_23_EARLY) && what != TOMBSTONE -> gain(n)
+    :: else
+    fi
+}
+
+inline at_least(n, duration) { /* rule 24 */
+    if
+    :: r[n].lasts < duration -> r[n].lasts = duration
     :: else
     fi
 }
@@ -228,7 +247,8 @@ inline outdate() {
     i = 0
 }
 inline remove() {
-    store.exists = 0; store.released = 0; store.proven = 0; store.session = 0; store.term = 0; store.age = 0
+    store.exists = 0; store.released = 0; store.proven = 0; store.session = 0; store.term = 0; store.lasts = 0;
+    store.age = 0
 }
 
 inline commit(x) {
@@ -247,9 +267,9 @@ inline commit(x) {
     :: else -> /* nobody leads by it */
         printf("the store takes a write by session %d, unproven yet\n", r[x].session)
     fi;
-    r[x].overdue = (r[x].kind == RENEWAL && store.age >= LED_FOR);
+    r[x].overdue = (r[x].kind == RENEWAL && store.age >= led_for(store.lasts));
     store.exists = 1; store.released = (r[x].kind == TOMBSTONE); store.proven = r[x].proven;
-    store.session = r[x].session; store.term = r[x].term; store.age = 0;
+    store.session = r[x].session; store.term = r[x].term; store.lasts = r[x].lasts; store.age = 0;
     r[x].fate = 0;
     if
     :: (broken(RULE_2_ETAG_RETURNS) || broken(RULE_2_ETAG_RETURNS_OBSERVED)) && r[x].kind == RENEWAL
@@ -270,7 +290,8 @@ inline commit(x) {
 /* The network keeps a request, or a copy of it, when its sender turns to something else. */
 inline orphan(n) {
     r[ORPHAN].kind = r[n].kind; r[ORPHAN].replaces = r[n].replaces; r[ORPHAN].fate = SENT;
-    r[ORPHAN].session = r[n].session; r[ORPHAN].term = r[n].term; r[ORPHAN].proven = r[n].proven
+    r[ORPHAN].session = r[n].session; r[ORPHAN].term = r[n].term; r[ORPHAN].lasts = r[n].lasts;
+    r[ORPHAN].proven = r[n].proven
 }
 
 inline crash(n) {
@@ -295,15 +316,23 @@ proctype claimant(byte n) {
     /* acquire(): claim() */
     :: d_step { decides(n) && claimable(n) && !store.exists ->
         printf("claimant %d finds nothing, and sends a creation\n", n);
-        write(n, CLAIM, NOTHING, NEW * !broken(RULE_3_STARTS_AT_ONE), false, LED_FOR) }
+        write(n, CLAIM, NOTHING, NEW * !broken(RULE_3_STARTS_AT_ONE), wanted, false, led_for(wanted)) }
     :: d_step { decides(n) && claimable(n) && store.exists ->
         printf("claimant %d sends a claim\n", n);
-        write(n, CLAIM, CURRENT, store.term + (store.term < NEW && !broken(RULE_3_TERM_STAYS)), store.proven, LED_FOR) }
+        write(n, CLAIM, CURRENT, store.term + (store.term < NEW && !broken(RULE_3_TERM_STAYS)), wanted, store.proven,
+            led_for(wanted)) }
 
     /* acquire() that finds its own, and renew(): renewal() */
     :: d_step { decides(n) && prolongs(n) ->
         printf("claimant %d sends a renewal\n", n);
-        write(n, RENEWAL, CURRENT, store.term, store.proven, LED_FOR - store.age + (store.age >= LED_FOR)) }
+        write(n, RENEWAL, CURRENT, store.term, wanted, store.proven, time_left);
+        at_least(n, told_at_most) }
+#ifdef DURATIONS /* else it is the same */
+    :: d_step { decides(n) && prolongs(n) && c[n].leads ->
+        printf("claimant %d, which knows until when it leads, sends a renewal\n", n);
+        write(n, RENEWAL, CURRENT, store.term, wanted, store.proven, time_left);
+        at_least(n, told(n)) }
+#endif
     :: d_step { decides(n) && c[n].leads && !own(n) -> lose(n) }
 
     /* acquire() that finds it held: the next look is by another step */
@@ -318,7 +347,7 @@ proctype claimant(byte n) {
     :: d_step { !calm && idle(n) && (own(n) || broken(RULE_5_ANYBODYS) && store.exists && !store.released) ->
         printf("claimant %d sends a release\n", n);
         c[n].leads = c[n].leads * broken(RULE_23_LEADS_ON);
-        write(n, TOMBSTONE, CURRENT, store.term * !broken(RULE_4_TERM_FORGOTTEN), store.proven, 0) }
+        write(n, TOMBSTONE, CURRENT, store.term * !broken(RULE_4_TERM_FORGOTTEN), 0, store.proven, 0) }
 
     :: d_step { r[n].fate == DRAFTED -> printf("claimant %d sends it\n", n); r[n].fate = SENT }
 
@@ -327,14 +356,14 @@ proctype claimant(byte n) {
         if
         :: r[n].fate == STANDS ->
             printf("claimant %d has asked for conditions, and sends the proof\n", n);
-            write(n, PROOF, CURRENT, NEW * !keeps_term + r[n].term * keeps_term, true, c[n].lapses)
+            write(n, PROOF, CURRENT, NEW * !keeps_term + r[n].term * keeps_term, r[n].lasts, true, c[n].lapses)
         :: else -> end(n)
         fi }
     :: d_step { landed(n) && (r[n].proven || unasked(n)) && in_time(n) -> gain(n) }
     :: d_step { landed(n) && r[n].proven && !in_time(n) -> end(n) }
     :: d_step { landed(n) && r[n].proven && !in_time(n) && r[n].fate == STANDS ->
         printf("claimant %d heard too late, and sends a claim to the next term\n", n);
-        write(n, CLAIM, CURRENT, r[n].term + (r[n].term < NEW), true, LED_FOR) }
+        write(n, CLAIM, CURRENT, r[n].term + (r[n].term < NEW), wanted, true, led_for(wanted)) }
 
     /* put() returns what stands there instead, or gives up: StoreUnreachable, or the task was killed */
     :: d_step { r[n].fate == SENT && !meets(n) -> end(n) }
@@ -365,6 +394,11 @@ active proctype world() {
     :: d_step { meets(ORPHAN) -> commit(ORPHAN) }
 #ifdef CALM
     :: d_step { !calm -> printf("the faults stop\n"); calm = 1 }
+#endif
+#ifdef DURATIONS
+    :: d_step {
+        wanted = wanted % DURATION + 1;
+        printf("the duration that is asked for becomes %d\n", wanted) }
 #endif
 #ifdef OPERATOR
     /* Who led may not have noticed, and is out of the reckoning; so is whoever has yet to hear of a write of before. */
@@ -402,18 +436,18 @@ active proctype clock() {
             :: else ->
                 down(c[i].leads); down(c[i].lapses);
                 if
-                :: r[i].kind && r[i].kind != TOMBSTONE && r[i].fate != DRAFTED -> up(c[i].anchor, LED_FOR)
+                :: r[i].kind && r[i].kind != TOMBSTONE && r[i].fate != DRAFTED -> up(c[i].anchor, led_for(r[i].lasts))
                 :: else
                 fi;
                 if
-                :: c[i].watched -> up(c[i].watched, TAKEN_AT + 1)
+                :: c[i].watched -> up(c[i].watched, taken_at(store.lasts) + 1)
                 :: else
                 fi
             fi
         }
         i = 0;
         if
-        :: store.exists -> up(store.age, OLDEST)
+        :: store.exists -> up(store.age, led_for(store.lasts))
         :: else
         fi }
     od
