@@ -22,7 +22,18 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
 from . import machine
 
 FOLDER = pathlib.Path(_lease.__path__[0])
-MODULES = ("record", "steps", "protocol", "settings", "connection", "clock", "store", "claimant")
+MODULES = (
+    "record",
+    "steps",
+    "protocol",
+    "settings",
+    "connection",
+    "clock",
+    "store",
+    "claimant",
+    "wording",
+    "heartbeat",
+)
 
 _REPLACED: dict[str, t.Any] = {
     "time": machine.Time,

@@ -9,9 +9,10 @@ import contextlib
 import math
 import typing as t
 
-from .bucket import SKEW, Bucket, Connection, Network
-from .checker import GRAIN, Checker
-from .world import Process, World
+from .bucket import SKEW, Connection
+from .checker import GRAIN
+from .host import Host, Replaced, Surroundings, act
+from .world import Process
 
 REQUEST_TIMEOUT = 1.0
 PATIENCE = 4.0
@@ -23,16 +24,6 @@ DURATIONS = (3.1, 4.3, 6.2)
 """Seconds for which processes take the lease. Ages are whole seconds: with these, every margin counts."""
 OTHERS = (None, DURATIONS[0], LONGEST)
 """For a task, other than what its play began with."""
-
-
-class Surroundings(t.NamedTuple):
-    """What all processes of a schedule share."""
-
-    world: World
-    core: t.Any
-    bucket: Bucket
-    network: Network
-    checker: Checker
 
 
 class ResultLost(Exception):
@@ -53,23 +44,35 @@ class Life:
         self._begin_session()
 
     def daemon(self) -> None:
-        """Stay up, watch, lead as long as possible, and watch again."""
-        rng = self._rng
-        takeover = rng.choice(("store_clock", "observed"))
+        """Run the heartbeat; begin anew when it ended, with a new session."""
+        core, rng = self._around.core, self._rng
+        core.heartbeat.drive = _carry_out_for_daemon
         while True:
+            self._begin_session()
+            self._host = Host(self._around, self._process, self._clock, self._me)
+            self._run_heartbeat()
+            self._clock.sleep(STAY_AWAY if self._process.stepping_down else rng.uniform(1, 2) * POLL)
+            self._process.stepping_down = False
+
+    def _run_heartbeat(self) -> None:
+        core, rng, held, duration = self._around.core, self._rng, None, self._duration
+        while True:
+            timing = core.heartbeat.Timing(duration, 0.2 * duration, 0.1 * duration, POLL, REQUEST_TIMEOUT)
+            heartbeat = core.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
+            self._host.grace = timing.stop_grace
             try:
-                verdict = self._acquire(10**6, takeover)
-                while verdict.is_leader:
-                    self._clock.sleep(self._duration * rng.uniform(0.25, 0.35))
-                    self._act()
-                    if self._process.stepping_down or rng.random() < 0.03:
-                        self._release(verdict, handed_over=True)
-                        self._clock.sleep(STAY_AWAY if self._process.stepping_down else 2 * POLL)
-                        self._process.stepping_down = False
-                        break
-                    verdict = self._renew_in_time(verdict)
-            except self._around.core.steps.StoreError:
-                self._clock.sleep(rng.uniform(0.2, POLL))
+                heartbeat.run(held)
+                return
+            except core.heartbeat.Lost:
+                return
+            except Replaced as replaced:
+                held, duration = replaced.held, rng.choice(DURATIONS)
+
+    def carry_out_for_daemon(self, steps: t.Any, clock: t.Any) -> t.Any:
+        """Tell the checker all but who leads: that begins when the host is told."""
+        host = self._host
+        host.verdict = self._drive(steps, clock, host.held, host.held.lapses_at if host.held else math.inf)
+        return host.verdict
 
     def play(self) -> None:
         """Run one playbook after the other: acquire, work, maybe renew, maybe release. An error may be rescued."""
@@ -90,7 +93,7 @@ class Life:
                 if not (verdict and verdict.is_leader) and rng.random() < 0.7:
                     break
                 self._clock.sleep(self._duration * 0.8 * rng.random() ** 2)
-                self._act()
+                act(self._around, self._me)
             if rng.random() < 0.8:
                 with contextlib.suppress(self._around.core.steps.StoreError, ResultLost):
                     self._release(verdict, handed_over=rng.random() < 0.5)
@@ -129,6 +132,7 @@ class Life:
         # Those of a kind share a name (rule 17).
         self._me = core.steps.Claimant(process.name[:-1], core.claimant.fresh_nonce())
         self._store = core.store.Store(Connection(process, self._around.network), "s3://bucket/lease")
+        self._store.life = self
 
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
         duration = lease_duration or self._duration
@@ -140,16 +144,6 @@ class Life:
         now, nonce = self._now_and_nonce()
         steps = self._protocol.renew(self._me, held, lease_duration, now, PATIENCE, nonce)
         return self._carry_out(steps, held, verdict.deadline if held else now)
-
-    def _renew_in_time(self, verdict: t.Any) -> t.Any:
-        """Renew, and go on after an error as long as there is time. Raises StoreError."""
-        while True:
-            try:
-                return self._renew(verdict, handed_over=True)
-            except self._around.core.steps.StoreError:
-                if self._clock.now() >= verdict.deadline:
-                    raise
-                self._clock.sleep(0.2)
 
     def _release(self, verdict: t.Any, handed_over: bool) -> None:
         self._around.checker.stops(self._process, self._me)  # work stops before the lease is given back (rule 23)
@@ -166,12 +160,22 @@ class Life:
         return self._clock.now(), self._around.core.claimant.fresh_nonce
 
     def _carry_out(self, steps: t.Any, held: t.Any = None, deadline: float = math.inf) -> t.Any:
-        """Do it, and tell the checker all. Raises StoreError, after some patience where no deadline comes first."""
+        """Do it, and tell the checker all. Raises StoreError or ResultLost."""
+        checker, process = self._around.checker, self._process
+        verdict = self._drive(steps, self._clock, held, deadline)
+        if verdict.is_leader:
+            checker.leads(process, self._clock, self._me, verdict, held)
+        else:
+            checker.stops(process, self._me)
+        return verdict
+
+    def _drive(self, steps: t.Any, clock: t.Any, held: t.Any, deadline: float) -> t.Any:
+        """Raises StoreError, after some patience where no deadline comes first."""
         core, checker, process = self._around.core, self._around.checker, self._process
         began, start = self._around.world.now, self._clock.now()
         checker.begins(process)
         try:
-            verdict = core.claimant.drive(steps, self._store, REQUEST_TIMEOUT, self._clock)
+            verdict = core.claimant.drive(steps, self._store, REQUEST_TIMEOUT, clock)
         except core.steps.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
             patience = min(PATIENCE, deadline - core.protocol.WRITES_APART - GRAIN - SKEW - start)
@@ -182,16 +186,9 @@ class Life:
             self._around.world.tell(process.name, "never hears how it ended")
             raise ResultLost
         checker.told(process, began, verdict, held)
-        if verdict.is_leader:
-            checker.leads(process, self._clock, self._me, verdict, held)
-        else:
-            self._around.world.tell(process.name, f"was told {verdict.why.value}")
-            checker.stops(process, self._me)
+        self._around.world.tell(process.name, f"was told {verdict.why.value}")
         return verdict
 
-    def _act(self) -> None:
-        """Write to the fenced resource, if the deadline has not passed."""
-        checker, world = self._around.checker, self._around.world
-        belief = checker.belief_of(self._me.session)
-        if belief:
-            world.after(self._rng.expovariate(2), lambda: checker.acts(belief))
+
+def _carry_out_for_daemon(steps: t.Any, store: t.Any, _request_timeout: float, clock: t.Any) -> t.Any:
+    return store.life.carry_out_for_daemon(steps, clock)

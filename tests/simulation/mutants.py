@@ -15,6 +15,7 @@ protocol = functools.partial(Change, "protocol.py")
 store = functools.partial(Change, "store.py")
 claimant = functools.partial(Change, "claimant.py")
 clock = functools.partial(Change, "clock.py")
+heartbeat = functools.partial(Change, "heartbeat.py")
 
 TWO_LEADERS = "still does"
 NOBODY_LEADS = "of peace that"
@@ -227,6 +228,15 @@ MUTANTS: dict[str, Mutant] = {
         protocol("told = mine.lease_duration if mine.proven else 0.0", "told = 0.0"), shows=TWO_LEADERS
     ),
     "rule 24: a renewal shortens": Mutant(protocol("told = lapses_at - view.asked", "told = 0.0"), shows=TWO_LEADERS),
+    "heartbeat: the services get no time to stop": Mutant(
+        heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),
+    ),
+    "heartbeat: it leads on when its time is up": Mutant(
+        heartbeat("        if left <= 0:\n            raise TimeIsUp()\n", ""),
+    ),
+    "heartbeat: the lease is given back while services run": Mutant(
+        heartbeat("if self._outside.serving():", "if False:"), shows=TWO_LEADERS
+    ),
 }
 """By its rule and what it does wrong."""
 

@@ -12,7 +12,8 @@ import typing as t
 from . import core as cores
 from .bucket import Bucket, Network
 from .checker import Checker, Violation
-from .lives import DURATIONS, LONGEST, PATIENCE, POLL, Life, Surroundings
+from .host import Surroundings
+from .lives import DURATIONS, LONGEST, PATIENCE, POLL, Life
 from .world import EPOCH, Process, World
 
 TROUBLE = 15.0

@@ -128,8 +128,8 @@ class Heartbeat:
         return held.lapses_at - self._timing.stop_grace
 
     def _give_back(self, held: Optional[Held]) -> None:
-        """Release the lease, in about the time of two requests: the others may go on at once."""
-        patience = 2 * self._timing.request_timeout
+        """Release the lease: the others may go on at once. It takes two tries at most."""
+        patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
         steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
         try:
             drive(steps, self._store, self._timing.request_timeout, self._clock)
@@ -180,7 +180,7 @@ class Heartbeat:
             self._outside.demote("the services of this host cannot be told to start: %s" % error)
             self._give_back(held)
             self._may_hold = False
-            self._outside.wait(self._timing.lease_duration)
+            Interruptible(self._clock, self._outside.wait).sleep(self._timing.lease_duration)
             return None
 
     # -- leader
