@@ -16,16 +16,19 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check bench simulate model stress compatibility clean
+.PHONY: help quickstart test test-system check bench simulate model stress compatibility clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 quickstart: $(call ready,test) | $(LINK) ## see leader election at work against a local S3 server
 	@$(call within,test) python tools/quickstart.py $(ARGS)
 
 test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" chooses
 	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+
+test-system: $(call ready,test) | $(LINK) ## run the tests on hosts of their own, as root; ARGS="-k reboot" chooses
+	@$(call within,test) python tools/lab.py $(ARGS)
 
 check: $(call ready,check) ## run the gates: sanity, linters, types, docs, import; ARGS="ruff format" chooses
 	@$(call within,check) python tools/check.py $(ARGS)

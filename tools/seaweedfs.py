@@ -62,17 +62,20 @@ class SeaweedFSError(RuntimeError):
 
 
 class SeaweedFS:
-    """A context manager: one SeaweedFS with S3 on free loopback ports, its data in a temporary folder.
+    """A context manager: one SeaweedFS with S3 on free ports of an address (loopback), its data in a temporary folder.
 
     The first identity must be an administrator; it makes the buckets.
     The server dies with this process, whatever kills it (Linux; the thread that starts it must live on).
     """
 
-    def __init__(self, identities: Sequence[Identity] = IDENTITIES, region: str = "us-east-1") -> None:
+    def __init__(
+        self, identities: Sequence[Identity] = IDENTITIES, region: str = "us-east-1", address: str = "127.0.0.1"
+    ) -> None:
         self.identities = {identity.name: identity for identity in identities}
         self.access_key = identities[0].access_key
         self.secret_key = identities[0].secret_key
         self.region = region
+        self.address = address
         self.endpoint_url = ""
         self._folder: pathlib.Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -183,9 +186,16 @@ class SeaweedFS:
         # By default each new bucket takes 7 volumes at once, so that 14 buckets would use up the 100.
         (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
         names = [*SERVERS, *(f"{server}.grpc" for server in SERVERS)]
-        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
-        self.endpoint_url = f"http://127.0.0.1:{self._ports['s3']}"
-        command = [binary, "server", "-s3", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        self._ports = dict(zip(names, free_ports(len(names), self.address), strict=True))
+        self.endpoint_url = f"http://{self.address}:{self._ports['s3']}"
+        command = [
+            binary,
+            "server",
+            "-s3",
+            f"-dir={folder / 'data'}",
+            f"-ip={self.address}",
+            f"-ip.bind={self.address}",
+        ]
         for server in SERVERS:
             command += [f"-{server}.port={self._ports[server]}", f"-{server}.port.grpc={self._ports[server + '.grpc']}"]
         command += [
@@ -218,7 +228,7 @@ class SeaweedFS:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
-        address = ("127.0.0.1", self._ports["s3"])
+        address = (self.address, self._ports["s3"])
         last: Exception | None = None
         while time.monotonic() < deadline:
             if self._process and self._process.poll() is not None:
@@ -250,8 +260,8 @@ def find_weed() -> str:
     return found
 
 
-def free_ports(count: int) -> list[int]:
-    """Different loopback TCP ports that are free right now.
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    """Different TCP ports of the address that are free right now.
 
     They come from below Linux's range for outgoing connections (32768 and up), so that none of those takes one.
     """
@@ -260,7 +270,7 @@ def free_ports(count: int) -> list[int]:
         for port in random.SystemRandom().sample(range(20000, 32000), 1000):
             probe = stack.enter_context(socket.socket())
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((address, port))
             except OSError:
                 continue
             found.append(port)

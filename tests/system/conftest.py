@@ -1,0 +1,71 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures: hosts, a store that they reach, a watcher of their services, and Ansible on them by ssh."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import typing as t
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from seaweedfs import SeaweedFS
+from support.playbook import RunningPlaybook
+
+from system.lab import network
+from system.lab.host import Host
+from system.lab.images import SUITES
+from system.lab.lab import Lab
+from system.lab.watcher import Watcher
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab without hosts."""
+    if "LAB_GROUP" not in os.environ:
+        pytest.fail("these tests need namespaces of their own: make test-system")
+    return Lab()
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(lab: Lab) -> Iterator[SeaweedFS]:
+    """One real S3 server, which hosts reach."""
+    with SeaweedFS(address=network.STORE) as server:
+        yield server
+
+
+@pytest.fixture
+def watcher(lab: Lab) -> Iterator[Watcher]:
+    """Sees services start and end."""
+    with Watcher(lab.shared) as started:
+        yield started
+
+
+@pytest.fixture
+def hosts(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
+    """Three fresh hosts that are up: h1 with Debian 11, h2 with 12, h3 with 13."""
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(lab.host(number, release)) for number, release in enumerate(SUITES, 1)]
+        lab.write_inventory(made)
+        for host in made:
+            host.switch_on()
+        for host in made:
+            host.wait_until_up()
+        yield made
+        for host in made:  # pytest shows it where a test has failed
+            print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=100')}")
+
+
+@pytest.fixture
+def start_playbook(
+    start_playbook: Callable[..., RunningPlaybook], lab: Lab, hosts: list[Host]
+) -> Callable[..., RunningPlaybook]:
+    """Starts ansible-playbook on the three hosts, by ssh; run_playbook does too, and waits."""
+
+    @functools.wraps(start_playbook)
+    def start(play: t.Any, args: Sequence[str] = (), **options: t.Any) -> RunningPlaybook:
+        return start_playbook(play, hosts=(), args=("--inventory", str(lab.inventory), *args), **options)
+
+    return start

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the tests on hosts of their own (tests/system); `make test-system` calls this.
+
+It makes the images of the hosts when they are missing, and starts pytest with the given arguments in new namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+import typing as t
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+
+from seaweedfs import die_with_parent  # noqa: E402
+from system.lab import images  # noqa: E402
+from system.lab.waiting import wait_for  # noqa: E402
+
+# The commands that the lab needs, and the Debian packages that have them.
+COMMANDS = {
+    "debootstrap": "debootstrap",
+    "systemd-nspawn": "systemd-container",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "ssh": "openssh-client",
+    "unshare": "util-linux",
+}
+GROUP = "s3-leader-lab-"
+ENTER = ("sh", "-c", 'echo 0 > "$LAB_GROUP/tests/cgroup.procs" && exec "$@"', "sh")
+UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+# A /run of its own: names of network namespaces, nspawn's locks and temporary files are nobody else's.
+PRIVATE_RUN = ("sh", "-c", 'mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/tmp && exec "$@"', "sh")
+
+
+class CannotRun(Exception):
+    """Why there can be no lab here."""
+
+
+def check() -> None:
+    """Raise CannotRun where the lab cannot work."""
+    if os.geteuid() != 0:
+        raise CannotRun("it needs root, for namespaces, mounts and hosts that boot")
+    missing = [package for command, package in COMMANDS.items() if not shutil.which(command)]
+    if missing:
+        raise CannotRun(f"these Debian packages are missing: {' '.join(missing)}")
+    if not hierarchy().joinpath("cgroup.procs").exists():
+        raise CannotRun("there is no version 2 hierarchy of control groups")
+    tried = subprocess.run([*UNSHARE, *PRIVATE_RUN, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise CannotRun(f"no namespaces may be made: {tried.stderr.strip()}")
+
+
+def hierarchy() -> pathlib.Path:
+    """Where the version 2 hierarchy of control groups is mounted."""
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        place, kind = line.split()[1:3]
+        if kind == "cgroup2":
+            return pathlib.Path(place)
+    raise CannotRun("no version 2 hierarchy of control groups is mounted")
+
+
+def run(command: t.Sequence[str]) -> int:
+    """Run the command in namespaces of its own, and return its exit status.
+
+    LAB_GROUP tells it the control group that is the run's. When this process is killed, all of the lab dies.
+    """
+    remove_stale_groups()
+    group = hierarchy() / f"{GROUP}{secrets.token_hex(4)}"
+    (group / "tests").mkdir(parents=True)
+    command = [*ENTER, *UNSHARE, *PRIVATE_RUN, *command]
+    environment = {**os.environ, "LAB_GROUP": str(group), "TMPDIR": "/run/tmp"}
+    try:
+        with subprocess.Popen(command, env=environment, preexec_fn=die_with_parent()) as process:
+            while True:
+                with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is for the command, too: it ends in order
+                    return process.wait()
+    finally:
+        wait_for(lambda: is_empty(group), f"no process is left in {group}")
+        remove(group)
+
+
+def remove_stale_groups() -> None:
+    """Remove the control groups of runs that were killed."""
+    for group in hierarchy().glob(f"{GROUP}*"):
+        if is_empty(group):
+            remove(group)
+
+
+def is_empty(group: pathlib.Path) -> bool:
+    """Whether no process is left in a control group, and those below it."""
+    return "populated 0" in (group / "cgroup.events").read_text()
+
+
+def remove(group: pathlib.Path) -> None:
+    """Remove an empty control group, with those below it."""
+    for folder, *_rest in os.walk(group, topdown=False):
+        os.rmdir(folder)
+
+
+def main() -> int:
+    """Check, make images, and run pytest."""
+    if sys.argv[1:] == ["--packages"]:
+        print(*COMMANDS.values())
+        return 0
+    try:
+        check()
+        images.build()
+    except (CannotRun, images.ImageError) as error:
+        print(f"The tests on hosts cannot run here: {error}.", file=sys.stderr)
+        return 1
+    return run([sys.executable, "-m", "pytest", "-o", "testpaths=tests/system", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
