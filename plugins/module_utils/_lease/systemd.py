@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
-import time
 from typing import Callable, Dict, Type
 
 from .clock import Clock
@@ -25,12 +25,11 @@ _SLICE = 1.0
 """Seconds: the system's waits stand still in suspend, so each is looked over."""
 
 
-def notify(**state: object) -> None:
-    """Tell systemd, where it listens. A message that cannot be sent is lost: the watchdog takes care of that."""
+def notify(**state: object) -> bool:
+    """Tell systemd, if it listens. Return False where the message is lost: the watchdog then goes by the last one."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        text = "\n".join("%s=%s" % item for item in state.items())
-        _send(("\0" + address[1:]) if address[0] == "@" else address, text)
+    text = "\n".join("%s=%s" % item for item in state.items())
+    return not address or _send(("\0" + address[1:]) if address[0] == "@" else address, text)
 
 
 def journal(priority: int, message: str, **fields: object) -> None:
@@ -41,12 +40,14 @@ def journal(priority: int, message: str, **fields: object) -> None:
     entry = dict(fields, PRIORITY=priority, SYSLOG_IDENTIFIER="s3-leader", MESSAGE=message)
     text = "".join("%s=%s\n" % (name, str(value).replace("\n", " ")) for name, value in entry.items())
     if not _send(JOURNAL, text):
-        print(message, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # no leader ends for want of a place to write to
+            print(message, file=sys.stderr, flush=True)
 
 
 def _send(address: str, text: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)  # who listens may hang, and this process has a lease to renew
             sender.sendto(text.encode("utf-8", "replace"), address)
         return True
     except OSError:
@@ -69,7 +70,3 @@ def wait(seconds: float, clock: Clock, meanwhile: Callable[[], None]) -> None:
             raise _SIGNALS[caught.si_signo]()
         if left <= 0:
             return
-
-
-def monotonic_microseconds() -> int:
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
