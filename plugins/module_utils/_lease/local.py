@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from typing import Any, Dict, List, Optional
@@ -46,8 +47,8 @@ def status(name: str) -> Optional[Dict[str, Any]]:
             told: Dict[str, Any] = json.load(file)
         until = told.pop("until")
         told["is_leader"] = told["role"] == "leader" and until is not None and Clock().now() < until
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # what cannot be read says nothing, least of all that this host leads
     return told
 
 
@@ -55,18 +56,37 @@ def away_until(name: str) -> float:
     """Return until when this host does not compete, by the clock; 0 where nobody asked for that."""
     try:
         with open(away_path_of(name), encoding="ascii") as file:
-            return float(file.read())
+            until = float(file.read())
     except (OSError, ValueError):
         return 0.0
+    return until if until < float("inf") else 0.0  # nor is NaN a time
+
+
+def keep_others_out(name: str) -> int:
+    """Let nobody else be the daemon of this lease, for as long as the descriptor that is returned is open.
+
+    Only the one that systemd watches may lead by these files. Raises OSError: BlockingIOError for a second daemon.
+    """
+    folder = os.open(path_of(name), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(folder)
+        raise
+    return folder
 
 
 def write(path: str, text: str) -> None:
     """Put a file there as a whole, readable by all. Raises OSError; then it is as it was."""
     unfinished = path + ".new"
-    with open(unfinished, "w", encoding="utf-8") as file:
+    with open(unfinished, "w", encoding="utf-8", opener=_no_link) as file:
         file.write(text)
-    os.chmod(unfinished, 0o644)
+        os.fchmod(file.fileno(), 0o644)
     os.rename(unfinished, path)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)  # root writes here, too
 
 
 def remove(path: str) -> None:
