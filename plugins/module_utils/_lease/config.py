@@ -16,7 +16,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from . import settings
 from .heartbeat import REACTION, Timing
-from .settings import BadOption, Endpoint
+from .settings import HIDDEN, BadOption, Endpoint
 
 FOLDER = "/etc/s3-leader"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
@@ -48,12 +48,14 @@ class Config:
     addressing_style: str = "auto"
 
     def __post_init__(self) -> None:
-        check_name(self.name)
         settings.check_bucket(self.bucket)
         settings.check_key(self.key)
         settings.check_holder(self.holder)
         object.__setattr__(self, "metadata", settings.check_metadata(self.metadata))
         self.endpoint  # noqa: B018  (checks its part)
+        path = self.credentials_file
+        if path and not (path.startswith("/") and path.isprintable()):
+            raise BadOption("credentials_file", path, "use a whole path, like /etc/s3-leader/db.credentials")
         settings.check_durations(self.lease_duration, self.request_timeout)
         settings.check_range("renew_interval", self.renew_interval, 1, 3600)
         settings.check_range("stop_grace", self.stop_grace, 1, 3600)
@@ -100,24 +102,27 @@ def load(name: str, path: Optional[str] = None) -> Config:
             given = json.load(file)
     except OSError as error:
         raise BadOption("configuration", path, "%s. The role heartbeat writes it" % error.strerror) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadOption("configuration", path, "it is not JSON (%s)" % error) from None
     return _config(name, path, given)
 
 
 def _config(name: str, path: str, given: Any) -> Config:
     known = {one.name: one for one in fields(Config)}
-    if not isinstance(given, dict) or "key" not in given:
+    if not isinstance(given, dict) or given.get("key") is None:
         raise BadOption("configuration", path, "it has to be an object with at least a key")
     for option, value in given.items():
         if option == "name" or option not in known:
-            raise BadOption(option, value, "%s has no such option" % path)
+            # Somebody may have tried to put a secret key there.
+            raise BadOption(option, HIDDEN, "there is no such option, but %s has it" % path)
         _check_type(option, value)
-    texts: Dict[str, Any] = {option: value for option, value in given.items() if value is not None}
-    return Config(name=name, **texts)
+    options: Dict[str, Any] = {option: value for option, value in given.items() if value is not None}
+    return Config(name=name, **options)
 
 
 def _check_type(option: str, value: object) -> None:
+    if value is None:
+        return  # not set
     if option in _TIMES:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
         wanted = "a number of seconds"
@@ -126,6 +131,6 @@ def _check_type(option: str, value: object) -> None:
     elif option == "metadata":
         good, wanted = isinstance(value, dict), "an object"
     else:
-        good, wanted = value is None or isinstance(value, str), "a text"
+        good, wanted = isinstance(value, str), "a text"
     if not good:
         raise BadOption(option, value, "it has to be %s" % wanted)
