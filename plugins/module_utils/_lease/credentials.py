@@ -48,6 +48,7 @@ def connect(config: Config) -> Connection:
     """Return a connection with the credentials as they are now. Raises BadOption or CannotSend."""
     path = _path(config)
     if path:
+        _check_readable(path)
         os.environ["AWS_SHARED_CREDENTIALS_FILE"] = path  # botocore reads it once, for each session of its own
     return Connection(config.endpoint, config.bucket, config.key)
 
@@ -59,11 +60,21 @@ def _path(config: Config) -> Optional[str]:
     return config.credentials_file or (handed_over if os.path.exists(handed_over) else None)
 
 
-def _stamp(config: Config) -> Optional[Tuple[int, int]]:
+def _check_readable(path: str) -> None:
+    """Raise BadOption where botocore would pass the file over, and go by whatever other credentials it finds."""
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise BadOption("credentials_file", path, "%s, for the user of this process" % error.strerror) from None
+
+
+def _stamp(config: Config) -> Optional[Tuple[int, int, int]]:
     """Return what tells one state of the file from the next; None where there is none."""
     path = _path(config)
     try:
         found = os.stat(path) if path else None
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_ino) if found else None
+    # Times have a grain of some milliseconds, in which a file may be emptied and written.
+    return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None
