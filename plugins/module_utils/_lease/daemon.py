@@ -13,6 +13,7 @@ to lead, so that a process that hangs is ended in time, too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from . import config as configuration, local, systemd
 from .claimant import fresh_nonce
 from .clock import Clock
 from .config import Config
+from .connection import CannotSend
 from .credentials import Following
 from .heartbeat import Heartbeat, Lost, Reload, Stop
 from .protocol import term_of
@@ -34,7 +36,9 @@ from .wording import plain, standing
 LOST = 75
 """Exit status of who lost the lease: it is to be started again (EX_TEMPFAIL of sysexits.h)."""
 WATCHDOG = 15.0
-"""Seconds within which a standby gives a sign of life; a leader's time is that of its lease."""
+"""Seconds within which a standby gives a sign of life, beside a request; a leader's time is that of its lease."""
+CALM = 30.0
+"""Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
 _STATE = "S3_LEADER_STATE"
 """The variable by which a program hands over to the one that takes its place."""
 
@@ -42,17 +46,27 @@ _STATE = "S3_LEADER_STATE"
 def run(name: str) -> int:
     """Take part in the lease until asked to stop, or until it was lost. Return the exit status.
 
-    Raises BadOption or CannotSend for a configuration that cannot be used.
+    Raises BadOption or CannotSend for what cannot be used, OSError for a folder in /run that cannot.
     """
     systemd.hold_signals()
     config = configuration.load(name)
-    clock = Clock()
     try:
-        me, held = _taken_over(config)
-    except Lost:
-        local.remove(local.path_of(name, "leader"))
-        return LOST
+        lock = local.keep_others_out(name)
+    except BlockingIOError:
+        raise CannotSend("another daemon of the lease %s runs here already" % name) from None
+    try:
+        return _take_part(config)
+    finally:
+        os.close(lock)
+
+
+def _take_part(config: Config) -> int:
+    clock = Clock()
+    me, held, elsewhere = _taken_over(config)
     host = Host(config, me, clock)
+    if elsewhere:
+        host.demote("the configuration names %s now, and not %s" % (config.location, elsewhere))
+        return LOST
     store = Store(Following(config), config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
     systemd.notify(READY=1)
@@ -81,6 +95,10 @@ class Host:
         self._role = "standby"
         self._until: Optional[float] = None
         self._trouble = ""
+        """What began the present series of errors."""
+        self._troubled_at = 0.0
+        self._environment_at_start = dict(os.environ)
+        """For the program that takes this one's place: what is set meanwhile is this one's own."""
 
     def wait(self, seconds: float) -> None:
         systemd.wait(seconds, self._clock, self._alive)
@@ -88,7 +106,7 @@ class Host:
     def stand_by(self) -> None:
         """Begin without the lease, and stay away from it for as long as somebody wishes. Raises Stop."""
         local.remove(self._path("leader"))
-        systemd.notify(WATCHDOG_USEC=int(WATCHDOG * 1e6))
+        systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
         self._say("standby", "starting to watch the lease")
         while True:
             left = local.away_until(self._config.name) - self._clock.now()
@@ -102,21 +120,23 @@ class Host:
 
     def told(self, outcome: Outcome) -> None:
         if isinstance(outcome, (Absent, Seen)):
-            if _who(outcome) != _who(self._lease):
+            before, self._lease = self._lease, outcome
+            if _who(outcome) != _who(before):
                 self._say("watching", "the lease is " + standing(outcome))
-            self._lease = outcome
         elif isinstance(outcome, Unchanged) and isinstance(self._lease, Seen):
             self._lease = self._lease._replace(store_time=outcome.store_time)
         elif isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.refuted):
             self.trouble(outcome.why)
             return
-        self._well()
+        if self._clock.now() >= self._troubled_at + CALM:
+            self._well()
         if self._role != "leader" and self._lease is not None:
             self._show("standby", standing(self._lease))
 
     def trouble(self, why: str) -> None:
         """Tell it once for each series, in the journal and to whoever waits for errors."""
         self._show(self._role, why)
+        self._troubled_at = self._clock.now()
         if self._trouble:
             return
         self._trouble = why
@@ -128,7 +148,8 @@ class Host:
 
     def promote(self, held: Held, until: float) -> None:
         self._lease = held.seen
-        self._arm(until)
+        if not self._arm(until):
+            raise OSError("systemd does not listen, so nobody would end this process if it hung")
         local.write(self._path("leader"), self._environment())
         self._well()
         self._say("acquired", "leads with term %d" % term_of(held.seen), systemd.NOTICE)
@@ -157,17 +178,17 @@ class Host:
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "going on with the code and the configuration as they are now")
-        os.environ[_STATE] = json.dumps(_state(self._config, self._me, held))
+        state = {_STATE: json.dumps(_state(self._config, self._me, held))}
         try:
-            os.execv(sys.argv[0], sys.argv)
+            os.execve(sys.argv[0], sys.argv, {**self._environment_at_start, **state})
         except OSError as error:
             self._say("error", "cannot reload: %s" % error, systemd.ERROR)
 
     # -- how it is told
 
-    def _arm(self, until: float) -> None:
+    def _arm(self, until: float) -> bool:
         left = until - self._clock.now()
-        systemd.notify(WATCHDOG_USEC=max(1, int(left * 1e6)), WATCHDOG=1)
+        return systemd.notify(WATCHDOG_USEC=max(1, int(left * 1e6)), WATCHDOG=1)
 
     def _alive(self) -> None:
         if self._until is None:
@@ -186,7 +207,7 @@ class Host:
             S3_LEADER_NAME=self._config.name,
             S3_LEADER_LOCATION=self._config.location,
             S3_LEADER_HOLDER=self._me.holder,
-            S3_LEADER_TERM=term_of(self._lease) if self._lease else "",
+            S3_LEADER_TERM=self._term(),
         )
 
     def _show(self, role: str, reason: str) -> None:
@@ -199,7 +220,7 @@ class Host:
             role=role,
             bucket=self._config.bucket,
             key=self._config.key,
-            holder=record.holder if isinstance(record, Record) else None,
+            holder=plain(record.holder) if isinstance(record, Record) else None,
             term=record.term if isinstance(record, Record) else None,
             reason=plain(reason),
             until=self._until,
@@ -207,17 +228,22 @@ class Host:
         try:
             local.write(self._path("status.json"), json.dumps(shown))
         except OSError as error:
-            # Whoever asks is told that this host does not lead, when the time in the old file is over.
+            with contextlib.suppress(OSError):
+                local.remove(self._path("status.json"))  # an old one would be wrong
             systemd.journal(systemd.WARNING, "%s: the status cannot be written: %s" % (self._config.name, error))
 
     def _environment(self, **more: str) -> str:
         values = dict(
             S3_LEADER_NAME=self._config.name,
-            S3_LEADER_TERM=str(term_of(self._lease)) if self._lease else "",
+            S3_LEADER_TERM=self._term(),
             S3_LEADER_HOLDER=self._me.holder,
             **more,
         )
         return "".join("%s=%s\n" % (name, _quoted(value)) for name, value in values.items())
+
+    def _term(self) -> str:
+        """Return the term of the lease as last seen, '' where there is none."""
+        return str((self._lease and term_of(self._lease)) or "")
 
     def _path(self, file: str) -> str:
         return local.path_of(self._config.name, file)
@@ -243,14 +269,12 @@ def _state(config: Config, me: Claimant, held: Optional[Held]) -> Dict[str, Any]
     return state
 
 
-def _taken_over(config: Config) -> Tuple[Claimant, Optional[Held]]:
-    """Return who this process is, and what it holds already. Raises Lost where that is another lease."""
+def _taken_over(config: Config) -> Tuple[Claimant, Optional[Held], str]:
+    """Return who this process is, what it holds already, and where: '' for the lease that is configured."""
     state = json.loads(os.environ.pop(_STATE, "{}"))
     me = Claimant(config.holder, state.get("session") or fresh_nonce())
     if "held" not in state:
-        return me, None
-    if state["location"] != config.location:
-        raise Lost("the configuration names another lease now")
+        return me, None, ""
     held = state["held"]
     seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
-    return me, Held(seen, held["lapses_at"])
+    return me, Held(seen, held["lapses_at"]), "" if state["location"] == config.location else state["location"]
