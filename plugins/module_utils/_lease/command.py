@@ -37,7 +37,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if MISSING_LIBRARY is not None and given.needs_botocore:
             raise CannotSend("the Python library botocore is missing: install python3-boto3 (%s)" % MISSING_LIBRARY)
         return answer(given)
-    except (BadOption, CannotSend) as error:
+    except (BadOption, CannotSend, OSError) as error:
         print("s3-leader: %s" % error, file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
     beat.add_argument("name", metavar="NAME")
     beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
-    beat.add_argument("--file", help="check this file instead of %s" % config.path_of("NAME"))
+    beat.add_argument("--file", help="check this file instead of %s, and send nothing" % config.path_of("NAME"))
     status = command("status", _status, "tell how the leases of this host stand")
     status.add_argument("names", metavar="NAME", nargs="*")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _heartbeat(given: argparse.Namespace) -> int:
-    if not given.check:
+    if not given.check and given.file is None:
         return daemon.run(given.name)
     connect(config.load(given.name, given.file))
     return 0
@@ -91,11 +91,9 @@ def _status(given: argparse.Namespace) -> int:
 
 def _told(name: str) -> Dict[str, Any]:
     config.check_name(name)
-    told = local.status(name)
-    if told is None:
-        no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
-        told = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
-    return dict(told, source="local")
+    no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
+    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
+    return dict(stopped, **local.status(name) or {}, source="local")
 
 
 def _table(rows: List[Dict[str, Any]]) -> str:
@@ -124,8 +122,8 @@ def _step_down(given: argparse.Namespace) -> int:
         raise CannotSend("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
     try:
         local.write(local.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
-    except OSError as error:
-        raise CannotSend("%s: %s. Only root can do this" % (error.filename, error.strerror)) from None
+    except PermissionError as error:
+        raise CannotSend("%s. Only root can do this" % error) from None
     unit = "s3-leader@%s.service" % given.name
     done = subprocess.run(["systemctl", "restart", unit], check=False)  # stops the services, then gives the lease back
     return 0 if done.returncode == 0 else UNUSABLE
