@@ -84,10 +84,12 @@ def test_each_trace_of_a_change_is_enough(server, path, tmp_path, attribute):
 def test_a_file_that_is_the_same_is_not_read_again(server, path):
     path.write_text(keys("first"))
     following = Following(configured(server, path))
-    sent_as(server, following)
-    before = following._connection
-    sent_as(server, following)
-    assert following._connection is before
+    for name in ("first", "second"):
+        path.write_text(keys(name))
+        sent_as(server, following)
+        before = following._connection
+        assert sent_as(server, following) == name
+        assert following._connection is before
 
 
 def test_a_file_that_is_gone_sends_nothing_until_it_is_back(server, path):
