@@ -27,6 +27,8 @@ UNUSABLE = 2
 """Exit status: the question could not be answered."""
 AWAY = 60
 """Seconds for which a host that stepped down does not compete: the others need a few."""
+_CLEAR = "\033[H\033[2J"
+"""What empties a terminal's screen."""
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -38,7 +40,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             raise CannotSend("the Python library botocore is missing: install python3-boto3 (%s)" % MISSING_LIBRARY)
         return answer(given)
     except (BadOption, CannotSend, OSError) as error:
-        print("s3-leader: %s" % error, file=sys.stderr)
+        sys.stderr.write("s3-leader: %s\n" % error)
         return UNUSABLE
     except KeyboardInterrupt:
         return 130
@@ -81,9 +83,8 @@ def _heartbeat(given: argparse.Namespace) -> int:
 def _status(given: argparse.Namespace) -> int:
     while True:
         told = {name: _told(name) for name in given.names or local.names()}
-        if given.watch:
-            print("\033[H\033[2J", end="")
-        print(json.dumps(told, indent=2) if given.json else _table(list(told.values())), flush=True)
+        screen = json.dumps(told, indent=2) if given.json else _table(list(told.values()))
+        _print(_CLEAR + screen if given.watch else screen)
         if not given.watch:
             return 0
         time.sleep(2)
@@ -133,6 +134,11 @@ def _preflight(given: argparse.Namespace) -> int:
     one = config.load(given.name)
     found = preflight(one.endpoint, one.bucket, one.key, connection=connect(one))
     for check in found.checks:
-        print("%-8s %-16s %s" % (check.verdict, check.name, check.told))
-    print("%s: %s" % (found.verdict, found.reason))
+        _print("%-8s %-16s %s" % (check.verdict, check.name, check.told))
+    _print("%s: %s" % (found.verdict, found.reason))
     return 0 if found.verdict == SAFE else UNUSABLE if found.verdict == UNKNOWN else 1
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -41,7 +41,8 @@ def journal(priority: int, message: str, **fields: object) -> None:
     text = "".join("%s=%s\n" % (name, str(value).replace("\n", " ")) for name, value in entry.items())
     if not _send(JOURNAL, text):
         with contextlib.suppress(OSError):  # no leader ends for want of a place to write to
-            print(message, file=sys.stderr, flush=True)
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
 
 
 def _send(address: str, text: str) -> bool:

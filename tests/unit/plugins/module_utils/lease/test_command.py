@@ -52,18 +52,19 @@ def say(capsys):
 
 
 class Systemctl:
-    """Notes how it is called, and ends with a status, or with what is raised."""
+    """Notes how it is called, and ends with a status, or is not there."""
 
     def __init__(self):
         self.calls = []
-        self.end = 0
+        self.status = 0
+        self.missing = False
 
     def run(self, arguments, check):
         assert check is False
         self.calls.append(arguments)
-        if isinstance(self.end, Exception):
-            raise self.end
-        return subprocess.CompletedProcess(arguments, self.end)
+        if self.missing:
+            raise FileNotFoundError(2, "No such file or directory", "systemctl")
+        return subprocess.CompletedProcess(arguments, self.status)
 
 
 @pytest.fixture
@@ -287,13 +288,13 @@ def test_to_step_down_the_daemon_is_told_to_stay_away_and_restarted(say, tell, s
 
 
 def test_a_restart_that_fails_is_a_failure(say, tell, systemctl):
-    systemctl.end = 1
+    systemctl.status = 1
     tell("db", "standby")
     assert say("step-down", "db")[0] == 2
 
 
 def test_without_systemctl_it_says_so(say, tell, systemctl):
-    systemctl.end = FileNotFoundError(2, "No such file or directory", "systemctl")
+    systemctl.missing = True
     tell("db", "standby")
     assert say("step-down", "db") == (2, "", "s3-leader: [Errno 2] No such file or directory: 'systemctl'\n")
 
