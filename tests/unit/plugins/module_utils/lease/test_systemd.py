@@ -181,8 +181,11 @@ def test_a_wait_ends_at_once_when_the_clock_jumps_as_after_a_suspend():
     assert clock.readings == []
 
 
-def test_a_sign_of_life_is_given_before_each_slice_of_a_wait():
+def test_a_long_wait_is_one_of_slices_with_a_sign_of_life_before_each(monkeypatch):
+    slices = []
+    monkeypatch.setattr(signal, "sigtimedwait", lambda _signals, seconds: slices.append(seconds))
+    clock = Jumping(0.0, 0.0, 1.0, 2999.5, 3000.0)
     signs = []
-    clock = Jumping(0.0, 2999.999, 2999.9995, 3000.0)
-    systemd.wait(3000, clock, lambda: signs.append(len(clock.readings)))
-    assert signs == [3, 2, 1]
+    systemd.wait(3000, clock, lambda: signs.append(len(slices)))
+    assert slices == [1.0, 1.0, 0.5, 0]
+    assert signs == [0, 1, 2, 3]
