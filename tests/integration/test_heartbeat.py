@@ -123,7 +123,8 @@ class Daemon:
         return int(self.leader().get("S3_LEADER_TERM", 0))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([self._program, *arguments], capture_output=True, text=True, check=False)
+        command = [self._program, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
     def status(self) -> dict[str, t.Any]:
         told: dict[str, t.Any] = json.loads(self.command("status", "--json", "db").stdout)["db"]

@@ -242,6 +242,12 @@ def test_no_text_of_others_gets_another_variable_into_the_environment(host, fold
     assert error == 'S3_LEADER_ERROR="a?LD_PRELOAD=/tmp/x??\\"?LD_PRELOAD=/tmp/x"'
 
 
+def test_no_text_of_others_tells_systemd_anything(host, notified):
+    host.trouble("a\nWATCHDOG=1")
+    assert notified() == [{"STATUS": "standby: a?WATCHDOG=1"}]
+    assert local.status("db")["reason"] == "a?WATCHDOG=1"
+
+
 # -- Standby ----------------------------------------------------------------------------------------------------------
 
 
