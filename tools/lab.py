@@ -8,6 +8,7 @@ It makes the images of the hosts when they are missing, and starts pytest with t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import secrets
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import typing as t
+from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
@@ -47,14 +49,18 @@ def check() -> None:
     """Raise CannotRun where the lab cannot work."""
     if os.geteuid() != 0:
         raise CannotRun("it needs root, for namespaces, mounts and hosts that boot")
-    missing = [package for command, package in COMMANDS.items() if not shutil.which(command)]
-    if missing:
-        raise CannotRun(f"these Debian packages are missing: {' '.join(missing)}")
+    if missing():
+        raise CannotRun(f"these Debian packages are missing: {' '.join(missing())}")
     if not hierarchy().joinpath("cgroup.procs").exists():
         raise CannotRun("there is no version 2 hierarchy of control groups")
     tried = subprocess.run([*UNSHARE, *PRIVATE_RUN, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         raise CannotRun(f"no namespaces may be made: {tried.stderr.strip()}")
+
+
+def missing() -> list[str]:
+    """The Debian packages that the lab lacks here."""
+    return [package for command, package in COMMANDS.items() if not shutil.which(command)]
 
 
 def hierarchy() -> pathlib.Path:
@@ -71,19 +77,32 @@ def run(command: t.Sequence[str]) -> int:
 
     LAB_GROUP tells it the control group that is the run's. When this process is killed, all of the lab dies.
     """
-    remove_stale_groups()
     group = hierarchy() / f"{GROUP}{secrets.token_hex(4)}"
-    (group / "tests").mkdir(parents=True)
     command = [*ENTER, *UNSHARE, *PRIVATE_RUN, *command]
     environment = {**os.environ, "LAB_GROUP": str(group), "TMPDIR": "/run/tmp"}
+    with one_at_a_time():  # until somebody is in it, the group looks like one that a killed run has left
+        remove_stale_groups()
+        (group / "tests").mkdir(parents=True)
+        process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent())
+        wait_for(lambda: process.poll() is not None or not is_empty(group), "the command is in its control group")
     try:
-        with subprocess.Popen(command, env=environment, preexec_fn=die_with_parent()) as process:
-            while True:
-                with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is for the command, too: it ends in order
-                    return process.wait()
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is for the command, too: it ends in order
+                return process.wait()
     finally:
         wait_for(lambda: is_empty(group), f"no process is left in {group}")
         remove(group)
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Others that come here wait."""
+    folder = os.open(hierarchy(), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def remove_stale_groups() -> None:
@@ -106,8 +125,8 @@ def remove(group: pathlib.Path) -> None:
 
 def main() -> int:
     """Check, make images, and run pytest."""
-    if sys.argv[1:] == ["--packages"]:
-        print(*COMMANDS.values())
+    if sys.argv[1:] == ["--missing"]:
+        print(*missing())
         return 0
     try:
         check()

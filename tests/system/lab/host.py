@@ -77,23 +77,23 @@ class Host:
 
     def switch_on(self) -> None:
         """Begin to boot."""
-        with (self._folder / "console").open("ab") as console:
+        with (self._folder / "nspawn").open("ab") as said:
             self._nspawn = subprocess.Popen(
                 # into the group first: whatever the host starts will be in it
                 ["sh", "-c", 'echo 0 > "$0/cgroup.procs" && exec "$@"', str(self._group.folder), *self._command()],
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": str(self._folder / "notices")},
                 stdin=subprocess.DEVNULL,
-                stdout=console,
+                stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the tests
             )
 
     def wait_until_up(self) -> None:
-        """Wait until systemd has started all that it starts at boot. Raises TimeoutError with the console's end."""
+        """Wait until systemd has started all that it starts at boot. Raises TimeoutError with its last words."""
         try:
             wait_for(self._hear_that_it_is_up, f"{self.name} is up")
         except TimeoutError as error:
-            raise TimeoutError(f"{error}\n{self.console()}") from None
+            raise TimeoutError(f"{error}\n{self.last_words()}") from None
 
     def boot(self) -> None:
         """Switch on, and wait until it is up."""
@@ -146,9 +146,9 @@ class Host:
         """The main process of a unit, as the host counts; 0 without one."""
         return self.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
 
-    def console(self) -> str:
-        """What the end of its console says."""
-        return (self._folder / "console").read_text(errors="replace")[-4000:]
+    def last_words(self) -> str:
+        """What systemd-nspawn says, and the end of the journal."""
+        return (self._folder / "nspawn").read_text() + self.journal("--lines=30")
 
     def journal(self, *arguments: str) -> str:
         """Its journal, also of earlier boots, and whether it runs or not; arguments are journalctl's."""
@@ -170,8 +170,8 @@ class Host:
     def _command(self) -> t.Sequence[str]:
         return (
             *("systemd-nspawn", "--quiet", "--boot", f"--directory={self.root}", f"--hostname={self.name}"),
-            # no systemd outside is asked for anything
-            *("--register=no", "--keep-unit", "--console=read-only", "--notify-ready=yes"),
+            # No systemd outside is asked for anything. No terminal: one fell silent, and the host hung at shutdown.
+            *("--register=no", "--keep-unit", "--console=pipe", "--notify-ready=yes"),
             *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
             *(f"--network-namespace-path=/run/netns/{self.name}", f"--bind-ro={self._shared}:{SHARED}"),
         )
@@ -186,7 +186,7 @@ class Host:
             try:
                 self._nspawn.wait(LIMIT)
             except subprocess.TimeoutExpired:
-                raise TimeoutError(f"{self.name} has not ended within {LIMIT:.0f} s\n{self.console()}") from None
+                raise TimeoutError(f"{self.name} has not ended within {LIMIT:.0f} s\n{self.last_words()}") from None
         self._nspawn = None
         self._hear_that_it_is_up()  # what it said before is not about its next boot
 
@@ -200,5 +200,5 @@ class Host:
                 self._pid = int(values.get("X_NSPAWN_LEADER_PID", self._pid))
                 up = up or "READY" in values
         if not up and self._nspawn and self._nspawn.poll() is not None:
-            raise RuntimeError(f"{self.name} ended with status {self._nspawn.returncode}\n{self.console()}")
+            raise RuntimeError(f"{self.name} ended with status {self._nspawn.returncode}\n{self.last_words()}")
         return up
