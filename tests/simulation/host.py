@@ -46,8 +46,10 @@ class Host:
         self._clock = clock
         self._me = me
         self.held: t.Any = None
+        self.until = 0.0
+        """When the services have to begin to stop."""
         self.grace = 0.0
-        """Seconds that the services take to stop."""
+        """Seconds that they take for it."""
         self.verdict: t.Any = None
         """Of the last operation."""
 
@@ -57,7 +59,7 @@ class Host:
 
     def wait(self, seconds: float) -> None:
         heartbeat = self._around.core.heartbeat
-        if self.held and self._clock.now() >= self.held.lapses_at - self.grace:
+        if self.held and self._clock.now() >= self.until:
             raise Violation(f"{self._process.name} goes on, and its services can't stop in time (heartbeat)")
         if (self._process.stepping_down and self.held) or self._happens(0.05):
             raise heartbeat.Stop
@@ -82,7 +84,7 @@ class Host:
         if until > held.lapses_at - self.grace:
             raise Violation(f"{self._process.name} leaves its services no time to stop (heartbeat)")
         self._around.checker.leads(self._process, self._clock, self._me, self.verdict, self.held)
-        self.held = held
+        self.held, self.until = held, until
 
     def demote(self, why: str) -> None:
         """The services have until the deadline to stop, so until then this host counts as leader."""

@@ -61,7 +61,7 @@ class Life:
             heartbeat = core.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
             self._host.grace = timing.stop_grace
             try:
-                heartbeat.run(held)
+                heartbeat.run(held, self._host.until)
                 return
             except core.heartbeat.Lost:
                 return

@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional
 
 from . import config as configuration, local, systemd
 from .claimant import fresh_nonce
@@ -62,7 +62,7 @@ def run(name: str) -> int:
 
 def _take_part(config: Config) -> int:
     clock = Clock()
-    me, held, elsewhere = _taken_over(config)
+    me, held, until, elsewhere = _taken_over(config)
     host = Host(config, me, clock)
     if elsewhere:
         host.demote("the configuration names %s now, and not %s" % (config.location, elsewhere))
@@ -74,8 +74,8 @@ def _take_part(config: Config) -> int:
         if held is None:
             host.stand_by()
         else:
-            host.confirmed(held, held.lapses_at - config.stop_grace)
-        heartbeat.run(held)
+            host.confirmed(held, until)
+        heartbeat.run(held, until)
     except Stop:
         pass
     except Lost:
@@ -178,7 +178,7 @@ class Host:
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "going on with the code and the configuration as they are now")
-        state = {_STATE: json.dumps(_state(self._config, self._me, held))}
+        state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until))}
         try:
             os.execve(sys.argv[0], sys.argv, {**self._environment_at_start, **state})
         except OSError as error:
@@ -260,21 +260,33 @@ def _quoted(value: str) -> str:
     return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
-def _state(config: Config, me: Claimant, held: Optional[Held]) -> Dict[str, Any]:
+def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float]) -> Dict[str, Any]:
     state: Dict[str, Any] = dict(location=config.location, session=me.session)
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
         state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
+        state["until"] = until
     return state
 
 
-def _taken_over(config: Config) -> Tuple[Claimant, Optional[Held], str]:
-    """Return who this process is, what it holds already, and where: '' for the lease that is configured."""
+class Heritage(NamedTuple):
+    """What a process is from its start."""
+
+    me: Claimant
+    held: Optional[Held] = None
+    """What the program before this one led by."""
+    until: float = 0.0
+    elsewhere: str = ""
+    """Where that is, if it is not the lease that is configured."""
+
+
+def _taken_over(config: Config) -> Heritage:
     state = json.loads(os.environ.pop(_STATE, "{}"))
     me = Claimant(config.holder, state.get("session") or fresh_nonce())
     if "held" not in state:
-        return me, None, ""
+        return Heritage(me)
     held = state["held"]
     seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
-    return me, Held(seen, held["lapses_at"]), "" if state["location"] == config.location else state["location"]
+    elsewhere = "" if state["location"] == config.location else state["location"]
+    return Heritage(me, Held(seen, held["lapses_at"]), state["until"], elsewhere)

@@ -102,18 +102,22 @@ class Heartbeat:
         self._may_hold = False
         """A write of the present acquisition was sent."""
 
-    def run(self, held: Optional[Held] = None) -> None:
+    def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
         """Watch, then lead. Returns when asked to stop; raises Lost when the lease was lost.
 
-        ``held`` is what an earlier program of this process held, and leads by.
+        ``held`` is what an earlier program of this process held, and led by until then. It is renewed at once: its
+        times may not be those of this program.
         """
+        at_once = True
         while True:
             try:
                 if held is None:
                     held = self._promoted(self._watch())
                 else:
-                    held = self._renewed(held)
+                    held = self._renewed(held, until, at_once)
                     self._outside.confirmed(held, self._until(held))
+                if held is not None:
+                    until, at_once = self._until(held), False
             except Reload:
                 self._outside.reload(held)
             except Stop:
@@ -185,14 +189,14 @@ class Heartbeat:
 
     # -- leader
 
-    def _renewed(self, held: Held) -> Held:
+    def _renewed(self, held: Held, until: float, at_once: bool) -> Held:
         """Wait until it is time, and renew. Raises Lost, also when the time to lead is over."""
         timing = self._timing
-        clock = Interruptible(self._clock, self._outside.wait, self._until(held) - REACTION)
+        clock = Interruptible(self._clock, self._outside.wait, until - REACTION)
         record = protocol.record_of(held.seen)
         renewed_at = held.lapses_at - (record.lease_duration if record else 0)
         try:
-            clock.sleep(renewed_at + timing.renew_interval - clock.now())
+            clock.sleep(0 if at_once else renewed_at + timing.renew_interval - clock.now())
             while True:
                 steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, fresh_nonce)
                 try:

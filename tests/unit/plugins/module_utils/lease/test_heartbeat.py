@@ -43,6 +43,9 @@ BUSY = Record(
 FREE = BUSY._replace(holder="")
 
 
+SERVING = "services may still be running, so the lease is not given back; it expires by itself"
+
+
 class Timeless:
     """A clock that only moves when it is slept on."""
 
@@ -278,16 +281,25 @@ def test_a_standby_reloads_without_the_lease():
     assert lab.host.heard == ["reload without the lease"]
 
 
-def test_what_an_earlier_program_held_is_renewed_at_once_when_it_is_due():
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(TIMING, id="as before"),
+        pytest.param(TIMING._replace(lease_duration=300, renew_interval=60), id="a longer interval"),
+        pytest.param(TIMING._replace(lease_duration=120, stop_grace=60), id="a longer grace"),
+        pytest.param(TIMING._replace(lease_duration=20, renew_interval=3, stop_grace=5), id="a shorter lease"),
+    ],
+)
+def test_a_new_program_renews_at_once_what_the_old_one_held(times):
     lab = Lab().at(11, Stop)
     held = []
-    lab.host.confirmed = lambda one, until: held.append(one)
+    lab.host.confirmed = lambda one, until: held.append((one, until))
     lab.host.services = True
     lab.loop.run()
-    successor = Lab().at(22, Stop)
-    successor.store.put(lab.store.record)
-    successor.clock.time = lab.clock.time + 4
-    successor.store.etag = held[-1].seen.etag
-    successor.loop.run(held[-1])
-    assert [record.term for record in successor.store.written][:2] == [8, 8]
-    assert successor.host.heard == ["demote: asked to stop", "released"]
+    lab.host.happens = {25.0: Stop}
+    successor = Heartbeat(ME, times, {}, lab.store, lab.clock, lab.host)
+    written = len(lab.store.written)
+    successor.run(*held[-1])
+    assert lab.clock.time >= 125
+    assert lab.store.written[written].renewed_at < 112
+    assert lab.host.heard == ["promote 8", *["demote: asked to stop", "trouble: " + SERVING] * 2]
