@@ -89,7 +89,7 @@ class TestSeaweedFS:
         taken = int(seaweedfs.endpoint_url.rpartition(":")[2])
         free = tool.free_ports
         offers = iter([[taken, *free(7)], free(8)])
-        monkeypatch.setattr(tool, "free_ports", lambda _count: next(offers))
+        monkeypatch.setattr(tool, "free_ports", lambda _count, _address: next(offers))
         with tool.SeaweedFS() as second:
             assert second.pid != seaweedfs.pid
 
