@@ -72,6 +72,8 @@ class Checker:
         """Sessions that break the lease, whosever it is, and what they saw of it first."""
         self.released_at = -1.0
         """When the lease was given back last."""
+        self.lost_at = -1.0
+        """When a daemon last saw that its time to lead was over."""
         self.led_at = -1.0
         """When somebody was told last to lead."""
         bucket.on_commit = self.committed

@@ -64,6 +64,7 @@ class Life:
                 heartbeat.run(held, self._host.until)
                 return
             except core.heartbeat.Lost:
+                self._around.checker.lost_at = self._around.world.now
                 return
             except Replaced as replaced:
                 held, duration = replaced.held, rng.choice(DURATIONS)

@@ -166,10 +166,17 @@ class Schedule:
         self._expect("somebody leads", protocol.SLOWEST_RETRY + takeover, lambda: checker.led_at > began)
         daemons = [process for process in self._processes if process.name.startswith("daemon")]
         leader = checker.leader()
-        if leader in daemons and len(daemons) > 1:
-            began, leader.stepping_down = self.world.now, True
-            self._expect("the lease is released", 2 * takeover, lambda: checker.released_at > began)
-            self._expect("somebody leads again", TWO_POLLS + ROUND_TRIPS, lambda: checker.led_at > checker.released_at)
+        if leader in daemons and len(daemons) > 1 and checker.led_at > checker.lost_at:
+            self._expect_a_handover(leader, 2 * takeover)
+
+    def _expect_a_handover(self, leader: Process, seconds: float) -> None:
+        checker, asked = self._checker, self.world.now
+        leader.stepping_down = True
+        # Who was confirmed late may lose the lease before it hears that it is to give it back.
+        self._expect("the lease is released", seconds, lambda: max(checker.released_at, checker.lost_at) > asked)
+        given_back = checker.released_at
+        if given_back > asked:
+            self._expect("somebody leads again", TWO_POLLS + ROUND_TRIPS, lambda: checker.led_at > given_back)
 
     def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
         world = self.world
