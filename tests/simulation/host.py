@@ -29,6 +29,9 @@ def act(around: Surroundings, me: t.Any) -> None:
         around.world.after(around.world.rng.expovariate(2), lambda: around.checker.acts(belief))
 
 
+NO_SPACE = "no space left for the leader's file"
+
+
 class Replaced(Exception):
     """The program goes on as another one."""
 
@@ -76,7 +79,7 @@ class Host:
 
     def promote(self, held: t.Any, until: float) -> None:
         if self._happens(0.05):
-            self._around.world.fault("no space left for the leader's file")
+            self._around.world.fault(NO_SPACE)
             raise OSError("no space left")
         self.confirmed(held, until)
 

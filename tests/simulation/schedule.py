@@ -12,7 +12,7 @@ import typing as t
 from . import core as cores
 from .bucket import Bucket, Network
 from .checker import Checker, Violation
-from .host import Surroundings
+from .host import NO_SPACE, Surroundings
 from .lives import DURATIONS, LONGEST, PATIENCE, POLL, Life
 from .world import EPOCH, Process, World
 
@@ -164,6 +164,8 @@ class Schedule:
         takeover = LONGEST + protocol.margin(LONGEST) + TWO_POLLS + ROUND_TRIPS
         # A watcher may have begun to pause just before, for as long as it ever does between two tries.
         self._expect("somebody leads", protocol.SLOWEST_RETRY + takeover, lambda: checker.led_at > began)
+        if NO_SPACE in self.world.faults:  # such a host stays out for a lease duration after it gave the lease back
+            self.world.run(self.world.now + PATIENCE + LONGEST)
         daemons = [process for process in self._processes if process.name.startswith("daemon")]
         leader = checker.leader()
         if leader in daemons and len(daemons) > 1 and checker.led_at > checker.lost_at:
