@@ -65,9 +65,9 @@ class Deployment:
         return running.wait(LIMIT)
 
 
-def changes(run: Run) -> list[str]:
-    """What a run changed, or would have."""
-    return [f"{one.host}: {one.task}: {one.result}" for one in run.results if one.status == "changed"]
+def changes(run: Run) -> set[tuple[str, str]]:
+    """What a run changed, or would have: host and task."""
+    return {(one.host, one.task.rpartition(" : ")[2]) for one in run.results if one.status == "changed"}
 
 
 Look = dict[str, set[str]]
@@ -76,7 +76,11 @@ Look = dict[str, set[str]]
 
 def look(hosts: Sequence[Host]) -> Look:
     """What they look like now."""
-    return {host.name: set(host.run("sh", "-c", _LOOK).stdout.splitlines()) for host in hosts}
+    # systemd 247 lists units in any order
+    return {
+        host.name: {" ".join(sorted(line.split())) for line in host.run("sh", "-c", _LOOK).stdout.splitlines()}
+        for host in hosts
+    }
 
 
 def differences(before: Look, after: Look) -> list[str]:
