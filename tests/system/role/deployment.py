@@ -78,7 +78,10 @@ def look(hosts: Sequence[Host]) -> Look:
     """What they look like now."""
     # systemd 247 lists units in any order
     return {
-        host.name: {" ".join(sorted(line.split())) for line in host.run("sh", "-c", _LOOK).stdout.splitlines()}
+        host.name: {
+            " ".join(sorted(line.replace("=", "= ").split()))
+            for line in host.run("sh", "-c", _LOOK).stdout.splitlines()
+        }
         for host in hosts
     }
 
