@@ -42,19 +42,20 @@ def refused(deployment: Deployment, hosts: list[Host], unsafe: Store, silent: st
     here = dict(key="hosts/refused", access_key="somebody", secret_key="secret", request_timeout=1)
     cases: dict[str, list[dict[str, t.Any]]] = {
         "services": [
-            dict(here, name="slow", services=["app.service"], stop_grace=4),
+            dict(here, name="slow", services=["slow.service"], stop_grace=4),
             dict(here, name="nowhere", services=["nowhere.service"]),
-            dict(here, name="second", services=["app.service"], stop_timeout=2),
+            dict(here, name="second", services=["slow.service"], stop_timeout=2),
             dict(here, name="short", lease_duration=10),
         ],
         "silent store": [dict(here, name="a", endpoint_url=silent)],
         "unsafe store": [dict(here, name="a", endpoint_url=unsafe.url)],
     }
+    told = "{{ ansible_failed_result.results | default([ansible_failed_result]) | map(attribute='msg') | join }}"
     role = {"ansible.builtin.include_role": {"name": "leaderelection.s3.heartbeat"}}
     tasks = [
         {
             "block": [dict(role, vars=dict(heartbeat_leases=leases))],
-            "rescue": [{"name": case, "ansible.builtin.debug": {"msg": "{{ ansible_failed_result.msg }}"}}],
+            "rescue": [{"name": case, "ansible.builtin.debug": {"msg": told}}],
         }
         for case, leases in cases.items()
     ]
@@ -66,7 +67,7 @@ def refused(deployment: Deployment, hosts: list[Host], unsafe: Store, silent: st
 
 def test_a_stop_grace_shorter_than_what_systemd_gives_a_service_is_refused(refused: dict[str, str]) -> None:
     assert (
-        "slow: stop_grace is 4 s, and until all has stopped it may take 91 s: app.service 90 s, and 1 s. Set "
+        "slow: stop_grace is 4 s, and until all has stopped it may take 91 s: slow.service 90 s, and 1 s. Set "
         "stop_timeout to what the services really need, or raise stop_grace, and lease_duration by as much"
     ) in refused["services"]
 
@@ -77,7 +78,7 @@ def test_a_service_that_does_not_exist_is_refused(refused: dict[str, str]) -> No
 
 
 def test_a_service_of_two_leases_is_refused(refused: dict[str, str]) -> None:
-    assert "second: app.service belongs to the lease slow already" in refused["services"]
+    assert "second: slow.service belongs to the lease slow already" in refused["services"]
 
 
 def test_times_that_do_not_add_up_are_refused(refused: dict[str, str]) -> None:
@@ -90,4 +91,6 @@ def test_a_store_that_cannot_be_reached_is_refused(refused: dict[str, str], sile
 
 
 def test_a_store_that_ignores_conditions_is_refused(refused: dict[str, str]) -> None:
-    assert "unsafe" in refused["unsafe store"]
+    told = refused["unsafe store"]
+    assert "s3://leader-election/hosts/refused: the store cannot be trusted with a lease: a replace of" in told
+    assert "Use a store that enforces conditional writes" in told

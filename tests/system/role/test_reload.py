@@ -43,12 +43,12 @@ def test_new_code_and_a_new_configuration_are_taken_over_without_a_restart(
     host = leader(hosts, "db")
     ran, pids = watcher.running(), daemons()
     first = lease_in(seaweedfs, bucket, "hosts/db")
-    deployment.leases[0] |= dict(metadata=dict(rack="7"), renew_interval=3)
+    deployment.leases[0] |= dict(lease_duration=80, renew_interval=3)
     deployment.run(f"--limit={host.name}", collections_path=other_code).succeeded()
     status = ("systemctl", "show", "--property=StatusText", "s3-leader@db.service")
     wait_for(lambda: "the new code" in host.run(*status).stdout, "the new code leads")
     renewed = wait_for(
-        lambda: (lease := lease_in(seaweedfs, bucket, "hosts/db"))["metadata"].get("rack") and lease,
+        lambda: (lease := lease_in(seaweedfs, bucket, "hosts/db"))["leaseDurationSeconds"] == 80 and lease,
         "a renewal by the new configuration",
     )
     assert (renewed["term"], renewed["session"]) == (first["term"], first["session"])
