@@ -35,7 +35,7 @@ class Config:
     lease_duration: float = 30
     renew_interval: float = 5
     stop_grace: float = 12
-    poll_interval: float = 2
+    poll_interval: float = 1
     request_timeout: float = 3
     metadata: Mapping[str, str] = field(default_factory=dict)
     credentials_file: Optional[str] = None
