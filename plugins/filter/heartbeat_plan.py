@@ -13,7 +13,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.config import FOLDER, Config, check_name
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, check_range
 
 _boolean: t.Callable[[t.Any], bool] = boolean
 
@@ -25,7 +25,9 @@ _TIMES = ("lease_duration", "renew_interval", "stop_grace", "poll_interval", "re
 _KEYS = ("access_key", "secret_key", "session_token")
 _CREDENTIALS = ("credentials_file", "load_credential", "load_credential_encrypted")
 _HOOKS = {"on_acquired": ["acquired.service"], "on_lost": ["lost.service"], "on_error": ["error.path", "error.service"]}
-_UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(service|timer|path|socket|mount|target)", re.ASCII)
+_LINES = (*_HOOKS, "load_credential", "load_credential_encrypted")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w|month|y)\b")
 _SECONDS = dict(us=1e-6, ms=1e-3, s=1, min=60, h=3600, d=86400, w=604800, month=2629800, y=31557600)
 
@@ -65,6 +67,7 @@ def heartbeat_plan(
                 plan["gone"].append(name)
                 continue
             config = _config(lease)
+            _check_units(lease)
             services = [str(service) for service in lease.get("services") or []]
             for service in services:
                 if owners.setdefault(service, name) != name:
@@ -95,17 +98,39 @@ def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     given = {option: _typed(option, value) for option, value in options.items() if value is not None and value != ""}
     if lease.get("access_key"):
         given["credentials_file"] = f"{FOLDER}/{lease['name']}.credentials"
+    if "key" not in given:
+        raise Refusal("key is missing: name the object that is the lease, the same one on all hosts that compete")
     config = dataclasses.asdict(Config(**given))
     if "holder" not in given:
         del config["holder"]  # the host's name, which the daemon knows
     return {option: value for option, value in config.items() if option != "name" and value is not None}
 
 
+def _check_units(lease: t.Mapping[str, t.Any]) -> None:
+    """Raise BadOption or Refusal for what cannot be written into a unit."""
+    for option in ("stop_timeout", "hook_timeout"):
+        if lease.get(option) not in (None, ""):
+            check_range(option, _number(lease[option]), 1, 3600)
+    for option in _LINES:
+        if not str(lease.get(option) or "").isprintable():
+            raise Refusal(f"{option} has to be one line, without a line end or other control characters")
+    for name, value in (lease.get("environment") or {}).items():
+        if not _VARIABLE.fullmatch(str(name)):
+            raise Refusal(f"environment has {name!r}: a name is letters, digits and _, and begins with no digit")
+        if not str(value).isprintable():
+            raise Refusal(f"environment has {name}: its value has to be one line, without other control characters")
+
+
 def _typed(option: str, value: t.Any) -> t.Any:
     """Return a value as JSON has to have it: older Ansible makes texts of all that comes out of a template."""
     if option in _TIMES:
-        return int(value) if float(value).is_integer() else float(value)
+        return _number(value)
     return _boolean(value) if option == "validate_certs" else value
+
+
+def _number(value: t.Any) -> float:
+    number = float(value)
+    return int(number) if number.is_integer() else number
 
 
 def _started(

@@ -1,0 +1,126 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: heartbeat_code
+short_description: Install the code of the heartbeat daemon on a host
+version_added: 0.1.0
+description:
+  - Writes the code that the modules of this collection share into a folder, where the daemon of the role
+    P(leaderelection.s3.heartbeat#role) runs it. Removes files that are not part of it.
+  - All files go to the host at once, as a module's own code does. To copy them one by one takes minutes on many hosts.
+  - It is for that role, and can have breaking changes at any time.
+extends_documentation_fragment:
+  - ansible.builtin.files
+author:
+  - the leaderelection.s3 authors (@leaderelection)
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return the names of the files, when in diff mode.
+    support: full
+options:
+  path:
+    description:
+      - The folder. It has to exist, but in check mode.
+    type: path
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Copy the code
+  leaderelection.s3.heartbeat_code:
+    path: /usr/local/lib/s3-leader/s3_leader
+    owner: root
+    group: root
+    mode: "0644"
+"""
+
+RETURN = r"""
+written:
+  description: The files that were missing or other ones.
+  returned: always
+  type: list
+  elements: str
+  sample: [protocol.py]
+removed:
+  description: The files that are not part of the code.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import hashlib
+import os
+import pkgutil
+import tempfile
+from typing import Dict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
+
+# Ansible sends all that a module imports, and the command imports all of the code.
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import command  # noqa: F401
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(path=dict(type="path", required=True)),
+        add_file_common_args=True,
+        supports_check_mode=True,
+    )
+    folder = module.params["path"]
+    code = carried()
+    before = read(folder)
+    written = sorted(name for name in code if before.get(name) != code[name])
+    removed = sorted(name for name in before if name not in code)
+    if not module.check_mode:
+        for name in written:
+            write(module, os.path.join(folder, name), code[name])
+        for name in removed:
+            os.unlink(os.path.join(folder, name))
+    changed = bool(written or removed)
+    for name in sorted(set(code) - set(written) if module.check_mode else code):
+        attributes = module.load_file_common_arguments(module.params, os.path.join(folder, name))
+        changed = module.set_fs_attributes_if_different(attributes, changed)
+    diff = dict(before_header=folder, after_header=folder, before=told(before), after=told(code))
+    module.exit_json(changed=changed, written=written, removed=removed, diff=diff)
+
+
+def carried() -> Dict[str, bytes]:
+    """Return the shared core as it came with this module: what is in each file, by its name."""
+    names = ["__init__", *(found.name for found in pkgutil.iter_modules(_lease.__path__))]
+    return {name + ".py": pkgutil.get_data(_lease.__name__, name + ".py") or b"" for name in names}
+
+
+def read(folder: str) -> Dict[str, bytes]:
+    """Return what is in each file of a folder, by its name; nothing where there is no folder."""
+    found = {}
+    for entry in os.scandir(folder) if os.path.isdir(folder) else []:
+        if entry.is_file():
+            with open(entry.path, "rb") as file:
+                found[entry.name] = file.read()
+    return found
+
+
+def write(module: AnsibleModule, path: str, text: bytes) -> None:
+    """Put a file there as a whole."""
+    with tempfile.NamedTemporaryFile(dir=module.tmpdir, delete=False) as file:
+        file.write(text)
+    module.atomic_move(file.name, path)
+
+
+def told(files: Dict[str, bytes]) -> str:
+    """Return a line for each file, with what tells it from others of its name."""
+    return "".join(f"{name} {hashlib.sha256(text).hexdigest()[:12]}\n" for name, text in sorted(files.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import FilterModule
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config
+
+heartbeat_plan = FilterModule().filters()["heartbeat_plan"]
+
+
+def lease(name="db", **options):
+    return dict(name=name, key="hosts/db", **options)
+
+
+def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="loaded"):
+    """What the role registers of systemctl show for a unit, whose stop takes so many commands."""
+    lines = [
+        f"TimeoutStopUSec={limit}",
+        *["ExecStop={ path=/bin/true ; argv[]=/bin/true A=1 }"] * stops,
+        *["ExecStopPost={ path=/bin/true }"] * posts,
+        f"LoadState={state}",
+        f"After=basic.target system.slice {after}",
+        f"Triggers={triggers}",
+    ]
+    return dict(item=name, stdout_lines=lines)
+
+
+def plan(*leases, units=(), missing_ok=False):
+    """The plan, which refuses nothing."""
+    made = heartbeat_plan(leases, units, missing_ok)
+    assert not made["refused"]
+    return made
+
+
+def refusal(*leases, units=(), missing_ok=False):
+    """The only refusal."""
+    (told,) = heartbeat_plan(leases, units, missing_ok)["refused"]
+    return told
+
+
+# -- the daemon's configuration
+
+
+def test_the_configuration_is_what_the_daemon_reads_with_its_defaults_written_out(tmp_path):
+    written = plan(lease(lease_duration=60.0, metadata=dict(rack="7")))["leases"]["db"]["config"]
+    (tmp_path / "db.json").write_text(json.dumps(written))
+    read = config.load("db", str(tmp_path / "db.json"))
+    assert read == config.Config(name="db", key="hosts/db", lease_duration=60, metadata=dict(rack="7"))
+
+
+def test_the_holder_is_left_to_the_daemon_which_knows_its_host():
+    assert "holder" not in plan(lease())["leases"]["db"]["config"]
+    assert plan(lease(holder="web-1"))["leases"]["db"]["config"]["holder"] == "web-1"
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "written"),
+    [
+        ("renew_interval", "4", 4),
+        ("renew_interval", "4.0", 4),
+        ("renew_interval", 4.0, 4),
+        ("renew_interval", "2.5", 2.5),
+        ("validate_certs", "False", False),
+        ("validate_certs", "yes", True),
+    ],
+)
+def test_what_a_template_has_made_a_text_is_a_number_or_a_truth_value_again(option, given, written):
+    value = plan(lease(**{option: given}))["leases"]["db"]["config"][option]
+    assert (value, type(value)) == (written, type(written))
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_option_that_is_empty_was_not_given(empty):
+    assert plan(lease(endpoint_url=empty, region=empty, holder=empty, stop_timeout=empty)) == plan(lease())
+
+
+def test_no_key_stands_in_the_plan():
+    made = plan(lease(access_key="AKIA", secret_key="hidden", session_token="hidden, too"))
+    assert made["leases"]["db"]["config"]["credentials_file"] == "/etc/s3-leader/db.credentials"
+    assert "AKIA" not in str(made)
+    assert "hidden" not in str(made)
+
+
+# -- files and units
+
+
+def test_a_lease_without_services_and_hooks_has_what_its_daemon_and_its_target_need():
+    assert plan(lease())["files"] == [
+        dict(lease="db", path="s3-leader@db.service.d/s3-leader-db.conf", template="daemon.conf"),
+        dict(lease="db", path="s3-leader-active@db.target.d/s3-leader-db.conf", template="target.conf"),
+    ]
+
+
+def test_each_service_and_each_hook_has_files_of_its_own():
+    made = plan(lease(services=["a.service", "b.timer"], on_acquired="/a", on_lost="/l", on_error="/e"))
+    assert {file["path"]: file["template"] for file in made["files"][2:]} == {
+        "s3-leader-acquired@db.service": "acquired.service",
+        "s3-leader-lost@db.service": "lost.service",
+        "s3-leader-error@db.path": "error.path",
+        "s3-leader-error@db.service": "error.service",
+        "a.service.d/s3-leader-db.conf": "service.conf",
+        "b.timer.d/s3-leader-db.conf": "service.conf",
+    }
+
+
+def test_what_starts_with_the_leadership_is_all_services_but_those_that_a_timer_starts_and_two_hooks():
+    units = [shown("backup.service"), shown("backup.timer", limit="", triggers="backup.service"), shown("a.service")]
+    options = dict(services=["backup.service", "backup.timer", "a.service"])
+    made = plan(lease(on_acquired="/a", on_lost="/l", on_error="/e", **options), units=units)
+    starts = ["backup.timer", "a.service", "s3-leader-acquired@db.service", "s3-leader-lost@db.service"]
+    assert made["leases"]["db"]["starts"] == starts
+
+
+def test_a_lease_to_leave_needs_no_key_and_keeps_no_file():
+    made = plan(dict(name="db", state="absent"), lease("cache"))
+    assert made["gone"] == ["db"]
+    assert {file["lease"] for file in made["files"]} == {"cache"}
+    assert "s3-leader@db.*" in made["patterns"]
+
+
+# -- what cannot work
+
+
+def test_times_that_do_not_add_up_are_refused_with_the_option_its_value_and_the_way_out():
+    told = refusal(lease(lease_duration=20))
+    assert told.startswith("db: lease_duration is 20: ")
+    assert "Use 25.5 s or more" in told
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (dict(name="DB"), 'DB: name is "DB": use 1 to 50 lower-case letters'),
+        (dict(key=""), "db: key is missing: name the object"),
+        (dict(key=None), "db: key is missing: name the object"),
+        (dict(bucket="Not a bucket"), 'bucket is "Not a bucket"'),
+        (dict(stop_timeout=-1), "stop_timeout is -1: use 1 to 3600 seconds"),
+        (dict(stop_timeout=float("nan")), "stop_timeout is NaN: use 1 to 3600 seconds"),
+        (dict(hook_timeout=0), "hook_timeout is 0: use 1 to 3600 seconds"),
+        (dict(access_key="AKIA"), "secret_key"),
+        (dict(services=["nginx"]), "nginx is not the full name of a unit"),
+        (dict(services=["a.slice"]), "a.slice is not the full name of a unit"),
+        (dict(services=["-a.service"]), "-a.service is not the full name of a unit"),
+        (dict(services=["../a.service"]), "../a.service is not the full name of a unit"),
+        (dict(environment={"A B": "c"}), "environment has 'A B': a name is letters, digits and _"),
+        (dict(environment={"A": "c\nUser=root"}), "environment has A: its value has to be one line"),
+        (dict(on_lost="/bin/a\nUser=root"), "on_lost has to be one line"),
+        (dict(load_credential="/a\nUser=root"), "load_credential has to be one line"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_way_out(bad, told):
+    assert told in refusal(dict(lease(), **bad))
+
+
+def test_a_lease_that_is_listed_twice_is_refused():
+    assert refusal(lease(), lease()) == "db: it is listed twice"
+    assert refusal(lease(), dict(name="db", state="absent")) == "db: it is listed twice"
+
+
+def test_a_service_of_two_leases_is_refused():
+    told = refusal(lease("a", services=["app.service"]), lease("b", services=["app.service"]))
+    assert told == "b: app.service belongs to the lease a already"
+
+
+@pytest.mark.parametrize("second", ["credentials_file", "load_credential", "load_credential_encrypted"])
+def test_credentials_of_two_kinds_are_refused(second):
+    told = refusal(lease(access_key="AKIA", secret_key="hidden", **{second: "/etc/keys"}))
+    assert "credentials come from one of access_key, credentials_file, load_credential" in told
+    assert "hidden" not in told
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    refused = heartbeat_plan([lease("a", stop_grace=100), lease("b", services=["nginx"]), lease("c")])["refused"]
+    assert [told.partition(":")[0] for told in refused] == ["a", "b"]
+
+
+def test_a_service_that_does_not_exist_is_refused_but_in_check_mode():
+    one, units = lease(services=["app.service"]), [shown("app.service", state="not-found")]
+    told = refusal(one, units=units)
+    assert told == "db: app.service does not exist on this host: install it first, or take it out of services"
+    assert plan(one, units=units, missing_ok=True)["services"] == ["app.service"]
+
+
+@pytest.mark.parametrize("state", ["masked", "bad-setting", "error"])
+def test_a_service_that_cannot_be_started_is_refused(state):
+    units = [shown("app.service", state=state)]
+    told = refusal(lease(services=["app.service"]), units=units, missing_ok=True)
+    assert told == f"db: app.service cannot be started: systemd shows it as {state}"
+
+
+def test_what_a_service_starts_has_to_be_listed_too():
+    told = refusal(lease(services=["a.timer"]), units=[shown("a.timer", triggers="a.service")])
+    assert "a.timer starts a.service: list it in services, too" in told
+
+
+@pytest.mark.parametrize("other", ["everything", "text"])
+def test_what_is_no_list_of_leases_is_an_error_of_whoever_calls(other):
+    with pytest.raises(AnsibleFilterError, match="a list of maps"):
+        heartbeat_plan(other if other == "text" else [other])
+
+
+# -- how long it takes until all has stopped; one second of it is systemd's
+
+
+@pytest.mark.parametrize(
+    ("needed", "units"),
+    [
+        (11, [shown("a.service", limit="10s")]),
+        (91, [shown("a.service", limit="1min 30s")]),
+        (1.5, [shown("a.service", limit="500ms")]),
+        (1861, [shown("a.service", limit="31min")]),
+        # each command of a stop may take as long, and so may what is left when they are done
+        (21, [shown("a.service", limit="10s", stops=1)]),
+        (31, [shown("a.service", limit="10s", stops=2)]),
+        (31, [shown("a.service", limit="10s", posts=1)]),
+        # side by side
+        (11, [shown("a.service", limit="10s"), shown("b.service", limit="8s")]),
+        # one after the other
+        (19, [shown("a.service", limit="10s"), shown("b.service", limit="8s", after="a.service")]),
+        # a timer stops at once
+        (9, [shown("a.timer", limit="", triggers="b.service"), shown("b.service", limit="8s", after="a.timer")]),
+    ],
+)
+def test_stop_grace_has_to_be_what_the_services_may_take_to_stop(needed, units):
+    services = [unit["item"] for unit in units]
+    enough = dict(services=services, lease_duration=2 * needed + 20)
+    plan(lease(stop_grace=needed, **enough), units=units)
+    assert f"until all has stopped it may take {needed:g} s" in refusal(
+        lease(stop_grace=needed - 0.1, **enough), units=units
+    )
+
+
+def test_stop_timeout_takes_the_place_of_what_the_services_say():
+    plan(lease(services=["a.service"], stop_timeout=11), units=[shown("a.service", limit="infinity")])
+
+
+def test_stop_timeout_holds_for_services_only():
+    units = [shown("a.mount", limit="30s")]
+    assert "a.mount 30 s" in refusal(lease(services=["a.mount"], stop_timeout=2), units=units)
+
+
+def test_a_service_that_may_take_for_ever_to_stop_is_refused():
+    told = refusal(lease(services=["a.service"]), units=[shown("a.service", limit="infinity")])
+    assert told == "db: a.service may take for ever to stop (TimeoutStopSec=infinity): set stop_timeout"
+
+
+def test_on_lost_has_to_end_in_time_too():
+    plan(lease(on_lost="/l", hook_timeout=11))
+    assert "it may take 13 s: on_lost 12 s, and 1 s" in refusal(lease(on_lost="/l", hook_timeout=12))
+
+
+def test_the_refusal_tells_which_service_takes_how_long_and_the_way_out():
+    units = [shown("a.service", limit="10s"), shown("b.service", limit="8s")]
+    assert refusal(lease(services=["a.service", "b.service"], stop_grace=4, stop_timeout=None), units=units) == (
+        "db: stop_grace is 4 s, and until all has stopped it may take 11 s: a.service 10 s, b.service 8 s, and 1 s. "
+        "Set stop_timeout to what the services really need, or raise stop_grace, and lease_duration by as much"
+    )
