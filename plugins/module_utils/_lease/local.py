@@ -24,6 +24,11 @@ def path_of(name: str, file: str = "") -> str:
     return os.path.join(FOLDER, name, file)
 
 
+def serving_path_of(name: str) -> str:
+    """Return the folder that is there while services of the lease may run. It is root's: a unit makes and removes it."""
+    return os.path.join(FOLDER + "-serving", name)
+
+
 def away_path_of(name: str) -> str:
     """Return the file that says until when this host does not compete: a reading of the clock."""
     return os.path.join(FOLDER, name + ".away")
@@ -67,13 +72,14 @@ def keep_others_out(name: str) -> int:
 
     Only the one that systemd watches may lead by these files. Raises OSError: BlockingIOError for a second daemon.
     """
-    folder = os.open(path_of(name), os.O_RDONLY)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    lock = os.open(path_of(name, "lock"), flags, 0o600)  # what others may open, they could lock
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(folder)
+        os.close(lock)
         raise
-    return folder
+    return lock
 
 
 def write(path: str, text: str) -> None:

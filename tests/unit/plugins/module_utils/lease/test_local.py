@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import resource
 
 import pytest
@@ -153,6 +154,7 @@ def test_of_two_daemons_of_one_lease_the_second_is_kept_out_until_the_first_has_
         with pytest.raises(BlockingIOError):
             local.keep_others_out("db")
         assert not os.get_inheritable(first)
+        assert stat.S_IMODE(os.stat(folder / "db" / "lock").st_mode) == 0o600  # who may open it could lock it
     finally:
         os.close(first)
     os.close(local.keep_others_out("db"))
