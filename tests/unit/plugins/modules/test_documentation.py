@@ -33,14 +33,14 @@ def module_of(name):
 
 
 def documented(name):
-    """All options of a module: those of its fragments and its own."""
+    """All options of a module: those of its fragments, and its own, which win."""
     document = yaml.safe_load(module_of(name).DOCUMENTATION)
-    options = dict(document.get("options", {}))
+    options = {}
     for fragment in document["extends_documentation_fragment"]:
         stem, _dot, variable = fragment.removeprefix("leaderelection.s3.").partition(".")
         cls = importlib.import_module(f"{PLUGINS}.doc_fragments.{stem}").ModuleDocFragment
         options |= yaml.safe_load(getattr(cls, variable.upper() or "DOCUMENTATION")).get("options", {})
-    return options
+    return options | document.get("options", {})
 
 
 @pytest.fixture
