@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import typing as t
@@ -16,7 +15,6 @@ from support.playbook import RunningPlaybook
 
 from system.lab import network
 from system.lab.host import Host
-from system.lab.images import SUITES
 from system.lab.lab import Lab
 from system.lab.watcher import Watcher
 
@@ -46,13 +44,7 @@ def watcher(lab: Lab) -> Iterator[Watcher]:
 @pytest.fixture
 def hosts(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
     """Three fresh hosts that are up: h1 with Debian 11, h2 with 12, h3 with 13."""
-    with contextlib.ExitStack() as stack:
-        made = [stack.enter_context(lab.host(number, release)) for number, release in enumerate(SUITES, 1)]
-        lab.write_inventory(made)
-        for host in made:
-            host.switch_on()
-        for host in made:
-            host.wait_until_up()
+    with lab.hosts() as made:
         yield made
         for host in made:  # pytest shows it where a test has failed
             print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=100')}")

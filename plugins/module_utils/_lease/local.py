@@ -14,6 +14,7 @@ import json
 import os
 from typing import Any, Dict, List, Optional
 
+from . import config
 from .clock import Clock
 
 FOLDER = "/run/s3-leader"
@@ -35,11 +36,12 @@ def away_path_of(name: str) -> str:
 
 
 def names() -> List[str]:
-    """Return the leases of which a daemon runs here."""
+    """Return the leases of which a daemon runs here, and those that one is configured for."""
     try:
-        return sorted(name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json")))
+        running = [name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json"))]
     except OSError:
-        return []
+        running = []
+    return sorted({*running, *config.names()})
 
 
 def status(name: str) -> Optional[Dict[str, Any]]:
@@ -55,6 +57,17 @@ def status(name: str) -> Optional[Dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # what cannot be read says nothing, least of all that this host leads
     return told
+
+
+def told(name: str) -> Dict[str, Any]:
+    """Return how the lease stands for this host, also where no daemon tells. Raises BadOption for what is no name."""
+    config.check_name(name)
+    no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
+    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
+    now = dict(stopped, **status(name) or {}, source="local")
+    if now["role"] == "leader" and not now["is_leader"]:
+        now.update(role="stopping", reason="it was not renewed in time, so its services are stopped")
+    return now
 
 
 def away_until(name: str) -> float:
