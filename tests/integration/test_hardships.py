@@ -113,8 +113,9 @@ def test_a_standby_waits_for_a_store_that_is_down_for_an_hour(standby, proxy, pu
     assert len(standby.lines()) == 5
 
 
-def test_a_leader_ends_in_time_and_its_successor_waits_for_a_store_that_is_down_for_an_hour(leader, proxy, stored):
-    term = leader.term()
+def test_a_leader_ends_in_time_and_its_successor_waits_for_a_store_that_is_down_for_an_hour(make, proxy, stored):
+    leader = make("web-1", poll_interval=5)
+    term = eventually(leader.term)
     proxy.on(None, faults.drop_request(), nth=None)
     assert leader.ended() == 75
     assert leader.leader() == {}
