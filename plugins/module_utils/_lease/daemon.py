@@ -102,6 +102,8 @@ class Host:
         self._trouble = ""
         """What began the present series of errors."""
         self._troubled_at = 0.0
+        self._hidden = False
+        """The status could not be written."""
         self._environment_at_start = dict(os.environ)
         """For the program that takes this one's place: what is set meanwhile is this one's own."""
 
@@ -241,11 +243,21 @@ class Host:
             until=self._until,
         )
         try:
-            local.write(self._path("status.json"), json.dumps(shown))
+            self._publish(json.dumps(shown))
+            if self._hidden:
+                self._say("recovered", "the status can be written again")
+            self._hidden = False
         except OSError as error:
-            with contextlib.suppress(OSError):
-                local.remove(self._path("status.json"))  # an old one would be wrong
-            systemd.journal(systemd.WARNING, "%s: the status cannot be written: %s" % (self._config.name, error))
+            if not self._hidden:
+                self._say("error", "the status cannot be written: %s" % error, systemd.WARNING)
+            self._hidden = True
+
+    def _publish(self, status: str) -> None:
+        try:
+            local.write(self._path("status.json"), status)
+        except OSError:
+            local.remove(self._path("status.json"))  # an old one would be wrong
+            local.write(self._path("status.json"), status)  # on a full disk there is room for it now
 
     def _environment(self, **more: str) -> str:
         values = dict(

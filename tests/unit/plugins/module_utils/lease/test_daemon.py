@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -246,12 +247,36 @@ def test_a_leader_whose_services_were_started_once_leads_on_when_somebody_stops_
 def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, journal):
     host.promote(held(), until=1018.0)
     (folder / "status.json.new").mkdir()
-    journal()
     host.demote("it was taken")
     assert local.status("db") is None
-    assert [entry["MESSAGE"] for entry in journal() if "S3_LEADER_EVENT" not in entry] == [
-        "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new")
+
+
+def test_that_the_status_cannot_be_written_is_said_once_and_that_it_can_be_once_more(host, folder, journal):
+    (folder / "status.json.new").mkdir()
+    for _poll in range(3):
+        host.told(seen())
+    (folder / "status.json.new").rmdir()
+    for _poll in range(3):
+        host.told(seen())
+    messages = [entry["MESSAGE"] for entry in journal() if entry["S3_LEADER_EVENT"] != "watching"]
+    assert messages == [
+        "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new"),
+        "db: the status can be written again",
     ]
+    assert local.status("db")["role"] == "standby"
+
+
+def test_where_there_is_room_for_one_status_only_the_old_one_makes_way(host, folder, journal, monkeypatch):
+    def write(path, text, write=local.write):
+        if os.path.exists(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, text)
+
+    monkeypatch.setattr(local, "write", write)
+    host.told(seen())
+    host.told(seen(term=8))
+    assert local.status("db")["term"] == 8
+    assert set(events(journal())) == {"watching"}
 
 
 @pytest.mark.parametrize(
