@@ -173,7 +173,9 @@ class Host:
             # No systemd outside is asked for anything. No terminal: one fell silent, and the host hung at shutdown.
             *("--register=no", "--keep-unit", "--console=pipe", "--notify-ready=yes"),
             *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-            *(f"--network-namespace-path=/run/netns/{self.name}", f"--bind-ro={self._shared}:{SHARED}"),
+            # Its network is its own, so its services may have addresses.
+            *(f"--network-namespace-path=/run/netns/{self.name}", "--capability=CAP_NET_ADMIN"),
+            f"--bind-ro={self._shared}:{SHARED}",
         )
 
     def _end(self, verb: str) -> None:
