@@ -338,7 +338,7 @@ def mac(host: Host) -> str:
 
 def test_a_timer_runs_its_job_on_the_leader_only(hosts: list[Host], play: Play, store: dict[str, str]) -> None:
     example = (PLAYBOOKS / "nightly_job.yml").read_text()
-    play(example, job_time="*:*:*", job_command="/bin/touch /job", **variables(store))
+    play(example, job_time="*:*:0/4", job_command="/bin/touch /job", **variables(store))
     leader, others = settled(hosts, "nightly-job")
     wait_for((leader.root / "job").exists, "the job has run")
     leader.run("s3-leader", "step-down", "nightly-job", "--for", "3600")
@@ -354,7 +354,7 @@ def test_a_leader_of_the_past_replaces_no_newer_backup(hosts: list[Host], play: 
     for host in hosts:
         (host.root / "srv/backup").mkdir()
     example = (PLAYBOOKS / "database_backup.yml").read_text()
-    play(example, backup_command="echo all of it", backup_time="*:*:*", **variables(store))
+    play(example, backup_command="echo all of it", backup_time="*:*:0/4", **variables(store))
     leader, _others = settled(hosts, "backup")
     folder = leader.root / "srv/backup"
     wait_for((folder / "latest").exists, "there is a backup")
