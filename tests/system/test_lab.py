@@ -84,6 +84,12 @@ def test_a_host_keeps_its_files_through_a_reboot_and_a_power_cut(hosts: list[Hos
     host.run("test", "-e", "/kept")
 
 
+def test_systemd_on_a_host_may_be_reloaded_any_number_of_times(hosts: list[Host]) -> None:
+    for host in hosts:
+        for _time in range(12):  # more than a socket queues
+            host.run("systemctl", "daemon-reload")
+
+
 @pytest.mark.parametrize("fault", [faults.link_down, faults.store_silent, faults.store_refusing])
 def test_a_host_that_is_cut_off_from_the_store_writes_nothing_until_it_heals(
     hosts: list[Host], put: Put, has_landed: Callable[[], bool], fault: t.Any

@@ -260,7 +260,9 @@ def test_status_is_watched_until_somebody_interrupts(hosts: list[Host]) -> None:
     host = hosts[2]
     command = ("systemd-run", "--unit=watching", "--remain-after-exit", "--property=StandardOutput=file:/screens")
     host.run(*command, "s3-leader", "status", "--watch")
-    wait_for(lambda: (host.root / "screens").read_text().count("\033[H\033[2JLEASE") > 1, "there are two screens")
+    screens = host.root / "screens"
+    wait_for(screens.exists, "systemd has made the file")
+    wait_for(lambda: screens.read_text().count("\033[H\033[2JLEASE") > 1, "there are two screens")
     host.run("systemctl", "kill", "--signal=INT", "watching")
     wait_for(lambda: shown(host, "watching", "MainPID") == "0", "it has ended")
     assert shown(host, "watching", "ExecMainStatus") == "130"
@@ -335,7 +337,8 @@ def mac(host: Host) -> str:
 
 
 def test_a_timer_runs_its_job_on_the_leader_only(hosts: list[Host], play: Play, store: dict[str, str]) -> None:
-    play((PLAYBOOKS / "nightly_job.yml").read_text(), job_time="*:*:*", job_command="/bin/touch /job", **variables(store))
+    example = (PLAYBOOKS / "nightly_job.yml").read_text()
+    play(example, job_time="*:*:0/4", job_command="/bin/touch /job", **variables(store))
     leader, others = settled(hosts, "nightly-job")
     wait_for((leader.root / "job").exists, "the job has run")
     leader.run("s3-leader", "step-down", "nightly-job", "--for", "3600")
@@ -351,7 +354,7 @@ def test_a_leader_of_the_past_replaces_no_newer_backup(hosts: list[Host], play: 
     for host in hosts:
         (host.root / "srv/backup").mkdir()
     example = (PLAYBOOKS / "database_backup.yml").read_text()
-    play(example, backup_command="echo all of it", backup_time="*:*:*", **variables(store))
+    play(example, backup_command="echo all of it", backup_time="*:*:0/4", **variables(store))
     leader, _others = settled(hosts, "backup")
     folder = leader.root / "srv/backup"
     wait_for((folder / "latest").exists, "there is a backup")

@@ -51,7 +51,7 @@ class Host:
         self._group = Group(group)
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._pid = 0  # of its PID 1, here
-        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices: socket.socket | None = None  # while it boots
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Host:
@@ -62,9 +62,7 @@ class Host:
             self._mount_root()
             stack.callback(subprocess.run, ["umount", str(self.root)], check=True)
             self._personalize()
-            stack.enter_context(self._notices)
-            self._notices.bind(str(self._folder / "notices"))
-            self._notices.setblocking(False)
+            stack.callback(self._listen_no_more)
             network.add_host(self.name, self.address)
             stack.callback(network.remove_host, self.name)
             stack.callback(self._wait_for_end)
@@ -77,6 +75,7 @@ class Host:
 
     def switch_on(self) -> None:
         """Begin to boot."""
+        self._listen()
         with (self._folder / "nspawn").open("ab") as said:
             self._nspawn = subprocess.Popen(
                 # into the group first: whatever the host starts will be in it
@@ -94,6 +93,7 @@ class Host:
             wait_for(self._hear_that_it_is_up, f"{self.name} is up")
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.last_words()}") from None
+        self._listen_no_more()
 
     def boot(self) -> None:
         """Switch on, and wait until it is up."""
@@ -173,7 +173,9 @@ class Host:
             # No systemd outside is asked for anything. No terminal: one fell silent, and the host hung at shutdown.
             *("--register=no", "--keep-unit", "--console=pipe", "--notify-ready=yes"),
             *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-            *(f"--network-namespace-path=/run/netns/{self.name}", f"--bind-ro={self._shared}:{SHARED}"),
+            # Its network is its own, so its services may have addresses.
+            *(f"--network-namespace-path=/run/netns/{self.name}", "--capability=CAP_NET_ADMIN"),
+            f"--bind-ro={self._shared}:{SHARED}",
         )
 
     def _end(self, verb: str) -> None:
@@ -188,11 +190,24 @@ class Host:
             except subprocess.TimeoutExpired:
                 raise TimeoutError(f"{self.name} has not ended within {LIMIT:.0f} s\n{self.last_words()}") from None
         self._nspawn = None
-        self._hear_that_it_is_up()  # what it said before is not about its next boot
+        self._listen_no_more()  # what it said is not about its next boot
+
+    def _listen(self) -> None:
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices.bind(str(self._folder / "notices"))
+        self._notices.setblocking(False)
+
+    def _listen_no_more(self) -> None:
+        """Take the socket away. Where it is there and nobody reads, who sends waits for ever: the host's systemd."""
+        if self._notices:
+            self._notices.close()
+            (self._folder / "notices").unlink()
+            self._notices = None
 
     def _hear_that_it_is_up(self) -> bool:
         """Take in what systemd-nspawn has to say, by sd_notify."""
         up = False
+        assert self._notices, "it is not booting"
         with contextlib.suppress(BlockingIOError):
             while True:
                 notice = self._notices.recv(4096).decode().splitlines()
