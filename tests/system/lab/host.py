@@ -146,6 +146,16 @@ class Host:
         """The main process of a unit, as the host counts; 0 without one."""
         return self.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it was switched on, and not off since."""
+        return self._nspawn is not None
+
+    @property
+    def inside(self) -> pathlib.Path:
+        """The root of the running host as its processes see it, with /run; it can be read while the host is frozen."""
+        return pathlib.Path(f"/proc/{self._pid}/root")
+
     def last_words(self) -> str:
         """What systemd-nspawn says, and the end of the journal."""
         return (self._folder / "nspawn").read_text() + self.journal("--lines=30")
