@@ -114,6 +114,7 @@ class Host:
         network.set_link(self.name, "down")
         self._group.kill()
         self._wait_for_end()
+        self._group.renew()
         network.set_link(self.name, "up")
 
     def freeze(self) -> None:
