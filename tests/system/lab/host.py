@@ -62,9 +62,6 @@ class Host:
             self._mount_root()
             stack.callback(subprocess.run, ["umount", str(self.root)], check=True)
             self._personalize()
-            stack.enter_context(self._notices)
-            self._notices.bind(str(self._folder / "notices"))
-            self._notices.setblocking(False)
             network.add_host(self.name, self.address)
             stack.callback(network.remove_host, self.name)
             stack.callback(self._wait_for_end)
@@ -77,6 +74,7 @@ class Host:
 
     def switch_on(self) -> None:
         """Begin to boot."""
+        self._listen()
         with (self._folder / "nspawn").open("ab") as said:
             self._nspawn = subprocess.Popen(
                 # into the group first: whatever the host starts will be in it
@@ -199,10 +197,21 @@ class Host:
             except subprocess.TimeoutExpired:
                 raise TimeoutError(f"{self.name} has not ended within {LIMIT:.0f} s\n{self.last_words()}") from None
         self._nspawn = None
-        self._hear_that_it_is_up()  # what it said before is not about its next boot
+        self._notices.close()
+
+    def _listen(self) -> None:
+        """Let systemd-nspawn say when the host is up, by sd_notify.
+
+        What it says later nobody reads. If it were sent all the same, it would fill the socket, and then systemd-nspawn
+        would wait, and the host's systemd for that.
+        """
+        (self._folder / "notices").unlink(missing_ok=True)
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices.bind(str(self._folder / "notices"))
+        self._notices.setblocking(False)
 
     def _hear_that_it_is_up(self) -> bool:
-        """Take in what systemd-nspawn has to say, by sd_notify."""
+        """Take in what systemd-nspawn has to say; nothing more once the host is up."""
         up = False
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -210,6 +219,8 @@ class Host:
                 values = dict(line.partition("=")[::2] for line in notice)
                 self._pid = int(values.get("X_NSPAWN_LEADER_PID", self._pid))
                 up = up or "READY" in values
-        if not up and self._nspawn and self._nspawn.poll() is not None:
+        if up:
+            self._notices.close()
+        elif self._nspawn and self._nspawn.poll() is not None:
             raise RuntimeError(f"{self.name} ended with status {self._nspawn.returncode}\n{self.last_words()}")
         return up
