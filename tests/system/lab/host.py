@@ -114,6 +114,7 @@ class Host:
         network.set_link(self.name, "down")
         self._group.kill()
         self._wait_for_end()
+        self._group.renew()
         network.set_link(self.name, "up")
 
     def freeze(self) -> None:
@@ -145,6 +146,16 @@ class Host:
     def main_pid(self, unit: str) -> str:
         """The main process of a unit, as the host counts; 0 without one."""
         return self.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it was switched on, and not off since."""
+        return self._nspawn is not None
+
+    @property
+    def inside(self) -> pathlib.Path:
+        """The root of the running host as its processes see it, with /run; it can be read while the host is frozen."""
+        return pathlib.Path(f"/proc/{self._pid}/root")
 
     def last_words(self) -> str:
         """What systemd-nspawn says, and the end of the journal."""
@@ -205,7 +216,7 @@ class Host:
             self._notices = None
 
     def _hear_that_it_is_up(self) -> bool:
-        """Take in what systemd-nspawn has to say, by sd_notify."""
+        """Take in what systemd-nspawn has to say; nothing more once the host is up."""
         up = False
         assert self._notices, "it is not booting"
         with contextlib.suppress(BlockingIOError):
