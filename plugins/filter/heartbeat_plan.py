@@ -130,7 +130,7 @@ def _check_place(config: t.Mapping[str, t.Any], there: str) -> None:
         if before.get(option) != config.get(option):
             raise Refusal(
                 f"{option} is {config.get(option)}, and was {before.get(option)}: hosts that go over to it would lead "
-                "beside one that has not yet. Leave the lease on all hosts first (state: absent), and then take part anew"
+                "beside one that has not yet. Leave the lease on all hosts first (state: absent), then take part anew"
             )
 
 

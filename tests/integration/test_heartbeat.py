@@ -73,8 +73,7 @@ def test_who_is_stopped_gives_the_lease_back_and_the_other_leads_with_a_higher_t
 
 def test_while_services_may_be_running_the_lease_is_not_given_back(pair, stored):
     leader, standby = pair
-    (leader.run / "serving").touch()
-    leader.send(signal.SIGTERM)
+    leader.send(signal.SIGTERM, services_stop=False)
     assert leader.ended() == 0
     assert leader.leader() == {}
     assert stored()["holderId"] == "web-1"

@@ -80,6 +80,7 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.run = folder / "run" / "db"
+        self._serving = folder / "run-serving" / "db"
         self.keys = folder / "credentials"
         self.listens = threading.Event()
         """systemd reads what it is told."""
@@ -123,19 +124,28 @@ class Daemon:
 
     def _listen(self) -> None:
         while self.listens.wait() and (message := self._listener.message()) is not None:
+            if message.get("STATUS", "").startswith("leader"):
+                self._serving.mkdir(parents=True, exist_ok=True)
             self.told.append(message)
+
+    def _stop_services(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._serving.rmdir()
 
     def stop(self) -> None:
         if self._process:
             self._process.kill()
             self._process.wait()
+        self._stop_services()
 
     def close(self) -> None:
         self.stop()
         self._listener.close()
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals, services_stop: bool = True) -> None:
         assert self._process is not None
+        if number == signal.SIGTERM and services_stop:
+            self._stop_services()  # systemd does so first
         self._process.send_signal(number)
 
     @property

@@ -13,7 +13,6 @@ to lead, so that a process that hangs is ended in time, too.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -27,7 +26,7 @@ from .config import Config
 from .connection import CannotSend
 from .credentials import Following
 from .heartbeat import Heartbeat, Lost, Reload, Stop
-from .protocol import term_of
+from .protocol import own, term_of
 from .record import Record, decode, encode
 from .steps import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
 from .store import Store
@@ -40,7 +39,7 @@ WATCHDOG = 15.0
 CALM = 30.0
 """Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
 STARTING = 20.0
-"""Seconds that systemd may take to begin with the services, before who leads gives up: a host that does not is no use."""
+"""Seconds that systemd may take to begin with the services: who leads gives up then."""
 _STATE = "S3_LEADER_STATE"
 """The variable by which a program hands over to the one that takes its place."""
 
@@ -154,12 +153,13 @@ class Host:
             self._say("error", "nobody was told: %s" % error, systemd.WARNING)
 
     def promote(self, held: Held, until: float) -> None:
-        self._lease = held.seen
+        before, self._lease = self._lease, held.seen
         if not self._arm(until):
             raise OSError("systemd does not listen, so nobody would end this process if it hung")
         local.write(self._path("leader"), self._environment())
         self._well()
-        self._say("acquired", "leads with term %d" % term_of(held.seen), systemd.NOTICE)
+        known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
+        self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)
         self.confirmed(held, until)
 
     def confirmed(self, held: Held, until: float) -> None:

@@ -26,7 +26,7 @@ def path_of(name: str, file: str = "") -> str:
 
 
 def serving_path_of(name: str) -> str:
-    """Return the folder that is there while services of the lease may run. It is root's: a unit makes and removes it."""
+    """Return the folder that is there while services may run. It is root's: a unit makes and removes it."""
     return os.path.join(FOLDER + "-serving", name)
 
 

@@ -68,9 +68,8 @@ class Lab:
             "ansible_user": "root",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(FOLDER / "key"),
-            "ansible_pipelining": True,
             "ansible_ssh_common_args": "-o " + " -o ".join(options),
-            "ansible_pipelining": "true",  # tasks take half as long
+            "ansible_pipelining": True,  # tasks take half as long
             # A socket's path has 107 characters at most.
             "ansible_control_path_dir": str(FOLDER / "ssh"),
         }

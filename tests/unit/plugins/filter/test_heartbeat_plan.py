@@ -227,7 +227,7 @@ def test_a_lease_does_not_become_another_one_while_the_group_goes_by_it(changed,
     there = [dict(item="db", stdout=json.dumps(plan(lease())["leases"]["db"]["config"]))]
     refused = refusal({**lease(), **changed}, there=there)
     assert refused.startswith("db: " + told)
-    assert "Leave the lease on all hosts first (state: absent), and then take part anew" in refused
+    assert "Leave the lease on all hosts first (state: absent), then take part anew" in refused
     assert heartbeat_plan([lease(lease_duration=60)], (), False, there)["refused"] == []
 
 

@@ -153,6 +153,23 @@ def test_who_leads_has_a_file_and_a_watchdog_that_ends_with_its_time(host, folde
     )
 
 
+def test_who_leads_tells_of_whom_it_took_the_lease(host, journal):
+    host.told(seen(session="other", holder="web-2", term=6))
+    host.told(Unchanged(133.0))
+    journal()
+    host.promote(held(), until=1018.0)
+    assert [entry["MESSAGE"] for entry in journal()] == [
+        "db: leads with term 7. Before, the lease was expired: web-2 (term 6) has not renewed it for 33 s"
+    ]
+
+
+def test_who_had_to_look_up_whether_it_leads_does_not_tell_of_itself(host, journal):
+    host.told(seen())
+    journal()
+    host.promote(held(), until=1018.0)
+    assert [entry["MESSAGE"] for entry in journal()] == ["db: leads with term 7"]
+
+
 def test_without_a_watchdog_nobody_leads(host, folder, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "nobody"))
     with pytest.raises(OSError, match="systemd does not listen"):

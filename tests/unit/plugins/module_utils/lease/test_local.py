@@ -7,8 +7,8 @@ import contextlib
 import errno
 import json
 import os
-import stat
 import resource
+import stat
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config, local
