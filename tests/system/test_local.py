@@ -333,7 +333,7 @@ def neighbour() -> str:
 
 
 def mac(host: Host) -> str:
-    return host.run("cat", "/sys/class/net/eth0/address").stdout.strip()
+    return host.run("ip", "-o", "link", "show", "dev", "eth0").stdout.partition("link/ether ")[2].partition(" ")[0]
 
 
 def test_a_timer_runs_its_job_on_the_leader_only(hosts: list[Host], play: Play, store: dict[str, str]) -> None:
