@@ -177,7 +177,7 @@ class Daemon:
         return int(self.leader().get("S3_LEADER_TERM", 0))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._program, *arguments]
+        command: list[str | pathlib.Path] = [self._program, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
     def status(self) -> dict[str, t.Any]:
