@@ -13,7 +13,6 @@ to lead, so that a process that hangs is ended in time, too.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
