@@ -260,7 +260,7 @@ def test_a_daemon_without_a_folder_in_run_says_so_on_one_line(say, configure, tm
     assert say("heartbeat", "db") == (
         2,
         "",
-        f"s3-leader: [Errno 2] No such file or directory: '{tmp_path}/run/db/'\n",
+        f"s3-leader: [Errno 2] No such file or directory: '{tmp_path}/run/db/lock'\n",
     )
 
 
