@@ -13,7 +13,7 @@ CODE = {file.name: file.read_text() for file in (ROOT / "plugins/module_utils/_l
 TASK = """
 - name: copy
   leaderelection.s3.heartbeat_code:
-    path: "{{ folder }}"
+    path: "{{ place }}"
     mode: "0644"
 """
 
@@ -21,7 +21,7 @@ TASK = """
 @pytest.fixture
 def copy(run_playbook, tmp_path):
     """Copies the code, and returns the task's result."""
-    return lambda *args: run_playbook(TASK, args=args, folder=str(tmp_path / "code")).succeeded()["copy"]
+    return lambda *args: run_playbook(TASK, args=args, place=str(tmp_path / "code")).succeeded()["copy"]
 
 
 @pytest.fixture

@@ -96,6 +96,8 @@ class LoopbackServer(Recorder):
     With answers_continue=False it never answers "Expect: 100-continue", as some stores do.
     """
 
+    address = "127.0.0.1"
+
     def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
         super().__init__()
         self.stopped = threading.Event()
@@ -122,8 +124,8 @@ class LoopbackServer(Recorder):
         if self._certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(self._certificate)
-        self._http = _HTTPServer(("127.0.0.1", 0), _handler_for(self, tls))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
+        self._http = _HTTPServer((self.address, 0), _handler_for(self, tls))
+        self.url = f"{'https' if tls else 'http'}://{self.address}:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

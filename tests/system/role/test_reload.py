@@ -1,0 +1,80 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""New code and a new configuration are taken over by daemons that go on; what is wrong is not taken over."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+
+import pytest
+from seaweedfs import SeaweedFS
+
+from system.lab.host import Host
+from system.lab.waiting import wait_for
+from system.lab.watcher import Watcher
+from system.role.deployment import Deployment, leader, lease_in
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+OLD, NEW = '"leads with term %d, renewed at', '"leads with the new code and term %d, renewed at'
+
+
+@pytest.fixture
+def other_code(tmp_path: pathlib.Path) -> str:
+    """Where a copy of the collection is found whose daemon calls leading something else."""
+    copy = tmp_path / "ansible_collections/leaderelection/s3"
+    for folder in ("meta", "plugins", "roles"):
+        shutil.copytree(ROOT / folder, copy / folder)
+    shutil.copy(ROOT / "galaxy.yml", copy)
+    code = copy / "plugins/module_utils/_lease/daemon.py"
+    assert OLD in code.read_text()
+    code.write_text(code.read_text().replace(OLD, NEW))
+    return str(tmp_path)
+
+
+@pytest.mark.usefixtures("deployed")
+def test_new_code_and_a_new_configuration_are_taken_over_without_a_restart(
+    deployment: Deployment, hosts: list[Host], watcher: Watcher, seaweedfs: SeaweedFS, bucket: str, other_code: str
+) -> None:
+    def daemons() -> list[str]:
+        return [host.main_pid(f"s3-leader@{name}.service") for name in ("db", "files")]
+
+    host = leader(hosts, "db")
+    ran, pids = watcher.running(), daemons()
+    first = lease_in(seaweedfs, bucket, "hosts/db")
+    deployment.leases[0] |= dict(metadata=dict(rack="7"), renew_interval=3)
+    deployment.run(f"--limit={host.name}", collections_path=other_code).succeeded()
+    status = ("systemctl", "show", "--property=StatusText", "s3-leader@db.service")
+    wait_for(lambda: "the new code" in host.run(*status).stdout, "the new code leads")
+    renewed = wait_for(
+        lambda: (lease := lease_in(seaweedfs, bucket, "hosts/db"))["metadata"].get("rack") and lease,
+        "a renewal by the new configuration",
+    )
+    assert (renewed["term"], renewed["session"]) == (first["term"], first["session"])
+    assert daemons() == pids
+    assert watcher.running() == ran
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_configuration_that_is_wrong_is_refused_and_the_daemon_goes_on(
+    hosts: list[Host], watcher: Watcher, seaweedfs: SeaweedFS, bucket: str
+) -> None:
+    host = leader(hosts, "db")
+    ran, pid = watcher.running(), host.main_pid("s3-leader@db.service")
+    file = host.root / "etc/s3-leader/db.json"
+    good = file.read_text()
+    file.write_text(json.dumps(dict(json.loads(good), lease_duration=1)))
+    try:
+        assert host.run("systemctl", "reload", "s3-leader@db.service", check=False).returncode
+        first = lease_in(seaweedfs, bucket, "hosts/db")
+        renewed = wait_for(
+            lambda: (lease := lease_in(seaweedfs, bucket, "hosts/db"))["sequence"] > first["sequence"] and lease,
+            "the next renewal",
+        )
+    finally:
+        file.write_text(good)
+    assert renewed["term"] == first["term"]
+    assert host.main_pid("s3-leader@db.service") == pid
+    assert watcher.running() == ran
+    assert "lease_duration is 1" in host.journal("--unit=s3-leader@db.service")
