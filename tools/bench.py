@@ -3,6 +3,7 @@
 """Measures what the documentation states in figures: S3 requests per operation, and what a task costs.
 
 `make bench ARGS=preflight` tells what preflights find, how long they take, and how many requests.
+`make bench ARGS=heartbeat` tells what a daemon costs, beside a loop of boto3.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / ".venv" / "
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Report  # noqa: E402
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight  # noqa: E402
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint  # noqa: E402
+from bench_heartbeat import bench_heartbeat  # noqa: E402
 from seaweedfs import SeaweedFS  # noqa: E402
 from support import playbook  # noqa: E402
 from support.odd_stores import ChecksThenPuts  # noqa: E402
@@ -188,13 +190,18 @@ def print_times(took: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
-    parser.add_argument("what", nargs="?", choices=("tasks", "preflight"), default="tasks")
+    parser.add_argument("what", nargs="?", choices=("tasks", "preflight", "heartbeat"), default="tasks")
     parser.add_argument("--runs", type=int, default=10, help="preflights on SeaweedFS (default: %(default)s)")
     parser.add_argument("--racy-runs", type=int, default=100, help="on a racy store (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60, help="to watch daemons for (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.what == "preflight":
         print(f"Running {arguments.runs} and {arguments.racy_runs} preflights with their defaults.", flush=True)
         bench_preflights(arguments.runs, arguments.racy_runs)
+        return
+    if arguments.what == "heartbeat":
+        print(f"Starting SeaweedFS, daemons and loops, then measuring for {arguments.seconds:g} s.", flush=True)
+        bench_heartbeat(arguments.seconds)
         return
     print("Starting SeaweedFS, then playing each operation; this takes about two minutes.", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, SeaweedFS() as server:

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import typing as t
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 
 START_TIMEOUT = 30.0  # seconds; 3 are usual
@@ -69,7 +70,11 @@ class SeaweedFS:
     """
 
     def __init__(
-        self, identities: Sequence[Identity] = IDENTITIES, region: str = "us-east-1", address: str = "127.0.0.1"
+        self,
+        identities: Sequence[Identity] = IDENTITIES,
+        region: str = "us-east-1",
+        address: str = "127.0.0.1",
+        metrics: bool = False,
     ) -> None:
         self.identities = {identity.name: identity for identity in identities}
         self.access_key = identities[0].access_key
@@ -77,6 +82,7 @@ class SeaweedFS:
         self.region = region
         self.address = address
         self.endpoint_url = ""
+        self._names = [*SERVERS, *(f"{server}.grpc" for server in SERVERS), *(["metrics"] if metrics else [])]
         self._folder: pathlib.Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: dict[str, int] = {}
@@ -144,6 +150,12 @@ class SeaweedFS:
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=name)
 
+    def metrics(self) -> str:
+        """What it counts, in Prometheus' words. It was made with metrics."""
+        with urllib.request.urlopen(f"http://{self.address}:{self._ports['metrics']}/metrics", timeout=30) as answer:
+            text: bytes = answer.read()
+        return text.decode()
+
     def start(self) -> None:
         """Start the server and wait until a bucket can be made.
 
@@ -185,8 +197,7 @@ class SeaweedFS:
         (folder / "s3.json").write_text(identities_config(self.identities.values()))
         # By default each new bucket takes 7 volumes at once, so that 14 buckets would use up the 100.
         (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
-        names = [*SERVERS, *(f"{server}.grpc" for server in SERVERS)]
-        self._ports = dict(zip(names, free_ports(len(names), self.address), strict=True))
+        self._ports = dict(zip(self._names, free_ports(len(self._names), self.address), strict=True))
         self.endpoint_url = f"http://{self.address}:{self._ports['s3']}"
         command = [
             binary,
@@ -213,6 +224,8 @@ class SeaweedFS:
             "-s3.autoCreateBucket=false",
             f"-s3.config={folder / 's3.json'}",
         ]
+        if "metrics" in self._ports:
+            command.append(f"-metricsPort={self._ports['metrics']}")
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,

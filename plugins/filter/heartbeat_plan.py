@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing as t
 
@@ -25,6 +26,10 @@ _TIMES = ("lease_duration", "renew_interval", "stop_grace", "poll_interval", "re
 _KEYS = ("access_key", "secret_key", "session_token")
 _CREDENTIALS = ("credentials_file", "load_credential", "load_credential_encrypted")
 _HOOKS = {"on_acquired": ["acquired.service"], "on_lost": ["lost.service"], "on_error": ["error.path", "error.service"]}
+_PLACE = ("bucket", "key", "endpoint_url")
+"""What tells one lease from another."""
+_DRAGGED = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
+"""Properties that name what systemd stops along with a unit."""
 _LINES = (*_HOOKS, "load_credential", "load_credential_encrypted")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
@@ -40,20 +45,28 @@ class Unit(t.NamedTuple):
     """What systemctl show told about a unit."""
 
     name: str
+    id: str
+    """The name that systemd itself uses: it differs from an alias."""
     state: str
     after: set[str]
     triggers: set[str]
+    dragged: set[str]
+    """What is stopped along with it; a target does nothing when it stops, and so is none of these."""
     limit: str
     """How long a step of its stop may take, in systemd's words."""
     steps: int
 
 
 def heartbeat_plan(
-    leases: t.Sequence[t.Mapping[str, t.Any]], shown: t.Sequence[t.Mapping[str, t.Any]] = (), missing_ok: bool = False
+    leases: t.Sequence[t.Mapping[str, t.Any]],
+    shown: t.Sequence[t.Mapping[str, t.Any]] = (),
+    missing_ok: bool = False,
+    there: t.Sequence[t.Mapping[str, t.Any]] = (),
 ) -> dict[str, t.Any]:
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
     units = {unit.name: unit for unit in map(_unit, shown)}
+    configured = {str(result["item"]): result["stdout"] for result in there}
     plan: dict[str, t.Any] = dict(leases={}, services=[], gone=[], files=[], patterns=[], refused=[])
     owners: dict[str, str] = {}
     for lease in leases:
@@ -67,6 +80,7 @@ def heartbeat_plan(
                 plan["gone"].append(name)
                 continue
             config = _config(lease)
+            _check_place(config, configured.get(name, ""))
             _check_units(lease)
             services = [str(service) for service in lease.get("services") or []]
             for service in services:
@@ -104,6 +118,20 @@ def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if "holder" not in given:
         del config["holder"]  # the host's name, which the daemon knows
     return {option: value for option, value in config.items() if option != "name" and value is not None}
+
+
+def _check_place(config: t.Mapping[str, t.Any], there: str) -> None:
+    """Raise Refusal for a lease that would become another one while the group goes by it."""
+    try:
+        before = json.loads(there)
+    except ValueError:
+        return  # there is none, or none that a daemon could go by
+    for option in _PLACE:
+        if before.get(option) != config.get(option):
+            raise Refusal(
+                f"{option} is {config.get(option)}, and was {before.get(option)}: hosts that go over to it would lead "
+                "beside one that has not yet. Leave the lease on all hosts first (state: absent), then take part anew"
+            )
 
 
 def _check_units(lease: t.Mapping[str, t.Any]) -> None:
@@ -149,6 +177,12 @@ def _started(
             raise Refusal(f"{unit.name} does not exist on this host: install it first, or take it out of services")
         if unit.state not in ("loaded", "not-found"):
             raise Refusal(f"{unit.name} cannot be started: systemd shows it as {unit.state}")
+        if unit.id not in ("", unit.name):
+            raise Refusal(f"{unit.name} is another name of {unit.id}: list that one")
+        for other in sorted(unit.dragged - services):
+            raise Refusal(
+                f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
+            )
         for other in sorted(unit.triggers - services):
             raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
         ordered = unit.after & services or any(unit.name in other.after for other in units)
@@ -194,9 +228,16 @@ def _unit(result: t.Mapping[str, t.Any]) -> Unit:
     after = names.count("ExecStopPost")
     return Unit(
         name=str(result["item"]),
+        id=shown.get("Id", ""),
         state=shown.get("LoadState", ""),
         after=set(shown.get("After", "").split()),
         triggers=set(shown.get("Triggers", "").split()),
+        dragged={
+            other
+            for name in _DRAGGED
+            for other in shown.get(name, "").split()
+            if not other.endswith(".target") and not other.startswith("s3-leader-")
+        },
         limit=str(shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", ""))),
         steps=names.count("ExecStop") + 1 + (after + 1 if after else 0),
     )

@@ -13,10 +13,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _options, _results
-from ._lease import connection
+from ._lease import connection, local
 from ._lease.checks import UNKNOWN, UNSAFE, WARN
 from ._lease.preflight import preflight
-from ._lease.settings import BadOption, credentials_in
+from ._lease.settings import BadOption, check_source, credentials_in
 from ._lease.steps import StoreError, StoreUnreachable, Verdict, Why
 
 
@@ -35,7 +35,28 @@ def run(
     **module_options: t.Any,
 ) -> None:
     """Run a lease module and exit. Where ``lost`` says so, its result is a failure."""
-    module, lease = _opened(own_options, _results.failure, **module_options)
+    _run(_module(own_options, **module_options), operate, lost)
+
+
+def run_info(own_options: dict[str, dict[str, t.Any]], inspect: t.Callable[[Task], Verdict]) -> None:
+    """Run the module that only reads, and exit: it asks the store, or the daemon of the host."""
+    module = _module(own_options)
+    source, name = module.params["source"], module.params["name"]
+    try:
+        check_source(source, module.params["key"], name)
+        if source == "local":
+            module.exit_json(**_results.local(local.told(name)))
+    except BadOption as error:
+        module.fail_json(**_results.failure(str(error), 0))
+    _run(module, inspect)
+
+
+def _run(
+    module: AnsibleModule,
+    operate: t.Callable[[Task], Verdict],
+    lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
+) -> None:
+    lease = _opened(module, _results.failure)
     task = Task(lease, module.params, module.check_mode)
     try:
         verdict = operate(task)
@@ -54,7 +75,8 @@ def run(
 
 def run_preflight(own_options: dict[str, dict[str, t.Any]]) -> None:
     """Run the preflight and exit. Where the store is not safe, its result is a failure, or, if asked for, is not."""
-    module, lease = _opened(own_options, _results.no_report)
+    module = _module(own_options)
+    lease = _opened(module, _results.no_report)
     options = (lease.endpoint, lease.bucket, lease.key, module.params["contenders"], module.params["rounds"])
     try:
         found = preflight(*options, module.check_mode, lease.clock, lease.connection)
@@ -70,16 +92,19 @@ def run_preflight(own_options: dict[str, dict[str, t.Any]]) -> None:
     module.exit_json(**result)
 
 
-def _opened(
-    own_options: dict[str, dict[str, t.Any]], failure: t.Callable[[str, int], dict[str, t.Any]], **module_options: t.Any
-) -> tuple[AnsibleModule, _options.Handle]:
-    """Read the arguments. Ends the module with a failure where they are of no use."""
+def _module(own_options: dict[str, dict[str, t.Any]], **module_options: t.Any) -> AnsibleModule:
+    """Read the arguments. Ends the module with a failure where they are none."""
     module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
     module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
+    return module
+
+
+def _opened(module: AnsibleModule, failure: t.Callable[[str, int], dict[str, t.Any]]) -> _options.Handle:
+    """Return the lease that the arguments name. Ends the module with a failure where they are of no use."""
     if connection.MISSING_LIBRARY is not None:
         module.fail_json(**failure(missing_required_lib("botocore"), 0))
     try:
-        return module, _options.Handle(module.params)
+        return _options.Handle(module.params)
     except (BadOption, connection.CannotSend) as error:
         module.fail_json(**failure(str(error), 0))
 

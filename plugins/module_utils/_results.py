@@ -14,7 +14,7 @@ from ._lease import wording
 from ._lease.checks import UNKNOWN, Report
 from ._lease.protocol import free_in, record_of, term_of
 from ._lease.record import utc
-from ._lease.steps import Found, Seen, Verdict
+from ._lease.steps import Absent, Found, Seen, Verdict
 
 
 def success(verdict: Verdict, location: tuple[str, str], requests: int, started: float) -> dict[str, t.Any]:
@@ -28,6 +28,20 @@ def success(verdict: Verdict, location: tuple[str, str], requests: int, started:
         requests=requests,
         # The action plugin turns it into a reading of the controller's clock.
         deadline=None if verdict.deadline is None else verdict.deadline - started,
+    )
+
+
+def local(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the result where the daemon of the host was asked. What it does not tell is None."""
+    known = {name: told.get(name) for name in ("bucket", "key", "holder", "term")}
+    return dict(
+        changed=False,
+        is_leader=told["is_leader"],
+        lease={**lease(Absent(0.0), ("", "")), "state": None, "expires_in": None, **known},
+        term=told["term"] if told["is_leader"] else None,
+        reason=told["reason"],
+        requests=0,
+        deadline=None,
     )
 
 

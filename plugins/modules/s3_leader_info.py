@@ -11,13 +11,39 @@ short_description: Tell who holds a lease on S3
 version_added: 0.1.0
 description:
   - Reads the lease and says who holds it, since when and for how long. Writes nothing.
-  - It goes by the store's clock, so a leader whose time is over may be told so up to 2 seconds late.
+  - Asked for V(local), it tells what the role P(leaderelection.s3.heartbeat#role) set up there knows, without botocore,
+    without credentials, and without a request to the store.
+  - The store's answer goes by the store's clock, so a leader whose time is over may be told so up to 2 seconds late.
     M(leaderelection.s3.s3_leader_renew) is not late.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._attributes.info_module
   - leaderelection.s3._connection
   - leaderelection.s3._lease
+options:
+  source:
+    description:
+      - Whom to ask.
+      - V(store) reads the object. RV(is_leader) tells whether this run leads on this host.
+      - V(local) asks the daemon of the lease on the managed host, which the role P(leaderelection.s3.heartbeat#role)
+        installs. RV(is_leader) tells whether that host leads, whoever asks. Where no daemon of the lease runs, it is
+        V(false), and RV(reason) says so. Of RV(lease) there are RV(lease.bucket), RV(lease.key), RV(lease.holder) and
+        RV(lease.term), as the daemon saw them last; all else is V(none). Connection options are not used.
+    type: str
+    choices: [store, local]
+    default: store
+  key:
+    description:
+      - The object that is the lease. All that compete name the same one.
+      - Of at most 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
+      - Required by O(source=store), and refused by O(source=local).
+    type: str
+    aliases: [object_key]
+  name:
+    description:
+      - What the lease is called on the managed host, in C(s3-leader status) and in C(heartbeat_leases) of the role.
+      - Required by O(source=local), and refused by O(source=store).
+    type: str
 seealso:
   - module: leaderelection.s3.s3_leader_acquire
   - plugin: leaderelection.s3.s3_leader
@@ -35,6 +61,17 @@ EXAMPLES = r"""
 - name: Tell
   ansible.builtin.debug:
     msg: "{{ lease.reason }}"
+
+- name: Ask the daemon of this host
+  leaderelection.s3.s3_leader_info:
+    source: local
+    name: db
+  register: db
+
+- name: Do on the leader only what is for the leader
+  ansible.builtin.command: report-to-head-office --fencing-token {{ db.term }}
+  changed_when: true
+  when: db.is_leader
 """
 
 RETURN = r"""
@@ -144,8 +181,9 @@ deadline:
 """
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run_info
 
 
 def inspect(task: Task) -> Verdict:
@@ -154,7 +192,14 @@ def inspect(task: Task) -> Verdict:
 
 
 def main() -> None:
-    run(dict(), inspect)
+    run_info(
+        dict(
+            source=dict(type="str", choices=list(SOURCES), default="store"),
+            key=dict(type="str", aliases=["object_key"], no_log=False),
+            name=dict(type="str"),
+        ),
+        inspect,
+    )
 
 
 if __name__ == "__main__":

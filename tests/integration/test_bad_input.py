@@ -347,6 +347,34 @@ def test_metadata_reaches_people_as_texts(run_playbook, options, store, key):
     assert json.loads(store.get(key).body)["metadata"].items() >= shown.items()
 
 
+def test_a_lease_is_named_as_who_is_asked_knows_it(refuses, key):
+    assert (
+        refuses(
+            {
+                "no key": (INFO, {"key": None}, ("key is not set", "source: store needs it", "source: local")),
+                "a name for the store": (INFO, {"name": "db"}, ('name is "db"', "Use key, or source: local")),
+                "both for the host": (
+                    INFO,
+                    {"source": "local", "name": "db"},
+                    (f'key is "{key}"', "source: local goes by the name", "Use name instead"),
+                ),
+                "no name": (
+                    INFO,
+                    {"source": "local", "key": None},
+                    ("name is not set", "source: local needs it", "s3-leader status"),
+                ),
+                "a name that is none": (
+                    INFO,
+                    {"source": "local", "key": None, "name": "../db"},
+                    ('name is "../db"', "use 1 to 50 lower-case letters"),
+                ),
+                "a source that is none": (INFO, {"source": "cache"}, ("source must be one of: store, local",)),
+            }
+        )
+        == ""
+    )
+
+
 def test_an_endpoint_may_have_a_path(run_playbook, store, options, key):
     run = run_playbook([task("info", INFO, {**options, "endpoint_url": f"{store.url}/below/"})])
     assert [request.path for request in store.requests] == [f"/below/bucket/{key}"]

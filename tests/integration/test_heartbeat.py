@@ -4,157 +4,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import pathlib
 import signal
-import subprocess
-import sys
-import threading
-import time
-import typing as t
-from collections.abc import Callable, Iterator
 
 import pytest
-from seaweedfs import die_with_parent
-from support.listener import Listener
-
-CORE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_lease"
-LIMIT = 120  # seconds
-TIMES = {"lease_duration": 20, "renew_interval": 1, "stop_grace": 10, "poll_interval": 1, "request_timeout": 5}
-
-# As the role's, but for the folders.
-PROGRAM = """#!{python} -IB
-import sys
-sys.path.insert(0, {lib!r})
-from s3_leader import config, local, systemd
-config.FOLDER, local.FOLDER, systemd.JOURNAL = {etc!r}, {run!r}, {journal!r}
-from s3_leader.command import main
-sys.exit(main())
-"""
-
-
-def eventually(what: Callable[[], t.Any]) -> t.Any:
-    """Await the first true value."""
-    deadline = time.monotonic() + LIMIT
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
-
-
-class Daemon:
-    """s3-leader on a host of its own: folders, and what systemd is told."""
-
-    def __init__(self, folder: pathlib.Path, configuration: dict[str, t.Any], keys: str) -> None:
-        self.run = folder / "run" / "db"
-        self.told: list[dict[str, str]] = []
-        """What systemd was told so far."""
-        self._stderr = folder / "stderr"
-        self._program = folder / "s3-leader"
-        self._listener = Listener()
-        self._process: subprocess.Popen[bytes] | None = None
-        for path in (folder / "etc", folder / "lib", self.run):
-            path.mkdir(parents=True)
-        (folder / "lib" / "s3_leader").symlink_to(CORE)
-        (folder / "credentials").write_text(keys)
-        configuration = {**configuration, "credentials_file": str(folder / "credentials")}
-        (folder / "etc" / "db.json").write_text(json.dumps(configuration))
-        self._program.write_text(
-            PROGRAM.format(
-                python=sys.executable,
-                lib=str(folder / "lib"),
-                etc=str(folder / "etc"),
-                run=str(folder / "run"),
-                journal=str(folder / "nobody"),
-            )
-        )
-        self._program.chmod(0o755)
-
-    def start(self) -> None:
-        environment = {"PATH": os.defpath, "AWS_EC2_METADATA_DISABLED": "true"}
-        with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [self._program, "heartbeat", "db"],
-                env={**environment, "NOTIFY_SOCKET": self._listener.variable},
-                stderr=stderr,
-                preexec_fn=die_with_parent(),
-            )
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while (message := self._listener.message()) is not None:
-            self.told.append(message)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-
-    def close(self) -> None:
-        self.stop()
-        self._listener.close()
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def ended(self) -> int:
-        """Await its end; the exit status."""
-        assert self._process is not None
-        return self._process.wait(LIMIT)
-
-    def said(self) -> str:
-        """What would stand in the journal."""
-        return self._stderr.read_text()
-
-    def leader(self) -> dict[str, str]:
-        """The file that starts the services; empty where there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            lines = (self.run / "leader").read_text().splitlines()
-            return {name: value.strip('"') for name, value in (line.split("=", 1) for line in lines)}
-        return {}
-
-    def term(self) -> int:
-        return int(self.leader().get("S3_LEADER_TERM", 0))
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._program, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-
-    def status(self) -> dict[str, t.Any]:
-        told: dict[str, t.Any] = json.loads(self.command("status", "--json", "db").stdout)["db"]
-        return told
-
-
-Make = Callable[[str], Daemon]
-
-
-@pytest.fixture
-def make(seaweedfs, bucket, key, proxy, tmp_path) -> Iterator[Make]:
-    """Makes the daemon of a host; it reaches the store through the proxy, and is killed when the test ends."""
-    configuration = dict(TIMES, bucket=bucket, key=key, endpoint_url=proxy.url, region=seaweedfs.region)
-    keys = f"[default]\naws_access_key_id={seaweedfs.access_key}\naws_secret_access_key={seaweedfs.secret_key}\n"
-    with contextlib.ExitStack() as stack:
-
-        def make(holder: str) -> Daemon:
-            daemon = Daemon(tmp_path / holder, {**configuration, "holder": holder}, keys)
-            stack.callback(daemon.close)
-            daemon.start()
-            return daemon
-
-        yield make
-
-
-@pytest.fixture
-def stored(seaweedfs, bucket, key) -> Callable[[], dict[str, t.Any]]:
-    """What really stands in the store."""
-    s3 = seaweedfs.client()
-    return lambda: json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+from support.daemon import TIMES, Daemon, eventually
 
 
 @pytest.fixture
@@ -220,8 +73,7 @@ def test_who_is_stopped_gives_the_lease_back_and_the_other_leads_with_a_higher_t
 
 def test_while_services_may_be_running_the_lease_is_not_given_back(pair, stored):
     leader, standby = pair
-    (leader.run / "serving").touch()
-    leader.send(signal.SIGTERM)
+    leader.send(signal.SIGTERM, services_stop=False)
     assert leader.ended() == 0
     assert leader.leader() == {}
     assert stored()["holderId"] == "web-1"

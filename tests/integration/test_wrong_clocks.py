@@ -10,8 +10,6 @@ from __future__ import annotations
 import datetime
 import email.utils
 import json
-import shutil
-import subprocess
 import time
 import typing as t
 import uuid
@@ -19,6 +17,7 @@ from collections.abc import Callable
 
 import pytest
 from support import proxy as faults
+from support.faketime import library
 from support.leases import OLD_TERM, somebody_elses
 
 DURATION = 60
@@ -37,14 +36,11 @@ time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 @pytest.fixture(scope="module")
 def clock(tmp_path_factory) -> Callable[[int], dict[str, str]]:
     """Makes the environment of a process whose wall clock is so many seconds ahead."""
-    if not shutil.which("faketime"):
-        pytest.skip("no faketime command: apt-get install faketime")
-    shown = subprocess.run(["faketime", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
-    library = next(line.partition("=")[2] for line in shown.splitlines() if line.startswith("LD_PRELOAD="))
+    preloaded = library()
     folder = tmp_path_factory.mktemp("site")
     (folder / "sitecustomize.py").write_text(SLEEP)
     return lambda offset: {
-        "LD_PRELOAD": library,
+        "LD_PRELOAD": preloaded,
         "FAKETIME": f"{offset:+d}",
         # Only the wall clock is wrong, as on a host without NTP.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -125,9 +125,14 @@ class Network:
         self.trouble = 0.0
         self._cut_off: dict[str, tuple[float, t.Callable[[Request, float, float], None]]] = {}
         """Until when a process is, and what becomes of its requests."""
+        self._deleted_at = -1.0
         self.on_send: t.Callable[[Request], None] = lambda request: None
         self.on_success: t.Callable[[bytes], None] = lambda body: None
         """A sender was told that this body is in the store."""
+
+    def deleted(self) -> None:
+        """The object was deleted: no more is promised where what made it is carried out a second time afterwards."""
+        self._deleted_at = self._world.now
 
     def cut_off(self, name: str, seconds: float) -> None:
         """Let nothing of a process through for a while, or nothing back to it."""
@@ -172,7 +177,13 @@ class Network:
         late = self._late()
         self._world.fault("request doubled", late)
         self._carry(request, there, 0, None)
-        self._carry(request, late, back, request.answered)
+        arrived = self._world.now + there
+
+        def arrive_again() -> None:
+            if arrived > self._deleted_at:
+                self._arrive(request, back, request.answered)
+
+        self._world.after(late, arrive_again)
 
     def _reset_before(self, request: Request, there: float, _back: float) -> None:
         self._world.fault("connection reset before the store")

@@ -144,16 +144,23 @@ class Schedule:
             self._process("operator", self._operators, LONGEST).begin()
             return
         checker.operator_at_work = True
-        bucket.put(None if what == "delete" else b"not a lease")
+        if what == "delete":
+            self._delete()
+        else:
+            bucket.put(b"not a lease")
+            checker.excuse()
         checker.operator_at_work = False
-        checker.excuse()
 
     def _clean_up(self) -> None:
         """Somebody removes what cannot be read."""
         body = self._bucket.body
         if body is not None and not isinstance(self._core.store.decode(body), self._core.record.Record):
-            self._bucket.put(None)
-            self._checker.excuse()
+            self._delete()
+
+    def _delete(self) -> None:
+        self._bucket.put(None)
+        self._around.network.deleted()
+        self._checker.excuse()
 
     # -- peace
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import typing as t
@@ -11,12 +12,34 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from seaweedfs import SeaweedFS
-from support.playbook import RunningPlaybook
+from support import playbook
+from support.playbook import Run, RunningPlaybook
 
+from system.cluster import Cluster
 from system.lab import network
 from system.lab.host import Host
 from system.lab.lab import Lab
 from system.lab.watcher import Watcher
+
+REPORTS = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What to ask for in ARGS of make test-system."""
+    parser.addoption("--chaos-minutes", type=float, default=5, help="how long hosts are broken at random (default: 5)")
+    parser.addoption("--chaos-seed", type=int, help="which faults, in which order")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the reports of tests."""
+    for text in config.stash.get(REPORTS, []):
+        terminalreporter.write_line(f"\n{text}")
+
+
+@pytest.fixture
+def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Prints a text when all tests have run, whether they have passed or not."""
+    return pytestconfig.stash.setdefault(REPORTS, []).append
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +71,29 @@ def hosts(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
         yield made
         for host in made:  # pytest shows it where a test has failed
             print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=100')}")
+
+
+@pytest.fixture(scope="module")
+def start_cluster(
+    lab: Lab, seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory, collections_path: str
+) -> Iterator[Callable[..., Cluster]]:
+    """Boots three hosts that all tests of a module share, and lets them take part in the given leases."""
+    with contextlib.ExitStack() as stack:
+
+        def play(text: str, timeout: float, **options: t.Any) -> Run:
+            options["collections_path"] = options.get("collections_path") or collections_path
+            folder = tmp_path_factory.mktemp("play")
+            running = playbook.start(folder, text, hosts=(), args=("--inventory", str(lab.inventory)), **options)
+            return running.wait(timeout)
+
+        def start(leases: Sequence[str]) -> Cluster:
+            watcher = stack.enter_context(Watcher(lab.shared))
+            cluster = Cluster(stack.enter_context(lab.hosts()), watcher, seaweedfs, leases, play)
+            cluster.deploy()
+            cluster.wait_until_all_take_part()
+            return cluster
+
+        yield start
 
 
 @pytest.fixture

@@ -84,6 +84,20 @@ def test_a_host_keeps_its_files_through_a_reboot_and_a_power_cut(hosts: list[Hos
     host.run("test", "-e", "/kept")
 
 
+def test_a_host_runs_its_services_in_every_boot_after_a_power_cut(hosts: list[Host]) -> None:
+    host = hosts[2]
+    host.cut_power()
+    host.boot()
+    host.reboot()
+    assert host.run("systemctl", "is-system-running", check=False).stdout == "running\n"
+
+
+def test_a_host_answers_however_much_its_systemd_has_said_of_itself(hosts: list[Host]) -> None:
+    for _ in range(30):
+        hosts[2].run("systemctl", "daemon-reload")
+    hosts[2].reboot()
+
+
 @pytest.mark.parametrize("fault", [faults.link_down, faults.store_silent, faults.store_refusing])
 def test_a_host_that_is_cut_off_from_the_store_writes_nothing_until_it_heals(
     hosts: list[Host], put: Put, has_landed: Callable[[], bool], fault: t.Any

@@ -55,7 +55,10 @@ class Clock:
                 raised.append(error)
             done.set()
 
-        threading.Thread(target=work, daemon=True).start()
+        try:
+            threading.Thread(target=work, daemon=True).start()
+        except RuntimeError:  # too many of them hang
+            raise Overdue() from None
         while not done.wait(min(max(end - self.now(), 0), _SLICE)):
             if self.now() >= end:
                 raise Overdue()

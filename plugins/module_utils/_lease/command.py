@@ -82,7 +82,7 @@ def _heartbeat(given: argparse.Namespace) -> int:
 
 def _status(given: argparse.Namespace) -> int:
     while True:
-        told = {name: _told(name) for name in given.names or local.names()}
+        told = {name: local.told(name) for name in given.names or local.names()}
         screen = json.dumps(told, indent=2) if given.json else _table(list(told.values()))
         _print(_CLEAR + screen if given.watch else screen)
         if not given.watch:
@@ -90,20 +90,12 @@ def _status(given: argparse.Namespace) -> int:
         time.sleep(2)
 
 
-def _told(name: str) -> Dict[str, Any]:
-    config.check_name(name)
-    no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
-    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
-    return dict(stopped, **local.status(name) or {}, source="local")
-
-
 def _table(rows: List[Dict[str, Any]]) -> str:
     if not rows:
-        return "No daemon of a lease runs here."
+        return "This host takes part in no lease."
     cells = [("LEASE", "ROLE", "TERM", "HOLDER", "")]
     for row in rows:
-        role = row["role"] if row["role"] != "leader" or row["is_leader"] else "stopping"
-        cells.append((row["name"], role, str(row["term"] or "-"), row["holder"] or "-", row["reason"]))
+        cells.append((row["name"], row["role"], str(row["term"] or "-"), row["holder"] or "-", row["reason"]))
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join("  ".join([*map(str.ljust, line[:4], widths), line[4]]).rstrip() for line in cells)
 

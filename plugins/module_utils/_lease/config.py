@@ -12,7 +12,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from . import settings
 from .heartbeat import REACTION, Timing
@@ -35,7 +35,7 @@ class Config:
     lease_duration: float = 30
     renew_interval: float = 5
     stop_grace: float = 12
-    poll_interval: float = 2
+    poll_interval: float = 1
     request_timeout: float = 3
     metadata: Mapping[str, str] = field(default_factory=dict)
     credentials_file: Optional[str] = None
@@ -91,6 +91,15 @@ def check_name(name: str) -> None:
 
 def path_of(name: str) -> str:
     return os.path.join(FOLDER, name + ".json")
+
+
+def names() -> List[str]:
+    """Return the leases that are configured on this host."""
+    try:
+        files = os.listdir(FOLDER)
+    except OSError:
+        return []
+    return [name for name, end in map(os.path.splitext, files) if end == ".json" and _NAME.fullmatch(name)]
 
 
 def load(name: str, path: Optional[str] = None) -> Config:

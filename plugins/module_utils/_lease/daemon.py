@@ -13,7 +13,6 @@ to lead, so that a process that hangs is ended in time, too.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -27,7 +26,7 @@ from .config import Config
 from .connection import CannotSend
 from .credentials import Following
 from .heartbeat import Heartbeat, Lost, Reload, Stop
-from .protocol import term_of
+from .protocol import own, term_of
 from .record import Record, decode, encode
 from .steps import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
 from .store import Store
@@ -39,6 +38,8 @@ WATCHDOG = 15.0
 """Seconds within which a standby gives a sign of life, beside a request; a leader's time is that of its lease."""
 CALM = 30.0
 """Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
+STARTING = 20.0
+"""Seconds that systemd may take to begin with the services: who leads gives up then."""
 _STATE = "S3_LEADER_STATE"
 """The variable by which a program hands over to the one that takes its place."""
 
@@ -65,7 +66,7 @@ def _take_part(config: Config) -> int:
     me, held, until, elsewhere = _taken_over(config)
     host = Host(config, me, clock)
     if elsewhere:
-        host.demote("the configuration names %s now, and not %s" % (config.location, elsewhere))
+        host.demote("the configuration names %s now, and not %s" % (_place(config), elsewhere))
         return LOST
     store = Store(Following(config), config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
@@ -94,9 +95,14 @@ class Host:
         """As last seen in the store."""
         self._role = "standby"
         self._until: Optional[float] = None
+        self._leading_since: Optional[float] = None
+        self._served = False
+        """systemd has begun with the services since then."""
         self._trouble = ""
         """What began the present series of errors."""
         self._troubled_at = 0.0
+        self._hidden = False
+        """The status could not be written."""
         self._environment_at_start = dict(os.environ)
         """For the program that takes this one's place: what is set meanwhile is this one's own."""
 
@@ -147,15 +153,25 @@ class Host:
             self._say("error", "nobody was told: %s" % error, systemd.WARNING)
 
     def promote(self, held: Held, until: float) -> None:
-        self._lease = held.seen
+        before, self._lease = self._lease, held.seen
         if not self._arm(until):
             raise OSError("systemd does not listen, so nobody would end this process if it hung")
         local.write(self._path("leader"), self._environment())
         self._well()
-        self._say("acquired", "leads with term %d" % term_of(held.seen), systemd.NOTICE)
+        known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
+        self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)
         self.confirmed(held, until)
 
     def confirmed(self, held: Held, until: float) -> None:
+        now = self._clock.now()
+        if self._leading_since is None:
+            self._leading_since = now
+        self._served = self._served or self.serving()
+        if not self._served and now >= self._leading_since + STARTING:
+            raise Lost(
+                "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
+                % (STARTING, self._config.name)
+            )
         self._lease, self._until = held.seen, until
         self._arm(until)
         self._well()
@@ -166,12 +182,13 @@ class Host:
             local.remove(self._path("leader"))
         except OSError as error:
             self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
-        self._until = None
+        self._until = self._leading_since = None
+        self._served = False
         self._say("lost", "leads no more: " + why, systemd.NOTICE)
         self._show("standby", why)
 
     def serving(self) -> bool:
-        return os.path.exists(self._path("serving"))
+        return os.path.exists(local.serving_path_of(self._config.name))
 
     def released(self) -> None:
         self._say("released", "gave the lease back: another host may lead at once", systemd.NOTICE)
@@ -226,11 +243,21 @@ class Host:
             until=self._until,
         )
         try:
-            local.write(self._path("status.json"), json.dumps(shown))
+            self._publish(json.dumps(shown))
+            if self._hidden:
+                self._say("recovered", "the status can be written again")
+            self._hidden = False
         except OSError as error:
-            with contextlib.suppress(OSError):
-                local.remove(self._path("status.json"))  # an old one would be wrong
-            systemd.journal(systemd.WARNING, "%s: the status cannot be written: %s" % (self._config.name, error))
+            if not self._hidden:
+                self._say("error", "the status cannot be written: %s" % error, systemd.WARNING)
+            self._hidden = True
+
+    def _publish(self, status: str) -> None:
+        try:
+            local.write(self._path("status.json"), status)
+        except OSError:
+            local.remove(self._path("status.json"))  # an old one would be wrong
+            local.write(self._path("status.json"), status)  # on a full disk there is room for it now
 
     def _environment(self, **more: str) -> str:
         values = dict(
@@ -261,13 +288,18 @@ def _quoted(value: str) -> str:
 
 
 def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float]) -> Dict[str, Any]:
-    state: Dict[str, Any] = dict(location=config.location, session=me.session)
+    state: Dict[str, Any] = dict(place=_place(config), session=me.session)
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
         state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
         state["until"] = until
     return state
+
+
+def _place(config: Config) -> str:
+    """Return what tells one lease from all others, in every store."""
+    return "%s at %s" % (config.location, config.endpoint_url or "AWS")
 
 
 class Heritage(NamedTuple):
@@ -288,5 +320,5 @@ def _taken_over(config: Config) -> Heritage:
         return Heritage(me)
     held = state["held"]
     seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
-    elsewhere = "" if state["location"] == config.location else state["location"]
+    elsewhere = "" if state["place"] == _place(config) else state["place"]
     return Heritage(me, Held(seen, held["lapses_at"]), state["until"], elsewhere)

@@ -72,7 +72,7 @@ class Outside(Protocol):
         """Lead from now on, until then by the clock. Raises OSError where that cannot be brought about."""
 
     def confirmed(self, held: Held, until: float) -> None:
-        """Lead on, until then by the clock."""
+        """Lead on, until then by the clock. Raises Lost where that is of no use."""
 
     def demote(self, why: str) -> None:
         """Lead no more."""

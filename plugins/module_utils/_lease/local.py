@@ -14,6 +14,7 @@ import json
 import os
 from typing import Any, Dict, List, Optional
 
+from . import config
 from .clock import Clock
 
 FOLDER = "/run/s3-leader"
@@ -24,17 +25,23 @@ def path_of(name: str, file: str = "") -> str:
     return os.path.join(FOLDER, name, file)
 
 
+def serving_path_of(name: str) -> str:
+    """Return the folder that is there while services may run. It is root's: a unit makes and removes it."""
+    return os.path.join(FOLDER + "-serving", name)
+
+
 def away_path_of(name: str) -> str:
     """Return the file that says until when this host does not compete: a reading of the clock."""
     return os.path.join(FOLDER, name + ".away")
 
 
 def names() -> List[str]:
-    """Return the leases of which a daemon runs here."""
+    """Return the leases of which a daemon runs here, and those that one is configured for."""
     try:
-        return sorted(name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json")))
+        running = [name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json"))]
     except OSError:
-        return []
+        running = []
+    return sorted({*running, *config.names()})
 
 
 def status(name: str) -> Optional[Dict[str, Any]]:
@@ -52,6 +59,17 @@ def status(name: str) -> Optional[Dict[str, Any]]:
     return told
 
 
+def told(name: str) -> Dict[str, Any]:
+    """Return how the lease stands for this host, also where no daemon tells. Raises BadOption for what is no name."""
+    config.check_name(name)
+    no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
+    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
+    now = dict(stopped, **status(name) or {}, source="local")
+    if now["role"] == "leader" and not now["is_leader"]:
+        now.update(role="stopping", reason="it was not renewed in time, so its services are stopped")
+    return now
+
+
 def away_until(name: str) -> float:
     """Return until when this host does not compete, by the clock; 0 where nobody asked for that."""
     try:
@@ -67,13 +85,14 @@ def keep_others_out(name: str) -> int:
 
     Only the one that systemd watches may lead by these files. Raises OSError: BlockingIOError for a second daemon.
     """
-    folder = os.open(path_of(name), os.O_RDONLY)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    lock = os.open(path_of(name, "lock"), flags, 0o600)  # what others may open, they could lock
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(folder)
+        os.close(lock)
         raise
-    return folder
+    return lock
 
 
 def write(path: str, text: str) -> None:

@@ -18,6 +18,7 @@ from .protocol import MARGIN_RATE, margin
 from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA
 
 TAKEOVERS = ("store_clock", "observed", "never")
+SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 PATIENCE = 3
 """Errors are retried for this many request timeouts, and as many seconds for the pauses between, where no deadline
@@ -177,6 +178,20 @@ def check_waiting(
 def check_range(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
         raise BadOption(name, value, "use %g to %g seconds" % (least, most))
+
+
+def check_source(source: str, key: Optional[str], name: Optional[str]) -> None:
+    """Raise BadOption unless the lease is named as who is asked knows it: by its key, or by its name on the host."""
+    if source == "store":
+        if name:
+            raise BadOption("name", name, "the store knows no names of a host. Use key, or source: local")
+        if key is None:
+            raise BadOption("key", key, "source: store needs it. Name the object, or use source: local and a name")
+        return
+    if key:
+        raise BadOption("key", key, "source: local goes by the name that the lease has on the host. Use name instead")
+    if not name:
+        raise BadOption("name", name, "source: local needs it. Use one that s3-leader status shows on the host")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

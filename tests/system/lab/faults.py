@@ -58,19 +58,22 @@ def frozen(host: Host) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopped(host: Host, unit: str) -> Iterator[None]:
-    """The main process of the unit is stopped; if it is the same process afterwards, it goes on."""
-    pid = host.main_pid(unit)
-    host.run("kill", "-STOP", pid)
+    """The main process of the unit is stopped; if it has not been killed for that, it goes on afterwards."""
+    host.run(*_kill(unit, "STOP"))
     try:
         yield
     finally:
-        if host.main_pid(unit) == pid:
-            host.run("kill", "-CONT", pid)
+        host.run(*_kill(unit, "CONT"), check=False)  # of no effect on another one, and there may be none
 
 
 def killed(host: Host, unit: str) -> None:
     """The main process of the unit is killed; what heals that is systemd's business."""
-    host.run("kill", "-KILL", host.main_pid(unit))
+    host.run(*_kill(unit, "KILL"))
+
+
+def _kill(unit: str, signal: str) -> tuple[str, ...]:
+    # by name: a process that is looked up first may be another one by then, or none
+    return ("systemctl", "kill", "--kill-who=main", f"--signal={signal}", unit)
 
 
 @contextlib.contextmanager

@@ -23,8 +23,7 @@ class Group:
     def __exit__(self, *_exc: object) -> None:
         self.thaw()
         self.kill()
-        for folder, *_rest in os.walk(self.folder, topdown=False):
-            os.rmdir(folder)
+        self._remove()
 
     def freeze(self) -> None:
         """Freeze all processes, and wait until the kernel says that none of them runs."""
@@ -40,6 +39,19 @@ class Group:
         """Kill all processes by SIGKILL, and wait until there are none."""
         self._write("kill", "1")
         wait_for(lambda: self._events()["populated"] == "0", "no process is left in the group")
+
+    def renew(self) -> None:
+        """Make the group anew after a kill.
+
+        A group remembers that it was killed. Linux 6.18 kills what a process in such a group starts in one that was
+        not (CLONE_INTO_CGROUP), as systemd 257 starts all services.
+        """
+        self._remove()
+        self.folder.mkdir()
+
+    def _remove(self) -> None:
+        for folder, *_rest in os.walk(self.folder, topdown=False):
+            os.rmdir(folder)
 
     def _write(self, name: str, value: str) -> None:
         (self.folder / f"cgroup.{name}").write_text(value)

@@ -51,7 +51,7 @@ class Host:
         self._group = Group(group)
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._pid = 0  # of its PID 1, here
-        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices: socket.socket | None = None  # while it boots
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Host:
@@ -62,6 +62,7 @@ class Host:
             self._mount_root()
             stack.callback(subprocess.run, ["umount", str(self.root)], check=True)
             self._personalize()
+            stack.callback(self._listen_no_more)
             network.add_host(self.name, self.address)
             stack.callback(network.remove_host, self.name)
             stack.callback(self._wait_for_end)
@@ -92,6 +93,7 @@ class Host:
             wait_for(self._hear_that_it_is_up, f"{self.name} is up")
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.last_words()}") from None
+        self._listen_no_more()
 
     def boot(self) -> None:
         """Switch on, and wait until it is up."""
@@ -112,6 +114,7 @@ class Host:
         network.set_link(self.name, "down")
         self._group.kill()
         self._wait_for_end()
+        self._group.renew()
         network.set_link(self.name, "up")
 
     def freeze(self) -> None:
@@ -144,6 +147,16 @@ class Host:
         """The main process of a unit, as the host counts; 0 without one."""
         return self.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it was switched on, and not off since."""
+        return self._nspawn is not None
+
+    @property
+    def inside(self) -> pathlib.Path:
+        """The root of the running host as its processes see it, with /run; it can be read while the host is frozen."""
+        return pathlib.Path(f"/proc/{self._pid}/root")
+
     def last_words(self) -> str:
         """What systemd-nspawn says, and the end of the journal."""
         return (self._folder / "nspawn").read_text() + self.journal("--lines=30")
@@ -171,7 +184,9 @@ class Host:
             # No systemd outside is asked for anything. No terminal: one fell silent, and the host hung at shutdown.
             *("--register=no", "--keep-unit", "--console=pipe", "--notify-ready=yes"),
             *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-            *(f"--network-namespace-path=/run/netns/{self.name}", f"--bind-ro={self._shared}:{SHARED}"),
+            # Its network is its own, so its services may have addresses.
+            *(f"--network-namespace-path=/run/netns/{self.name}", "--capability=CAP_NET_ADMIN"),
+            f"--bind-ro={self._shared}:{SHARED}",
         )
 
     def _end(self, verb: str) -> None:
@@ -186,30 +201,30 @@ class Host:
             except subprocess.TimeoutExpired:
                 raise TimeoutError(f"{self.name} has not ended within {LIMIT:.0f} s\n{self.last_words()}") from None
         self._nspawn = None
-        self._notices.close()
+        self._listen_no_more()  # what it said is not about its next boot
 
     def _listen(self) -> None:
-        """Let systemd-nspawn say when the host is up, by sd_notify.
-
-        What it says later nobody reads. If it were sent all the same, it would fill the socket, and then systemd-nspawn
-        would wait, and the host's systemd for that.
-        """
-        (self._folder / "notices").unlink(missing_ok=True)
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.bind(str(self._folder / "notices"))
         self._notices.setblocking(False)
 
+    def _listen_no_more(self) -> None:
+        """Take the socket away. Where it is there and nobody reads, who sends waits for ever: the host's systemd."""
+        if self._notices:
+            self._notices.close()
+            (self._folder / "notices").unlink()
+            self._notices = None
+
     def _hear_that_it_is_up(self) -> bool:
         """Take in what systemd-nspawn has to say; nothing more once the host is up."""
         up = False
+        assert self._notices, "it is not booting"
         with contextlib.suppress(BlockingIOError):
             while True:
                 notice = self._notices.recv(4096).decode().splitlines()
                 values = dict(line.partition("=")[::2] for line in notice)
                 self._pid = int(values.get("X_NSPAWN_LEADER_PID", self._pid))
                 up = up or "READY" in values
-        if up:
-            self._notices.close()
-        elif self._nspawn and self._nspawn.poll() is not None:
+        if not up and self._nspawn and self._nspawn.poll() is not None:
             raise RuntimeError(f"{self.name} ended with status {self._nspawn.returncode}\n{self.last_words()}")
         return up

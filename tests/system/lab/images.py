@@ -19,10 +19,12 @@ from collections.abc import Iterator
 
 from seaweedfs import die_with_parent
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 SUITES = {11: "bullseye", 12: "bookworm", 13: "trixie"}
 # Ansible's apt module wants python3-apt; debootstrap takes no recommended packages, and systemd only recommends dbus.
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "python3-boto3", "openssh-server")
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "iputils-arping"),
+    *("python3", "python3-apt", "python3-boto3"),
+)
 # These reach for the internet, at times that are not the test's.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-timesyncd.service", "console-getty.service")
 
@@ -99,8 +101,9 @@ def _alone() -> Iterator[None]:
 
 
 def _cache() -> pathlib.Path:
-    given = os.environ.get("XDG_CACHE_HOME")
-    return pathlib.Path(given) / "leaderelection.s3" / "lab" if given else ROOT / ".cache" / "lab"
+    # All checkouts share it, so that a fresh clone need not make the images anew.
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(caches) / "leaderelection.s3" / "lab"
 
 
 def _run(command: t.Sequence[str]) -> str:

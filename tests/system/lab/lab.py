@@ -54,7 +54,7 @@ class Lab:
         """Tell Ansible how to reach the hosts. The host's own variables win over those of the group "all"."""
         self.inventory.write_text(json.dumps({"all": {"hosts": {host.name: self._variables(host) for host in hosts}}}))
 
-    def _variables(self, host: Host) -> dict[str, str]:
+    def _variables(self, host: Host) -> dict[str, t.Any]:
         # Host keys are the image's. A connection is kept, unless its host has gone.
         options = [
             "StrictHostKeyChecking=no",
@@ -69,7 +69,7 @@ class Lab:
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(FOLDER / "key"),
             "ansible_ssh_common_args": "-o " + " -o ".join(options),
-            "ansible_pipelining": "true",  # tasks take half as long
+            "ansible_pipelining": True,  # tasks take half as long
             # A socket's path has 107 characters at most.
             "ansible_control_path_dir": str(FOLDER / "ssh"),
         }

@@ -17,7 +17,7 @@ def lease(name="db", **options):
     return dict(name=name, key="hosts/db", **options)
 
 
-def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="loaded"):
+def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="loaded", **others):
     """What the role registers of systemctl show for a unit, whose stop takes so many commands."""
     lines = [
         f"TimeoutStopUSec={limit}",
@@ -26,6 +26,7 @@ def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="load
         f"LoadState={state}",
         f"After=basic.target system.slice {after}",
         f"Triggers={triggers}",
+        *(f"{name}={value}" for name, value in others.items()),
     ]
     return dict(item=name, stdout_lines=lines)
 
@@ -37,9 +38,9 @@ def plan(*leases, units=(), missing_ok=False):
     return made
 
 
-def refusal(*leases, units=(), missing_ok=False):
+def refusal(*leases, units=(), missing_ok=False, there=()):
     """The only refusal."""
-    (told,) = heartbeat_plan(leases, units, missing_ok)["refused"]
+    (told,) = heartbeat_plan(leases, units, missing_ok, there)["refused"]
     return told
 
 
@@ -196,6 +197,38 @@ def test_a_service_that_cannot_be_started_is_refused(state):
 def test_what_a_service_starts_has_to_be_listed_too():
     told = refusal(lease(services=["a.timer"]), units=[shown("a.timer", triggers="a.service")])
     assert "a.timer starts a.service: list it in services, too" in told
+
+
+@pytest.mark.parametrize("how", ["ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo"])
+def test_what_is_stopped_along_with_a_service_has_to_be_listed_too(how):
+    units = [shown("a.service", **{how: "a@1.service multi-user.target s3-leader-lost@db.service"})]
+    told = refusal(lease(services=["a.service"]), units=units)
+    assert told == (
+        "db: a@1.service is stopped along with a.service: list it in services, too, or nobody waits for its end"
+    )
+    plan(lease(services=["a.service", "a@1.service"]), units=[*units, shown("a@1.service")])
+
+
+def test_an_alias_is_refused_since_it_would_hide_how_units_depend_on_each_other():
+    units = [shown("mysql.service", Id="mariadb.service")]
+    told = refusal(lease(services=["mysql.service"]), units=units)
+    assert told == "db: mysql.service is another name of mariadb.service: list that one"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (dict(key="other"), "key is other, and was hosts/db"),
+        (dict(bucket="other-bucket"), "bucket is other-bucket, and was leader-election"),
+        (dict(endpoint_url="https://s3.example.com"), "endpoint_url is https://s3.example.com, and was None"),
+    ],
+)
+def test_a_lease_does_not_become_another_one_while_the_group_goes_by_it(changed, told):
+    there = [dict(item="db", stdout=json.dumps(plan(lease())["leases"]["db"]["config"]))]
+    refused = refusal({**lease(), **changed}, there=there)
+    assert refused.startswith("db: " + told)
+    assert "Leave the lease on all hosts first (state: absent), then take part anew" in refused
+    assert heartbeat_plan([lease(lease_duration=60)], (), False, there)["refused"] == []
 
 
 @pytest.mark.parametrize("other", ["everything", "text"])

@@ -33,14 +33,14 @@ def module_of(name):
 
 
 def documented(name):
-    """All options of a module: those of its fragments and its own."""
+    """All options of a module: those of its fragments, and its own, which win."""
     document = yaml.safe_load(module_of(name).DOCUMENTATION)
-    options = dict(document.get("options", {}))
+    options = {}
     for fragment in document["extends_documentation_fragment"]:
         stem, _dot, variable = fragment.removeprefix("leaderelection.s3.").partition(".")
         cls = importlib.import_module(f"{PLUGINS}.doc_fragments.{stem}").ModuleDocFragment
         options |= yaml.safe_load(getattr(cls, variable.upper() or "DOCUMENTATION")).get("options", {})
-    return options
+    return options | document.get("options", {})
 
 
 @pytest.fixture
@@ -102,6 +102,8 @@ def test_what_is_returned_is_documented():
     assert set(done) - always == set(told)
     assert set(_results.failure("no", 0)) - always == set(told)
     assert set(done["lease"]) == set(told["lease"]["contains"])
+    known = _results.local(dict(is_leader=False, term=None, reason="no"))
+    assert (set(known), set(known["lease"])) == (set(done), set(done["lease"]))
     assert {name for name, one in told.items() if one["returned"] != "always"} == set()
 
 
@@ -170,9 +172,22 @@ def test_every_range_that_is_documented_is_the_one_that_is_checked():
     assert f"From 1 to {preflight.MOST_ROUNDS}" in " ".join(preflights["rounds"]["description"])
 
 
+def named_in_tables(readme):
+    """What the first column of a table's row names, with the row's second column."""
+    rows = [line.strip("|").split("|")[:2] for line in readme.read_text().splitlines() if line.startswith("|")]
+    return {option: default.strip() for options, default in rows for option in re.findall(r"`(\w+)`", options)}
+
+
 def test_every_option_stands_in_the_readmes_table(spec_of):
-    readme = (ROOT / "README.md").read_text()
-    rows = " ".join(line for line in readme.splitlines() if line.startswith("|"))
-    named = set(re.findall(r"`(\w+)`", rows))
     options = {option for name in MODULES for option in spec_of(name)}
-    assert options - named == set()
+    assert options - named_in_tables(ROOT / "README.md").keys() == set()
+
+
+def test_every_option_of_the_role_stands_in_its_readme_with_its_default():
+    role = ROOT / "roles" / "heartbeat"
+    options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    of_lease = options["heartbeat_leases"]["options"]
+    table = named_in_tables(role / "README.md")
+    assert {*options, *of_lease} - table.keys() == set()
+    numbers = {name: one["default"] for name, one in of_lease.items() if one["type"] == "float" and "default" in one}
+    assert {name: float(table[name]) for name in numbers} == numbers

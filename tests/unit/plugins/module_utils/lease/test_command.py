@@ -121,7 +121,7 @@ def test_status_is_a_table_for_people(say, tell):
         "cron-jobs  standby   7     web-2   held by web-2",
         "db         leader    7     web-1   leads with term 7",
         "new        standby   -     -       free: no object found",
-        "vip        stopping  7     web-2   held by web-2",
+        "vip        stopping  7     web-2   it was not renewed in time, so its services are stopped",
     ]
 
 
@@ -134,8 +134,14 @@ def test_status_of_leases_that_are_named_tells_also_of_those_without_a_daemon(sa
     ]
 
 
+def test_status_tells_of_a_lease_that_is_configured_and_has_no_daemon(say, configure):
+    configure()
+    assert say("status")[1].splitlines()[1].startswith("db     stopped  -     -       no daemon of it runs here")
+    assert json.loads(say("status", "--json")[1])["db"]["is_leader"] is False
+
+
 def test_status_on_a_host_without_any_says_so(say):
-    assert say("status") == (0, "No daemon of a lease runs here.\n", "")
+    assert say("status") == (0, "This host takes part in no lease.\n", "")
     assert say("status", "--json") == (0, "{}\n", "")
 
 
@@ -254,7 +260,7 @@ def test_a_daemon_without_a_folder_in_run_says_so_on_one_line(say, configure, tm
     assert say("heartbeat", "db") == (
         2,
         "",
-        f"s3-leader: [Errno 2] No such file or directory: '{tmp_path}/run/db/'\n",
+        f"s3-leader: [Errno 2] No such file or directory: '{tmp_path}/run/db/lock'\n",
     )
 
 

@@ -76,7 +76,7 @@ def test_what_is_missing_or_null_has_its_default(load, missing):
     loaded = load({**missing, "key": "db"})
     assert loaded == Config(name="db", key="db")
     assert loaded.holder == os.uname().nodename
-    assert loaded.timing == Timing(30, 5, 12, 2, 3)
+    assert loaded.timing == Timing(30, 5, 12, 1, 3)
 
 
 def test_another_file_can_be_looked_at(folder):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,8 +14,14 @@ import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config, daemon, local, systemd
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.config import Config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.daemon import CALM, LOST, WATCHDOG, Host
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.heartbeat import Reload, Stop
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.daemon import (
+    CALM,
+    LOST,
+    STARTING,
+    WATCHDOG,
+    Host,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.heartbeat import Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import (
@@ -65,6 +72,11 @@ def seen(etag="e1", **changes):
 
 def held(lapses_at=1030.0, **changes):
     return Held(seen(**changes), lapses_at)
+
+
+def mark():
+    """Do what the unit does before the first service starts."""
+    os.makedirs(local.serving_path_of("db"))
 
 
 @pytest.fixture
@@ -141,6 +153,23 @@ def test_who_leads_has_a_file_and_a_watchdog_that_ends_with_its_time(host, folde
     )
 
 
+def test_who_leads_tells_of_whom_it_took_the_lease(host, journal):
+    host.told(seen(session="other", holder="web-2", term=6))
+    host.told(Unchanged(133.0))
+    journal()
+    host.promote(held(), until=1018.0)
+    assert [entry["MESSAGE"] for entry in journal()] == [
+        "db: leads with term 7. Before, the lease was expired: web-2 (term 6) has not renewed it for 33 s"
+    ]
+
+
+def test_who_had_to_look_up_whether_it_leads_does_not_tell_of_itself(host, journal):
+    host.told(seen())
+    journal()
+    host.promote(held(), until=1018.0)
+    assert [entry["MESSAGE"] for entry in journal()] == ["db: leads with term 7"]
+
+
 def test_without_a_watchdog_nobody_leads(host, folder, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "nobody"))
     with pytest.raises(OSError, match="systemd does not listen"):
@@ -208,21 +237,63 @@ def test_a_file_that_cannot_be_removed_is_left_to_systemd(host, folder, journal)
     assert events(journal()) == ["error", "lost"]
 
 
-def test_services_may_be_running_as_long_as_their_mark_is_there(host, folder):
+def test_services_may_be_running_as_long_as_their_mark_is_there(host):
     assert not host.serving()
-    (folder / "serving").touch()
+    mark()
     assert host.serving()
+
+
+def test_a_leader_whose_services_systemd_does_not_start_gives_up(host, clock):
+    host.promote(held(), until=1018.0)
+    clock.time += STARTING - 1
+    host.confirmed(held(), until=1030.0)
+    clock.time += 1
+    with pytest.raises(Lost, match=r"not started the services within 20 s: see systemctl status 's3-leader-\*@db.\*'"):
+        host.confirmed(held(), until=1040.0)
+
+
+def test_a_leader_whose_services_were_started_once_leads_on_when_somebody_stops_them(host, clock):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    os.rmdir(local.serving_path_of("db"))
+    clock.time += STARTING
+    host.confirmed(held(), until=1040.0)
 
 
 def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, journal):
     host.promote(held(), until=1018.0)
     (folder / "status.json.new").mkdir()
-    journal()
     host.demote("it was taken")
     assert local.status("db") is None
-    assert [entry["MESSAGE"] for entry in journal() if "S3_LEADER_EVENT" not in entry] == [
-        "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new")
+
+
+def test_that_the_status_cannot_be_written_is_said_once_and_that_it_can_be_once_more(host, folder, journal):
+    (folder / "status.json.new").mkdir()
+    for _poll in range(3):
+        host.told(seen())
+    (folder / "status.json.new").rmdir()
+    for _poll in range(3):
+        host.told(seen())
+    messages = [entry["MESSAGE"] for entry in journal() if entry["S3_LEADER_EVENT"] != "watching"]
+    assert messages == [
+        "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new"),
+        "db: the status can be written again",
     ]
+    assert local.status("db")["role"] == "standby"
+
+
+def test_where_there_is_room_for_one_status_only_the_old_one_makes_way(host, folder, journal, monkeypatch):
+    def write(path, text, write=local.write):
+        if os.path.exists(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, text)
+
+    monkeypatch.setattr(local, "write", write)
+    host.told(seen())
+    host.told(seen(term=8))
+    assert local.status("db")["term"] == 8
+    assert set(events(journal())) == {"watching"}
 
 
 @pytest.mark.parametrize(
@@ -443,8 +514,8 @@ def test_a_new_program_that_is_to_have_another_lease_ends(host, folder, replaced
     assert not (folder / "leader").exists()
     [entry] = journal()
     assert entry["MESSAGE"] == (
-        "db: leads no more: the configuration names s3://leader-election/elsewhere now, "
-        "and not s3://leader-election/jobs/db"
+        "db: leads no more: the configuration names s3://leader-election/elsewhere at AWS now, "
+        "and not s3://leader-election/jobs/db at AWS"
     )
 
 
@@ -464,7 +535,7 @@ def test_of_two_daemons_of_one_lease_the_second_ends_and_touches_nothing(run, fo
     with pytest.raises(CannotSend, match="another daemon of the lease db runs here already"):
         run()
     os.close(lock)
-    assert os.listdir(folder) == ["leader"]
+    assert sorted(os.listdir(folder)) == ["leader", "lock"]
 
 
 def test_a_folder_in_run_that_is_not_there_is_an_error(run, folder):

@@ -8,18 +8,21 @@ import errno
 import json
 import os
 import resource
+import stat
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import local
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config, local
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """/run/s3-leader, with the folder of one lease."""
-    monkeypatch.setattr(local, "FOLDER", str(tmp_path))
-    (tmp_path / "db").mkdir()
-    return tmp_path
+    """/run/s3-leader, with the folder of one lease; and no lease is configured."""
+    run = tmp_path / "run"
+    monkeypatch.setattr(local, "FOLDER", str(run))
+    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
+    (run / "db").mkdir(parents=True)
+    return run
 
 
 @pytest.fixture
@@ -73,6 +76,35 @@ def test_what_cannot_be_read_says_nothing(tell, text):
 def test_without_a_daemon_nothing_is_told(folder):
     assert local.status("db") is None
     assert local.status("other") is None
+
+
+@pytest.mark.parametrize(
+    ("ahead", "role", "reason"),
+    [
+        (60, "leader", "leads with term 7"),
+        (-1, "stopping", "it was not renewed in time, so its services are stopped"),
+    ],
+)
+def test_who_did_not_renew_in_time_is_told_to_stop_whatever_it_said_before(tell, ahead, role, reason):
+    tell(role="leader", until=Clock().now() + ahead, term=7, reason="leads with term 7")
+    told = local.told("db")
+    assert (told["role"], told["is_leader"], told["reason"]) == (role, ahead > 0, reason)
+
+
+def test_a_lease_without_a_daemon_is_told_with_the_same_keys(tell):
+    without = local.told("db")
+    assert (without["role"], without["is_leader"]) == ("stopped", False)
+    tell(role="leader", until=Clock().now() + 60, name="db", holder="web-1", term=7, reason="leads with term 7")
+    assert local.told("db").keys() == without.keys()
+
+
+def test_the_leases_of_the_host_are_those_that_are_configured_too(folder, tell):
+    etc = folder.parent / "etc"
+    etc.mkdir()
+    for name in ("stopped.json", "db.json", "db.credentials", "old.json.rpmsave", "A lease.json"):
+        (etc / name).write_text("{}")
+    tell(role="standby", until=None)
+    assert local.names() == ["db", "stopped"]
 
 
 def test_the_leases_of_the_host_are_those_that_a_daemon_tells_of(folder, tell, monkeypatch):
@@ -153,6 +185,7 @@ def test_of_two_daemons_of_one_lease_the_second_is_kept_out_until_the_first_has_
         with pytest.raises(BlockingIOError):
             local.keep_others_out("db")
         assert not os.get_inheritable(first)
+        assert stat.S_IMODE(os.stat(folder / "db" / "lock").st_mode) == 0o600  # who may open it could lock it
     finally:
         os.close(first)
     os.close(local.keep_others_out("db"))

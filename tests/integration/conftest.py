@@ -1,0 +1,38 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for tests of the daemon as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing as t
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+from support.daemon import TIMES, Daemon
+
+Make = Callable[..., Daemon]
+
+
+@pytest.fixture
+def make(seaweedfs, bucket, key, proxy, tmp_path) -> Iterator[Make]:
+    """Makes the daemon of a host; it reaches the store through the proxy, and is killed when the test ends."""
+    configuration = dict(TIMES, bucket=bucket, key=key, endpoint_url=proxy.url, region=seaweedfs.region)
+    keys = f"[default]\naws_access_key_id={seaweedfs.access_key}\naws_secret_access_key={seaweedfs.secret_key}\n"
+    with contextlib.ExitStack() as stack:
+
+        def make(holder: str, environment: Mapping[str, str] | None = None, **changes: t.Any) -> Daemon:
+            daemon = Daemon(tmp_path / holder, {**configuration, "holder": holder, **changes}, keys, environment)
+            stack.callback(daemon.close)
+            daemon.start()
+            return daemon
+
+        yield make
+
+
+@pytest.fixture
+def stored(seaweedfs, bucket, key) -> Callable[[], dict[str, t.Any]]:
+    """What really stands in the store."""
+    s3 = seaweedfs.client()
+    return lambda: json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())

@@ -1,0 +1,18 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian's faketime, which gives a process another time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+
+def library() -> str:
+    """What to preload. Skips the test where there is no faketime."""
+    if not shutil.which("faketime"):
+        pytest.skip("no faketime command: apt-get install faketime")
+    shown = subprocess.run(["faketime", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
+    return next(line.partition("=")[2] for line in shown.splitlines() if line.startswith("LD_PRELOAD="))

@@ -1,0 +1,158 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that take part in leases by the role. A lease has two services: one stops when asked to, one has to be killed.
+
+Of the lease db these are db-app.service and db-slow.service.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import pathlib
+import time
+import typing as t
+import uuid
+from collections.abc import Callable, Sequence
+
+from seaweedfs import SeaweedFS
+from support.playbook import Run
+
+from system.lab.host import Host
+from system.lab.intervals import Interval
+from system.lab.waiting import wait_for
+from system.lab.watcher import Watcher, unit
+
+BUCKET = "leader-election"
+DEPLOYMENT = 600.0  # seconds that the role may take on a machine that does much else
+# Seconds. As short as the role lets them be, so that much can happen in a test.
+LEASE_DURATION, RENEW_INTERVAL, STOP_GRACE = 10, 2, 3
+TIMES = dict(
+    lease_duration=LEASE_DURATION,
+    renew_interval=RENEW_INTERVAL,
+    stop_grace=STOP_GRACE,
+    poll_interval=1,
+    request_timeout=1.5,
+    stop_timeout=2,
+)
+
+
+class Service(t.NamedTuple):
+    """Both services of a lease, while one host runs them in one term."""
+
+    host: Host
+    term: int
+    app: Interval
+    slow: Interval
+
+    def pids(self) -> tuple[int, int]:
+        """Its processes."""
+        return self.app.pid, self.slow.pid
+
+
+class Cluster:
+    """The hosts take part once the role was deployed."""
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        watcher: Watcher,
+        server: SeaweedFS,
+        leases: Sequence[str],
+        play: Callable[..., Run],
+    ) -> None:
+        self.hosts = hosts
+        self.watcher = watcher
+        self.leases = leases
+        self.server = server
+        self.client = server.client()
+        self._play = play
+        self._id = uuid.uuid4().hex
+        server.create_bucket(BUCKET)
+        for host in hosts:
+            for lease in leases:
+                for service, options in (("app", []), ("slow", ["--stubborn"])):
+                    path = host.root / f"etc/systemd/system/{lease}-{service}.service"
+                    path.write_text(unit(lease, service, *options))
+
+    def deploy(self, collections_path: str | None = None, **changes: t.Any) -> None:
+        """Run the role on all hosts at once; options of the leases may be changed. Raises AssertionError."""
+        leases = [{**self._options(lease), **changes} for lease in self.leases]
+        variables = dict(heartbeat_leases=leases, heartbeat_preflight=False)
+        role = dict(role="leaderelection.s3.heartbeat", vars=variables)
+        play = f"- hosts: all\n  gather_facts: false\n  roles: [{json.dumps(role)}]\n"
+        self._play(play, collections_path=collections_path, timeout=DEPLOYMENT).succeeded()
+
+    def wait_until_served(self, lease: str, after: int = 0) -> Service:
+        """Wait until a host runs both services, in a term after the given one. Raises TimeoutError."""
+        by_name = {host.name: host for host in self.hosts}
+
+        def both(seen: list[Interval]) -> Service | None:
+            running = [one for one in seen if one.runs and one.lease == lease and int(one.term or 0) > after]
+            for app in running:
+                for slow in running:
+                    if (app.service, slow.service) == ("app", "slow") and app.host == slow.host:
+                        return Service(by_name[app.host], int(app.term), app, slow)
+            return None
+
+        return self.watcher.wait(both)
+
+    def wait_until_all_take_part(self) -> None:
+        """Wait until each daemon hears from the store and each lease is served. Raises TimeoutError."""
+        since = time.time()
+        for host in self.hosts:
+            wait_for(functools.partial(self.takes_part, host, since), f"{host.name} takes part")
+        for lease in self.leases:
+            self.wait_until_served(lease)
+
+    def takes_part(self, host: Host, since: float) -> bool:
+        """Whether each daemon of the host has heard from the store since that time, and all was well."""
+        return all(self._heard(host, lease, since) for lease in self.leases)
+
+    def leads_until(self, host: Host, lease: str) -> float | None:
+        """When the services have to begin to stop, by the watcher's clock; None where the host does not lead."""
+        try:
+            status = json.loads(_status(host, lease).read_text())
+        except OSError:
+            return None
+        until: float | None = status["until"]
+        return until
+
+    def record(self, lease: str) -> dict[str, t.Any]:
+        """What the store has."""
+        body = self.client.get_object(Bucket=BUCKET, Key=self.key(lease))["Body"].read()
+        record: dict[str, t.Any] = json.loads(body)
+        return record
+
+    def key(self, lease: str) -> str:
+        """The lease's object; no other cluster has it."""
+        return f"{self._id}/{lease}"
+
+    def _heard(self, host: Host, lease: str, since: float) -> bool:
+        try:
+            path = _status(host, lease)
+            status, written = json.loads(path.read_text()), path.stat().st_mtime
+        except OSError:
+            return False  # no daemon
+        return written > since and status["reason"].startswith(("held by ", "leads with "))
+
+    def _options(self, lease: str) -> dict[str, t.Any]:
+        return dict(
+            TIMES,
+            name=lease,
+            bucket=BUCKET,
+            key=self.key(lease),
+            services=[f"{lease}-app.service", f"{lease}-slow.service"],
+            endpoint_url=self.server.endpoint_url,
+            access_key=self.server.access_key,
+            secret_key=self.server.secret_key,
+        )
+
+
+def daemon(lease: str) -> str:
+    """The daemon's unit."""
+    return f"s3-leader@{lease}.service"
+
+
+def _status(host: Host, lease: str) -> pathlib.Path:
+    return host.inside / f"run/s3-leader/{lease}/status.json"

@@ -1,0 +1,59 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chaos: whatever breaks, each lease is served on one host at a time, and heals."""
+
+from __future__ import annotations
+
+import pathlib
+import random
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import margin
+
+from system.chaos import Chaos
+from system.cluster import LEASE_DURATION, RENEW_INTERVAL, Cluster
+from system.figures import Limits, failovers, table, timeline, violations
+
+LEASES = ("cron", "db", "mail", "web")
+RECORDS = pathlib.Path(__file__).resolve().parents[2] / ".cache/chaos"
+
+
+@pytest.fixture(scope="module")
+def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
+    """Three hosts, several leases."""
+    return start_cluster(LEASES)
+
+
+def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_it_heals(
+    cluster: Cluster, pytestconfig: pytest.Config, report: Callable[[str], None]
+) -> None:
+    minutes: float = pytestconfig.getoption("--chaos-minutes")
+    seed: int = pytestconfig.getoption("--chaos-seed") or random.SystemRandom().randrange(2**32)
+    report(f"Chaos for {minutes:g} min, seed {seed}: {len(LEASES)} leases of {LEASE_DURATION} s")
+    chaos = Chaos(cluster, seed)
+    try:
+        chaos.rage(minutes * 60)
+        cluster.wait_until_all_take_part()
+    finally:
+        keep(cluster, chaos, seed)
+    seen = cluster.watcher.intervals
+    failed_over = failovers(seen, chaos.faults, chaos.spells, [host.name for host in cluster.hosts])
+    limits = Limits(LEASE_DURATION, margin(LEASE_DURATION), RENEW_INTERVAL)
+    report(table(seen, chaos.faults, failed_over, limits))
+    assert violations(seen) == []
+    assert {(lease, len({one.host for one in cluster.watcher.running(lease)})) for lease in LEASES} == {
+        (lease, 1) for lease in LEASES
+    }
+
+
+def keep(cluster: Cluster, chaos: Chaos, seed: int) -> None:
+    """Leave behind what happened, and what the hosts say of it; pytest shows it, too, where the test has failed."""
+    folder = RECORDS / str(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"timeline": timeline(cluster.watcher.intervals, chaos.faults, chaos.spells)}
+    units = ["--unit=s3-leader*", *(f"--unit={lease}-*" for lease in LEASES)]
+    texts |= {host.name: host.journal(*units) for host in cluster.hosts}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        print(f"--- {name}\n{text}")
