@@ -85,7 +85,7 @@ def keep_others_out(name: str) -> int:
 
     Only the one that systemd watches may lead by these files. Raises OSError: BlockingIOError for a second daemon.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW
     lock = os.open(path_of(name, "lock"), flags, 0o600)  # what others may open, they could lock
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
