@@ -67,7 +67,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
 
 # Ansible sends all that a module imports, and the command imports all of the code.
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import command  # noqa: F401
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import (  # pylint: disable=unused-import
+    command,  # noqa: F401
+)
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ options:
       - Of at most 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
       - Required by O(source=store), and refused by O(source=local).
     type: str
+    required: false
     aliases: [object_key]
   name:
     description:

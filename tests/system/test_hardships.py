@@ -228,5 +228,5 @@ def full_run(host: Host) -> Iterator[None]:
     try:
         yield
     finally:
-        before = next(option for option in size.strip().split(",") if option.startswith("size="))
+        [before] = [option for option in size.strip().split(",") if option.startswith("size=")]
         host.run("mount", "-o", f"remount,{before}", "/run")

@@ -93,7 +93,7 @@ def test_a_host_runs_its_services_in_every_boot_after_a_power_cut(hosts: list[Ho
 
 
 def test_a_host_answers_however_much_its_systemd_has_said_of_itself(hosts: list[Host]) -> None:
-    for _ in range(30):
+    for _time in range(30):
         hosts[2].run("systemctl", "daemon-reload")
     hosts[2].reboot()
 
