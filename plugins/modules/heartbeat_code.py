@@ -116,7 +116,7 @@ def write(module: AnsibleModule, path: str, text: bytes) -> None:
     """Put a file there as a whole."""
     with tempfile.NamedTemporaryFile(dir=module.tmpdir, delete=False) as file:
         file.write(text)
-    module.atomic_move(file.name, path)
+    module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
 
 
 def told(files: Dict[str, bytes]) -> str:

@@ -28,7 +28,8 @@ options:
       - V(local) asks the daemon of the lease on the managed host, which the role P(leaderelection.s3.heartbeat#role)
         installs. RV(is_leader) tells whether that host leads, whoever asks. Where no daemon of the lease runs, it is
         V(false), and RV(reason) says so. Of RV(lease) there are RV(lease.bucket), RV(lease.key), RV(lease.holder) and
-        RV(lease.term), as the daemon saw them last; all else is V(none). Connection options are not used.
+        RV(lease.term), as the daemon saw them last; all else is V(none), and RV(lease.metadata) is empty.
+        Connection options are not used.
     type: str
     choices: [store, local]
     default: store
@@ -36,7 +37,7 @@ options:
     description:
       - The object that is the lease. All that compete name the same one.
       - Of at most 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
-      - Required by O(source=store), and refused by O(source=local).
+      - Required by O(source=store), and refused by O(source=local). Where C(module_defaults) set it, give an empty one.
     type: str
     required: false
     aliases: [object_key]

@@ -20,7 +20,7 @@ from .settings import HIDDEN, BadOption, Endpoint
 
 FOLDER = "/etc/s3-leader"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
-_TIMES = ("lease_duration", "renew_interval", "stop_grace", "poll_interval", "request_timeout")
+_TIMES = Timing._fields
 _ENDPOINT = ("endpoint_url", "profile", "region", "validate_certs", "aws_ca_bundle", "addressing_style")
 
 

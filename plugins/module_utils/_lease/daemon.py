@@ -117,6 +117,7 @@ class Host:
         while True:
             left = local.away_until(self._config.name) - self._clock.now()
             if left <= 0:
+                self._role = "standby"
                 return
             self._show("away", "stepped down, and does not compete for another %d s" % left)
             try:

@@ -344,6 +344,8 @@ def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, mo
     host.stand_by()
     assert clock.time == 1025.0
     assert reasons == [("away", "stepped down, and does not compete for another %d s" % left) for left in (25, 15, 5)]
+    host.trouble("the store is away")
+    assert local.status("db")["role"] == "standby"
 
 
 def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
