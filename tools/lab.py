@@ -22,8 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 from seaweedfs import die_with_parent  # noqa: E402
+from support.waiting import wait_for  # noqa: E402
 from system.lab import images  # noqa: E402
-from system.lab.waiting import wait_for  # noqa: E402
 
 # The commands that the lab needs, and the Debian packages that have them.
 COMMANDS = {

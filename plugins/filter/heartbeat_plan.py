@@ -14,6 +14,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.config import FOLDER, Config, check_name
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.heartbeat import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, check_range
 
 _boolean: t.Callable[[t.Any], bool] = boolean
@@ -22,7 +23,6 @@ HOOK_TIMEOUT = 10
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 
-_TIMES = ("lease_duration", "renew_interval", "stop_grace", "poll_interval", "request_timeout")
 _KEYS = ("access_key", "secret_key", "session_token")
 _CREDENTIALS = ("credentials_file", "load_credential", "load_credential_encrypted")
 _HOOKS = {"on_acquired": ["acquired.service"], "on_lost": ["lost.service"], "on_error": ["error.path", "error.service"]}
@@ -151,7 +151,7 @@ def _check_units(lease: t.Mapping[str, t.Any]) -> None:
 
 def _typed(option: str, value: t.Any) -> t.Any:
     """Return a value as JSON has to have it: older Ansible makes texts of all that comes out of a template."""
-    if option in _TIMES:
+    if option in Timing._fields:
         return _number(value)
     return _boolean(value) if option == "validate_certs" else value
 

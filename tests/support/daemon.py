@@ -12,16 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import typing as t
 from collections.abc import Callable, Mapping
 
 from seaweedfs import die_with_parent
 
 from .listener import Listener
+from .waiting import LIMIT, wait_for
 
 CORE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_lease"
-LIMIT = 120  # seconds
 TIMES = {"lease_duration": 20, "renew_interval": 1, "stop_grace": 10, "poll_interval": 1, "request_timeout": 5}
 
 # As the role's, but for the folders.
@@ -62,11 +61,7 @@ signal.sigtimedwait = wait
 
 def eventually(what: Callable[[], t.Any]) -> t.Any:
     """Await the first true value."""
-    deadline = time.monotonic() + LIMIT
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
+    return wait_for(what, "what a daemon is to do")
 
 
 class Daemon:

@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 
 from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.waiting import wait_for
 
+from system import plays
 from system.lab.host import Host
 from system.lab.intervals import Interval
-from system.lab.waiting import wait_for
 from system.lab.watcher import Watcher, unit
 
 BUCKET = "leader-election"
@@ -78,9 +79,7 @@ class Cluster:
     def deploy(self, collections_path: str | None = None, **changes: t.Any) -> None:
         """Run the role on all hosts at once; options of the leases may be changed. Raises AssertionError."""
         leases = [{**self._options(lease), **changes} for lease in self.leases]
-        variables = dict(heartbeat_leases=leases, heartbeat_preflight=False)
-        role = dict(role="leaderelection.s3.heartbeat", vars=variables)
-        play = f"- hosts: all\n  gather_facts: false\n  roles: [{json.dumps(role)}]\n"
+        play = plays.heartbeat(heartbeat_leases=leases, heartbeat_preflight=False)
         self._play(play, collections_path=collections_path, timeout=DEPLOYMENT).succeeded()
 
     def wait_until_served(self, lease: str, after: int = 0) -> Service:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-import shutil
 import time
 import typing as t
 from collections.abc import Callable, Iterator
@@ -19,15 +18,15 @@ import pytest
 from support import playbook
 from support.leases import somebody_elses
 from support.playbook import Run
+from support.waiting import wait_for
 
+from system import plays
 from system.cluster import BUCKET, LEASE_DURATION, Cluster, Service, daemon
 from system.lab import faults
 from system.lab.host import Host
 from system.lab.intervals import Overlap, overlaps
-from system.lab.waiting import wait_for
 from system.lab.watcher import now
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEASE = "db"
 DAEMON = daemon(LEASE)
 
@@ -247,16 +246,7 @@ def test_a_rolling_update_of_code_and_configuration_over_all_hosts_at_once_moves
 @pytest.fixture
 def changed_collection(tmp_path: pathlib.Path) -> str:
     """Where a copy of this collection is, whose daemon says in its status that it is new."""
-    place = tmp_path / "ansible_collections/leaderelection/s3"
-    for folder in ("plugins", "roles", "meta"):
-        shutil.copytree(ROOT / folder, place / folder)
-    shutil.copy(ROOT / "galaxy.yml", place)
-    code = place / "plugins/module_utils/_lease/daemon.py"
-    text = code.read_text()
-    changed = text.replace('STATUS="%s: ', 'STATUS="by new code %s: ')
-    assert changed != text
-    code.write_text(changed)
-    return str(tmp_path)
+    return plays.changed_collection(tmp_path, 'STATUS="%s: ', 'STATUS="by new code %s: ')
 
 
 # -- What is asked ----------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from seaweedfs import SeaweedFS
 from support import playbook
+from support.waiting import wait_for
 
+from system import plays
 from system.lab.host import Host
 from system.lab.lab import Lab
-from system.lab.waiting import wait_for
 
 UNIT = "s3-leader@db.service"
 RUN = "/run/s3-leader/db"
@@ -80,8 +81,6 @@ def deployed(
     """The role on a host."""
     store = dict(bucket=bucket, key="hardships", endpoint_url=seaweedfs.endpoint_url)
     keys = dict(access_key=seaweedfs.access_key, secret_key=seaweedfs.secret_key)
-    variables = dict(heartbeat_leases=[{**LEASE, **store, **keys}], heartbeat_preflight=False)
-    role = dict(role="leaderelection.s3.heartbeat", vars=variables)
     s3 = seaweedfs.client()
     with lab.host(4, 12) as host:
         lab.write_inventory([host])
@@ -90,7 +89,7 @@ def deployed(
         host.boot()
         playbook.start(
             tmp_path_factory.mktemp("deploy"),
-            f"- hosts: all\n  gather_facts: false\n  roles: [{json.dumps(role)}]\n",
+            plays.heartbeat(heartbeat_leases=[{**LEASE, **store, **keys}], heartbeat_preflight=False),
             hosts=(),
             args=("--inventory", str(lab.inventory)),
             collections_path=collections_path,

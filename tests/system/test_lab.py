@@ -16,11 +16,11 @@ import lab
 import pytest
 from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.waiting import wait_for
 
 from system.lab import faults
 from system.lab.host import Host
 from system.lab.intervals import gaps, overlaps
-from system.lab.waiting import wait_for
 from system.lab.watcher import Watcher, now, unit
 
 # A host asks the store once, and gives up after two seconds.

@@ -16,10 +16,11 @@ import pytest
 from seaweedfs import SeaweedFS
 from support import playbook
 from support.playbook import Run
+from support.waiting import wait_for
 
+from system import plays
 from system.lab.host import Host
 from system.lab.lab import Lab
-from system.lab.waiting import wait_for
 from system.lab.watcher import Watcher, unit
 
 PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / "playbooks"
@@ -79,8 +80,7 @@ def hosts(booted: list[Host], play: Play, store: dict[str, str]) -> list[Host]:
     for host in booted:
         (host.root / "etc/systemd/system/app.service").write_text(unit("db", "app"))
     lease = dict(name="db", key="hosts/db", services=["app.service"], stop_timeout=2, stop_grace=4, **store)
-    role = dict(role="leaderelection.s3.heartbeat", vars=dict(heartbeat_leases=[lease], heartbeat_preflight=False))
-    play(f"- hosts: all\n  gather_facts: false\n  roles: [{json.dumps(role)}]\n")
+    play(plays.heartbeat(heartbeat_leases=[lease], heartbeat_preflight=False))
     return booted
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from system.lab.waiting import wait_for
+from support.waiting import wait_for
 
 
 class Group:

@@ -12,10 +12,11 @@ import subprocess
 import typing as t
 import uuid
 
+from support.waiting import LIMIT, wait_for
+
 from system.lab import network
 from system.lab.group import Group
 from system.lab.images import image
-from system.lab.waiting import LIMIT, wait_for
 
 SHARED = "/lab"  # where hosts see the lab's shared folder
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")

@@ -21,9 +21,10 @@ import time
 import typing as t
 from collections.abc import Callable
 
+from support.waiting import LIMIT
+
 from system.lab.host import SHARED
 from system.lab.intervals import Interval
-from system.lab.waiting import LIMIT
 
 PROGRAM = pathlib.Path(__file__).with_name("service.py")
 Value = t.TypeVar("Value")

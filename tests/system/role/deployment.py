@@ -13,6 +13,7 @@ from seaweedfs import SeaweedFS
 from support import playbook
 from support.playbook import Run
 
+from system import plays
 from system.lab.host import Host
 
 LIMIT = 600.0  # seconds that a run may take on a machine that is busy
@@ -42,13 +43,11 @@ class Deployment:
 
     def run(self, *args: str, leases: Sequence[Mapping[str, t.Any]] | None = None, **options: t.Any) -> Run:
         """Run the role to its end; state is its heartbeat_state, preflight its heartbeat_preflight."""
-        variables = dict(
+        play = plays.heartbeat(
             heartbeat_state=options.pop("state", "present"),
             heartbeat_preflight=options.pop("preflight", False),
             heartbeat_leases="{{ leases + ([] if inventory_hostname == 'h1' else newer_leases) }}",
         )
-        role = dict(role="leaderelection.s3.heartbeat", vars=variables)
-        play = f"- hosts: all\n  gather_facts: false\n  roles: [{json.dumps(role)}]\n"
         leases = self.leases if leases is None else leases
         return self.play(play, *args, leases=leases, newer_leases=self.newer_leases, **options)
 

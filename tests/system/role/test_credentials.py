@@ -9,9 +9,9 @@ import json
 import pytest
 from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.waiting import wait_for
 
 from system.lab.host import Host
-from system.lab.waiting import wait_for
 from system.lab.watcher import Watcher
 from system.role.deployment import leader, lease_in
 

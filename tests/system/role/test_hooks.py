@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 from seaweedfs import SeaweedFS
+from support.waiting import wait_for
 
 from system.lab import faults
 from system.lab.host import Host
-from system.lab.waiting import wait_for
 from system.lab.watcher import Watcher
 from system.role.deployment import leader, lease_in, logged
 

@@ -6,31 +6,23 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 
 import pytest
 from seaweedfs import SeaweedFS
+from support.waiting import wait_for
 
+from system import plays
 from system.lab.host import Host
-from system.lab.waiting import wait_for
 from system.lab.watcher import Watcher
 from system.role.deployment import Deployment, leader, lease_in
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 OLD, NEW = '"leads with term %d, renewed at', '"leads with the new code and term %d, renewed at'
 
 
 @pytest.fixture
 def other_code(tmp_path: pathlib.Path) -> str:
     """Where a copy of the collection is found whose daemon calls leading something else."""
-    copy = tmp_path / "ansible_collections/leaderelection/s3"
-    for folder in ("meta", "plugins", "roles"):
-        shutil.copytree(ROOT / folder, copy / folder)
-    shutil.copy(ROOT / "galaxy.yml", copy)
-    code = copy / "plugins/module_utils/_lease/daemon.py"
-    assert OLD in code.read_text()
-    code.write_text(code.read_text().replace(OLD, NEW))
-    return str(tmp_path)
+    return plays.changed_collection(tmp_path, OLD, NEW)
 
 
 @pytest.mark.usefixtures("deployed")
