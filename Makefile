@@ -27,8 +27,8 @@ quickstart: $(call ready,test) | $(LINK) ## see leader election at work against 
 test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" chooses
 	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
-test-system: $(call ready,test) | $(LINK) ## run the tests on hosts of their own, as root; ARGS="-k reboot" chooses
-	@$(call within,test) python tools/lab.py $(ARGS)
+test-system: $(call ready,test) .venv/wheels/ready | $(LINK) ## run the tests on hosts of their own, as root; ARGS="-k reboot" chooses
+	@$(call within,test) WHEELS="$(CURDIR)/.venv/wheels" python tools/lab.py $(ARGS)
 
 check: $(call ready,check) ## run the gates: sanity, linters, types, docs, import; ARGS="ruff format" chooses
 	@$(call within,check) python tools/check.py $(ARGS)
@@ -56,6 +56,11 @@ clean: ## remove every environment and cache
 	@echo "Making .venv/$* with Python $(PYTHON_VERSION) from $<; the next run starts at once."
 	@$(PYTHON) -m venv --clear .venv/$*
 	@.venv/$*/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# What a host without the internet installs into a venv.
+.venv/wheels/ready: requirements/test.txt | $(call ready,test)
+	@$(call within,test) python -m pip download --quiet --quiet --disable-pip-version-check --only-binary=:all: --dest $(@D) "$$(grep ^boto3 $<)"
 	@touch $@
 
 $(LINK):

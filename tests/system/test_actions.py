@@ -214,6 +214,33 @@ def test_a_host_that_is_frozen_for_longer_than_its_lease_has_its_frozen_services
     assert {(one.first.host, one.first.term) for one in found} == {(led.host.name, str(led.term))}
 
 
+# In the place of systemd-sleep: no test can put the machine to sleep. It notes whether the daemon still runs by then.
+SLEEP = f"""[Service]
+ExecStart=
+ExecStart=/bin/sh -c 'systemctl is-active {DAEMON} > /asleep; until [ -e /awake ]; do sleep 0.1; done'
+"""
+
+
+def test_a_host_hands_over_before_it_sleeps_and_takes_part_again_afterwards(cluster: Cluster, led: Service) -> None:
+    before = len(events(led.host))
+    dropin = led.host.root / "etc/systemd/system/systemd-suspend.service.d/asleep.conf"
+    dropin.parent.mkdir()
+    dropin.write_text(SLEEP)
+    led.host.run("systemctl", "daemon-reload")
+    led.host.run("systemctl", "start", "--no-block", "systemd-suspend.service")
+    app, slow = ends(cluster, led)
+    following = cluster.wait_until_served(LEASE, after=led.term)
+    assert app < slow < min(following.app.start, following.slow.start)
+    assert following.term == led.term + 1
+    assert events(led.host)[before:][:2] == ["lost", "released"]
+    asleep = led.host.root / "asleep"
+    assert wait_for(lambda: asleep.exists() and asleep.read_text(), "it sleeps") == "inactive\n"
+    assert following.host is not led.host
+    (led.host.root / "awake").touch()
+    wait_for(lambda: led.host.main_pid(DAEMON) != "0", "it takes part again")
+    assert not overlaps_since(cluster, led)
+
+
 # -- Nothing ----------------------------------------------------------------------------------------------------------
 
 

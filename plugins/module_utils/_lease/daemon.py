@@ -50,9 +50,10 @@ def run(name: str) -> int:
     Raises BadOption or CannotSend for what cannot be used, OSError for a folder in /run that cannot.
     """
     systemd.hold_signals()
+    began = time.time()
     config = configuration.load(name)
     try:
-        lock = local.keep_others_out(name)
+        lock = local.keep_others_out(name, since=began)
     except BlockingIOError:
         raise CannotSend("another daemon of the lease %s runs here already" % name) from None
     try:

@@ -80,15 +80,18 @@ def away_until(name: str) -> float:
     return until if until < float("inf") else 0.0  # nor is NaN a time
 
 
-def keep_others_out(name: str) -> int:
+def keep_others_out(name: str, since: float) -> int:
     """Let nobody else be the daemon of this lease, for as long as the descriptor that is returned is open.
 
-    Only the one that systemd watches may lead by these files. Raises OSError: BlockingIOError for a second daemon.
+    The time of the file, since, in seconds since 1970, tells who sets the host up which code and configuration this
+    daemon goes by: what is newer, it has not read. Only the one that systemd watches may lead by these files. Raises
+    OSError: BlockingIOError for a second daemon.
     """
     flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW
     lock = os.open(path_of(name, "lock"), flags, 0o600)  # what others may open, they could lock
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.utime(lock, (since, since))
     except OSError:
         os.close(lock)
         raise

@@ -23,7 +23,7 @@ SUITES = {11: "bullseye", 12: "bookworm", 13: "trixie"}
 # Ansible's apt module wants python3-apt; debootstrap takes no recommended packages, and systemd only recommends dbus.
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "iputils-arping"),
-    *("python3", "python3-apt", "python3-boto3"),
+    *("python3", "python3-apt", "python3-boto3", "python3-venv"),
 )
 # These reach for the internet, at times that are not the test's.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-timesyncd.service", "console-getty.service")

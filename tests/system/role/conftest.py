@@ -40,7 +40,7 @@ def hosts(lab: Lab, watcher: Watcher, seaweedfs: SeaweedFS) -> Iterator[list[Hos
     keys = KEYS.format(seaweedfs.access_key, seaweedfs.secret_key)
     with lab.hosts() as made:
         for host in made:
-            for lease, service in (("db", "app"), ("files", "files"), ("none", "slow")):
+            for lease, service in (("db", "app"), ("db", "late"), ("files", "files"), ("none", "slow")):
                 (host.root / f"etc/systemd/system/{service}.service").write_text(unit(lease, service))
             (host.root / "usr/local/sbin/hook").write_text(HOOK)
             (host.root / "usr/local/sbin/hook").chmod(0o755)

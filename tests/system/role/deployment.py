@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from seaweedfs import SeaweedFS
 from support import playbook
-from support.playbook import Run
+from support.playbook import Run, RunningPlaybook
 
 from system import plays
 from system.lab.host import Host
@@ -43,17 +43,26 @@ class Deployment:
 
     def run(self, *args: str, leases: Sequence[Mapping[str, t.Any]] | None = None, **options: t.Any) -> Run:
         """Run the role to its end; state is its heartbeat_state, preflight its heartbeat_preflight."""
+        return self.start(*args, leases=leases, **options).wait(LIMIT)
+
+    def start(
+        self, *args: str, leases: Sequence[Mapping[str, t.Any]] | None = None, **options: t.Any
+    ) -> RunningPlaybook:
+        """Start to run the role."""
         play = plays.heartbeat(
             heartbeat_state=options.pop("state", "present"),
             heartbeat_preflight=options.pop("preflight", False),
             heartbeat_leases="{{ leases + ([] if inventory_hostname == 'h1' else newer_leases) }}",
         )
         leases = self.leases if leases is None else leases
-        return self.play(play, *args, leases=leases, newer_leases=self.newer_leases, **options)
+        return self._start(play, *args, leases=leases, newer_leases=self.newer_leases, **options)
 
-    def play(self, play: str, *args: str, collections_path: str = "", **variables: t.Any) -> Run:
+    def play(self, play: str, *args: str) -> Run:
         """Run any play to its end."""
-        running = playbook.start(
+        return self._start(play, *args).wait(LIMIT)
+
+    def _start(self, play: str, *args: str, collections_path: str = "", **variables: t.Any) -> RunningPlaybook:
+        return playbook.start(
             self._folder,
             play,
             hosts=(),
@@ -61,7 +70,6 @@ class Deployment:
             collections_path=collections_path or self._collections_path,
             **variables,
         )
-        return running.wait(LIMIT)
 
 
 def changes(run: Run) -> set[tuple[str, str]]:

@@ -14,8 +14,9 @@ from support.waiting import wait_for
 from system import plays
 from system.lab.host import Host
 from system.lab.watcher import Watcher
-from system.role.deployment import Deployment, leader, lease_in
+from system.role.deployment import LIMIT, Deployment, changes, leader, lease_in
 
+ROLE = "leaderelection.s3.heartbeat"
 OLD, NEW = '"leads with term %d, renewed at', '"leads with the new code and term %d, renewed at'
 
 
@@ -70,3 +71,27 @@ def test_a_configuration_that_is_wrong_is_refused_and_the_daemon_goes_on(
     assert host.main_pid("s3-leader@db.service") == pid
     assert watcher.running() == ran
     assert "lease_duration is 1" in host.journal("--unit=s3-leader@db.service")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_an_interrupted_run_has_written_is_taken_over_by_the_next_one(
+    deployment: Deployment, hosts: list[Host], watcher: Watcher, seaweedfs: SeaweedFS, bucket: str
+) -> None:
+    host = leader(hosts, "db")
+    ran, before = watcher.running(), lease_in(seaweedfs, bucket, "hosts/db")
+    deployment.leases[0] |= dict(lease_duration=85, services=["app.service", "late.service"])
+    interrupted = deployment.start(f"--limit={host.name}")
+    interrupted.wait_for(f"{ROLE} : Write the units of the leases, and what they add to others", timeout=LIMIT)
+    interrupted.kill()
+    run = deployment.run(f"--limit={host.name}").succeeded()
+    assert {task for _host, task in changes(run)} == {
+        "Reload the daemons",
+        "Start what is new to a lease on the host that leads",
+    }
+    late = watcher.wait_until_running(service="late")
+    assert (late.host, late.term) == (host.name, str(before["term"]))
+    assert host.run("systemctl", "show", "--property=NeedDaemonReload", "--value", "late.service").stdout == "no\n"
+    wait_for(lambda: lease_in(seaweedfs, bucket, "hosts/db")["leaseDurationSeconds"] == 85, "a renewal that knows")
+    assert watcher.running() == [*ran, late]
+    host.run("systemctl", "stop", "late.service")
+    assert changes(deployment.run(f"--limit={host.name}").succeeded()) == set()  # somebody wanted it stopped

@@ -533,7 +533,7 @@ def run(folder, monkeypatch):
 
 def test_of_two_daemons_of_one_lease_the_second_ends_and_touches_nothing(run, folder):
     (folder / "leader").touch()
-    lock = local.keep_others_out("db")
+    lock = local.keep_others_out("db", since=0)
     with pytest.raises(CannotSend, match="another daemon of the lease db runs here already"):
         run()
     os.close(lock)

@@ -179,13 +179,14 @@ def test_to_remove_what_is_gone_is_no_error(folder):
 
 def test_of_two_daemons_of_one_lease_the_second_is_kept_out_until_the_first_has_ended(folder):
     (folder / "other").mkdir()
-    first = local.keep_others_out("db")
+    first = local.keep_others_out("db", since=1_700_000_000.5)
+    assert os.stat(folder / "db" / "lock").st_mtime == 1_700_000_000.5
     try:
-        os.close(local.keep_others_out("other"))
+        os.close(local.keep_others_out("other", since=0))
         with pytest.raises(BlockingIOError):
-            local.keep_others_out("db")
+            local.keep_others_out("db", since=0)
         assert not os.get_inheritable(first)
         assert stat.S_IMODE(os.stat(folder / "db" / "lock").st_mode) == 0o600  # who may open it could lock it
     finally:
         os.close(first)
-    os.close(local.keep_others_out("db"))
+    os.close(local.keep_others_out("db", since=0))
