@@ -562,4 +562,5 @@ def test_force_frees_what_cannot_be_read_and_the_term_goes_by_the_stores_clock(r
     assert run["break"]["lease"]["metadata"]["reason"] == "somebody's notes"
     assert abs(run["break"]["lease"]["term"] - store.now()) < 120
     assert run["acquire"]["is_leader"] is True
-    assert run["acquire"]["term"] == run["break"]["lease"]["term"] + 1
+    # By one, or more: the store is new to who acquires, and is asked for its conditions, which takes a second write.
+    assert run["acquire"]["term"] > run["break"]["lease"]["term"]
