@@ -180,6 +180,15 @@ def test_whose_lease_is_broken_by_force_ends_its_services_at_the_next_renewal(
         assert (int(overlap.first.term), int(overlap.second.term)) == (led.term, following.term)
 
 
+def test_a_leader_whose_services_somebody_stops_all_at_once_gives_up(cluster: Cluster, led: Service) -> None:
+    led.host.run("systemctl", "stop", f"s3-leader-active@{LEASE}.target")
+    app, slow = ends(cluster, led)
+    following = cluster.wait_until_served(LEASE, after=led.term)
+    assert app < slow < min(following.app.start, following.slow.start)
+    assert "systemd has not started the services within 20 s" in led.host.journal(f"--unit={DAEMON}")
+    assert not overlaps_since(cluster, led)
+
+
 @pytest.fixture
 def break_by_force(cluster: Cluster, tmp_path: pathlib.Path, collections_path: str) -> Callable[[], Run]:
     """The module s3_leader_release, with force."""

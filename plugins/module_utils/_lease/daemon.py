@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any, Dict, NamedTuple, Optional
 
-from . import config as configuration, local, systemd
+from . import BEGAN, config as configuration, local, systemd
 from .claimant import fresh_nonce
 from .clock import Clock
 from .config import Config
@@ -39,7 +39,7 @@ WATCHDOG = 15.0
 CALM = 30.0
 """Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
 STARTING = 20.0
-"""Seconds that systemd may take to begin with the services: who leads gives up then."""
+"""Seconds for which systemd may do without the mark of the services: who leads gives up then."""
 _STATE = "S3_LEADER_STATE"
 """The variable by which a program hands over to the one that takes its place."""
 
@@ -50,10 +50,9 @@ def run(name: str) -> int:
     Raises BadOption or CannotSend for what cannot be used, OSError for a folder in /run that cannot.
     """
     systemd.hold_signals()
-    began = time.time()
     config = configuration.load(name)
     try:
-        lock = local.keep_others_out(name, since=began)
+        lock = local.keep_others_out(name, since=BEGAN)
     except BlockingIOError:
         raise CannotSend("another daemon of the lease %s runs here already" % name) from None
     try:
@@ -96,9 +95,8 @@ class Host:
         """As last seen in the store."""
         self._role = "standby"
         self._until: Optional[float] = None
-        self._leading_since: Optional[float] = None
-        self._served = False
-        """systemd has begun with the services since then."""
+        self._served_at: Optional[float] = None
+        """When services were last seen to run; at first, when this host began to lead."""
         self._trouble = ""
         """What began the present series of errors."""
         self._troubled_at = 0.0
@@ -166,10 +164,9 @@ class Host:
 
     def confirmed(self, held: Held, until: float) -> None:
         now = self._clock.now()
-        if self._leading_since is None:
-            self._leading_since = now
-        self._served = self._served or self.serving()
-        if not self._served and now >= self._leading_since + STARTING:
+        if self._served_at is None or self.serving():
+            self._served_at = now
+        elif now >= self._served_at + STARTING:
             raise Lost(
                 "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
                 % (STARTING, self._config.name)
@@ -184,8 +181,7 @@ class Host:
             local.remove(self._path("leader"))
         except OSError as error:
             self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
-        self._until = self._leading_since = None
-        self._served = False
+        self._until = self._served_at = None
         self._say("lost", "leads no more: " + why, systemd.NOTICE)
         self._show("standby", why)
 

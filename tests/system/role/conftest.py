@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures: one group of hosts for all tests of the role, and how far the role has come on them.
 
-The tests of removal come last, by the names of the files.
+By the names of the files, the tests of removal come last but for those that need hosts without the role.
 """
 
 from __future__ import annotations

@@ -93,5 +93,15 @@ def test_what_an_interrupted_run_has_written_is_taken_over_by_the_next_one(
     assert host.run("systemctl", "show", "--property=NeedDaemonReload", "--value", "late.service").stdout == "no\n"
     wait_for(lambda: lease_in(seaweedfs, bucket, "hosts/db")["leaseDurationSeconds"] == 85, "a renewal that knows")
     assert watcher.running() == [*ran, late]
-    host.run("systemctl", "stop", "late.service")
-    assert changes(deployment.run(f"--limit={host.name}").succeeded()) == set()  # somebody wanted it stopped
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_somebody_has_stopped_is_left_alone(deployment: Deployment, hosts: list[Host], watcher: Watcher) -> None:
+    host = leader(hosts, "db")
+    app = watcher.wait_until_running(service="app")
+    host.run("systemctl", "stop", "app.service")
+    watcher.wait_until_ended(app)
+    assert changes(deployment.run(f"--limit={host.name}").succeeded()) == set()
+    assert watcher.running(service="app") == []
+    host.run("systemctl", "start", "app.service")
+    assert watcher.wait_until_running(service="app").term == app.term

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host leaves one lease, then all; of the role nothing is left. These tests come last, and in this order."""
+"""A host leaves one lease, then all; of the role nothing is left. These tests come after the others, in this order."""
 
 from __future__ import annotations
 

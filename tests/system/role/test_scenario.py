@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The molecule scenario, as somebody with hosts of their own would run it. It takes the role away, so it comes last."""
+"""The molecule scenario, as somebody with hosts of their own would run it. It takes the role away, so it comes late."""
 
 from __future__ import annotations
 

@@ -252,13 +252,17 @@ def test_a_leader_whose_services_systemd_does_not_start_gives_up(host, clock):
         host.confirmed(held(), until=1040.0)
 
 
-def test_a_leader_whose_services_were_started_once_leads_on_when_somebody_stops_them(host, clock):
+def test_so_does_one_whose_services_somebody_stops_and_nobody_starts_again(host, clock):
     host.promote(held(), until=1018.0)
     mark()
-    host.confirmed(held(), until=1018.0)
+    clock.time += 2 * STARTING
+    host.confirmed(held(), until=1058.0)
     os.rmdir(local.serving_path_of("db"))
-    clock.time += STARTING
-    host.confirmed(held(), until=1040.0)
+    clock.time += STARTING - 1
+    host.confirmed(held(), until=1078.0)
+    clock.time += 1
+    with pytest.raises(Lost, match="not started the services"):
+        host.confirmed(held(), until=1078.0)
 
 
 def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, journal):
