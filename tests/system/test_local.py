@@ -47,6 +47,14 @@ def booted(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def journals(booted: list[Host]) -> Iterator[None]:
+    """pytest shows them where a test has failed."""
+    yield
+    for host in booted:
+        print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=60')}")
+
+
 @pytest.fixture(scope="module")
 def play(lab: Lab, booted: list[Host], tmp_path_factory: pytest.TempPathFactory, collections_path: str) -> Play:
     """Plays a playbook, or tasks, on all hosts."""
