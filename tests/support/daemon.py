@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,11 +122,11 @@ class Daemon:
         while self.listens.wait() and (message := self._listener.message()) is not None:
             if message.get("STATUS", "").startswith("leader"):
                 self._serving.mkdir(parents=True, exist_ok=True)
+                (self._serving / "started").touch()
             self.told.append(message)
 
     def _stop_services(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._serving.rmdir()
+        shutil.rmtree(self._serving, ignore_errors=True)
 
     def stop(self) -> None:
         if self._process:

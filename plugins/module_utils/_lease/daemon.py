@@ -39,7 +39,7 @@ WATCHDOG = 15.0
 CALM = 30.0
 """Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
 STARTING = 20.0
-"""Seconds for which systemd may do without the mark of the services: who leads gives up then."""
+"""Seconds for which systemd may be without services that were started: who leads gives up then."""
 _STATE = "S3_LEADER_STATE"
 """The variable by which a program hands over to the one that takes its place."""
 
@@ -164,7 +164,7 @@ class Host:
 
     def confirmed(self, held: Held, until: float) -> None:
         now = self._clock.now()
-        if self._served_at is None or self.serving():
+        if self._served_at is None or os.path.exists(local.serving_path_of(self._config.name, "started")):
             self._served_at = now
         elif now >= self._served_at + STARTING:
             raise Lost(

@@ -25,9 +25,12 @@ def path_of(name: str, file: str = "") -> str:
     return os.path.join(FOLDER, name, file)
 
 
-def serving_path_of(name: str) -> str:
-    """Return the folder that is there while services may run. It is root's: a unit makes and removes it."""
-    return os.path.join(FOLDER + "-serving", name)
+def serving_path_of(name: str, file: str = "") -> str:
+    """Return the folder that is there while services may run, or a file in it: root's, a unit makes and removes it.
+
+    In it, the file "started" is there once systemd goes on to start the services.
+    """
+    return os.path.join(FOLDER + "-serving", name, file)
 
 
 def away_path_of(name: str) -> str:

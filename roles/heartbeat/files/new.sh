@@ -22,8 +22,8 @@ shift 2
 for lease; do
     file=$folder/$lease/started
     [ -e "$file" ] || continue
-    started=$(cat "$file")
-    wanted=$(systemctl show --property=Wants --value "s3-leader-active@$lease.target")
+    started=$(cat "$file") || exit
+    wanted=$(systemctl show --property=Wants --value "s3-leader-active@$lease.target") || exit
     new=$(missing "$wanted" "$started")
     [ -n "$new$(missing "$started" "$wanted")" ] || continue
     printf '%s\n' "$lease"

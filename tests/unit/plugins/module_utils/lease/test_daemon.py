@@ -77,6 +77,7 @@ def held(lapses_at=1030.0, **changes):
 def mark():
     """Do what the unit does before the first service starts."""
     os.makedirs(local.serving_path_of("db"))
+    open(local.serving_path_of("db", "started"), "w").close()
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def test_so_does_one_whose_services_somebody_stops_and_nobody_starts_again(host,
     mark()
     clock.time += 2 * STARTING
     host.confirmed(held(), until=1058.0)
-    os.rmdir(local.serving_path_of("db"))
+    shutil.rmtree(local.serving_path_of("db"))
     clock.time += STARTING - 1
     host.confirmed(held(), until=1078.0)
     clock.time += 1
