@@ -14,12 +14,18 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.config import FOLDER, Config, check_name
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.heartbeat import Timing
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, check_range
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
+    BadOption,
+    Endpoint,
+    Timing,
+    check_range,
+)
 
 _boolean: t.Callable[[t.Any], bool] = boolean
 
 HOOK_TIMEOUT = 10
+UNITS, DROPINS = "/etc/systemd/system", "/usr/local/lib/systemd/system"
+"""Where the role's units are, and what it adds to services: systemctl revert takes that away in /etc, and not there."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 
@@ -30,9 +36,13 @@ _PLACE = ("bucket", "key", "endpoint_url")
 """What tells one lease from another."""
 _DRAGGED = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
 """Properties that name what systemd stops along with a unit."""
+_STARTED = ("Wants", "Requires", "BindsTo")
+"""Properties that name what systemd starts along with a unit."""
+_JOB_LIMITS = ("JobTimeoutUSec", "JobRunningTimeoutUSec")
 _LINES = (*_HOOKS, "load_credential", "load_credential_encrypted")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
+_TEMPLATE = re.compile(r"(.+)@(\.service)", re.ASCII)
 _SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w|month|y)\b")
 _SECONDS = dict(us=1e-6, ms=1e-3, s=1, min=60, h=3600, d=86400, w=604800, month=2629800, y=31557600)
 
@@ -50,11 +60,16 @@ class Unit(t.NamedTuple):
     state: str
     after: set[str]
     triggers: set[str]
+    triggered_by: set[str]
+    starts: set[str]
+    """What a target starts."""
     dragged: set[str]
     """What is stopped along with it; a target does nothing when it stops, and so is none of these."""
-    limit: str
-    """How long a step of its stop may take, in systemd's words."""
+    limits: t.Sequence[str]
+    """How long a step of its stop may take, in systemd's words: these in turn."""
     steps: int
+    job_limits: t.Mapping[str, str]
+    """When systemd gives a job of it up, whatever became of the unit, in its words by setting."""
 
 
 def heartbeat_plan(
@@ -62,12 +77,15 @@ def heartbeat_plan(
     shown: t.Sequence[t.Mapping[str, t.Any]] = (),
     missing_ok: bool = False,
     there: t.Sequence[t.Mapping[str, t.Any]] = (),
+    written: bool = False,
 ) -> dict[str, t.Any]:
+    """Return the plan; written says that the role's drop-ins are in place, so that what systemd shows is what holds."""
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
     units = {unit.name: unit for unit in map(_unit, shown)}
     configured = {str(result["item"]): result["stdout"] for result in there}
     plan: dict[str, t.Any] = dict(leases={}, services=[], gone=[], files=[], patterns=[], refused=[])
+    plan["folders"] = [UNITS, DROPINS]
     owners: dict[str, str] = {}
     for lease in leases:
         name = str(lease["name"])
@@ -75,7 +93,7 @@ def heartbeat_plan(
             if name in plan["leases"] or name in plan["gone"]:
                 raise Refusal("it is listed twice")
             check_name(name)
-            plan["patterns"] += [f"s3-leader@{name}.*", f"s3-leader-*@{name}.*", f"s3-leader-{name}.conf"]
+            plan["patterns"] += [f"s3-leader@{name}.*", f"s3-leader-*@{name}.*", f"*s3-leader-{name}.conf"]
             if lease.get("state", "present") == "absent":
                 plan["gone"].append(name)
                 continue
@@ -86,7 +104,9 @@ def heartbeat_plan(
             for service in services:
                 if owners.setdefault(service, name) != name:
                     raise Refusal(f"{service} belongs to the lease {owners[service]} already")
-            started = _started(lease, [units[service] for service in services if service in units], config, missing_ok)
+            shown_units = [units[service] for service in services if service in units]
+            _check_services(lease, shown_units, missing_ok)
+            _check_time(lease, shown_units, config, written)
         except (BadOption, Refusal) as error:
             plan["refused"].append(f"{name}: {error}")
             continue
@@ -94,7 +114,8 @@ def heartbeat_plan(
         plan["leases"][name] = dict(
             config=config,
             services=services,
-            starts=started + [_unit_of(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks],
+            templates=[service for service in services if _TEMPLATE.fullmatch(service)],
+            starts=_started(shown_units, services) + [_unit_of(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks],
             hook_timeout=_hook_timeout(lease),
         )
         plan["services"] += services
@@ -153,6 +174,8 @@ def _typed(option: str, value: t.Any) -> t.Any:
     """Return a value as JSON has to have it: older Ansible makes texts of all that comes out of a template."""
     if option in Timing._fields:
         return _number(value)
+    if option == "services":
+        return [str(service) for service in value]
     return _boolean(value) if option == "validate_certs" else value
 
 
@@ -161,23 +184,31 @@ def _number(value: t.Any) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _started(
-    lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], config: t.Mapping[str, t.Any], missing_ok: bool
-) -> list[str]:
-    """Return the services that start when the host leads: those that no timer of theirs starts. Raises Refusal."""
+def _started(units: t.Sequence[Unit], services: t.Sequence[str]) -> list[str]:
+    """Return the services that start when the host leads: those that no timer or socket of theirs starts."""
+    triggered = {other for unit in units for other in unit.triggers}
+    return [service for service in services if service not in triggered]
+
+
+def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missing_ok: bool) -> None:
+    """Raise Refusal for what cannot be bound to the lease."""
     services = {str(service) for service in lease.get("services") or []}
     for service in sorted(services):
         if not _UNIT.fullmatch(service):
             raise Refusal(f"services: {service} is not the full name of a unit that can be bound, like nginx.service")
-    limit = float(lease.get("stop_timeout") or 0)
-    alone: dict[str, float] = {}
-    in_turn: dict[str, float] = {}
+    triggered = {other for unit in units for other in unit.triggers}
     for unit in units:
         if unit.state == "not-found" and not missing_ok:
             raise Refusal(f"{unit.name} does not exist on this host: install it first, or take it out of services")
         if unit.state not in ("loaded", "not-found"):
             raise Refusal(f"{unit.name} cannot be started: systemd shows it as {unit.state}")
-        if unit.id not in ("", unit.name):
+        if _TEMPLATE.fullmatch(unit.name):
+            if unit.name not in triggered:
+                raise Refusal(
+                    f"{unit.name} is a template that no socket of services starts: list its instances, or the socket "
+                    "with Accept=yes"
+                )
+        elif unit.id not in ("", unit.name):
             raise Refusal(f"{unit.name} is another name of {unit.id}: list that one")
         for other in sorted(unit.dragged - services):
             raise Refusal(
@@ -185,8 +216,31 @@ def _started(
             )
         for other in sorted(unit.triggers - services):
             raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
+        for other in sorted(unit.starts - services):
+            raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
+        for other in sorted(unit.triggered_by - services):
+            raise Refusal(
+                f"{other} starts {unit.name}, also where the host does not lead: list it in services, too, or have it "
+                "masked"
+            )
+        for setting, limit in unit.job_limits.items():
+            raise Refusal(
+                f"{unit.name} has {setting}={limit}: systemd would take its stop for done when that is over, whatever "
+                "still runs. Take the setting out of the unit"
+            )
+
+
+def _check_time(
+    lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], config: t.Mapping[str, t.Any], written: bool
+) -> None:
+    """Raise Refusal where the services may need longer to stop than stop_grace."""
+    services = {str(service) for service in lease.get("services") or []}
+    timeout = float(lease.get("stop_timeout") or 0)
+    alone: dict[str, float] = {}
+    in_turn: dict[str, float] = {}
+    for unit in units:
         ordered = unit.after & services or any(unit.name in other.after for other in units)
-        seconds = limit if limit and _is_service(unit) else _limit(unit)
+        seconds = timeout if timeout and _is_service(unit) and not written else _limit(unit)
         (in_turn if ordered else alone)[unit.name] = unit.steps * seconds
     if lease.get("on_lost"):
         alone["on_lost"] = _hook_timeout(lease)
@@ -198,14 +252,16 @@ def _started(
             f"and {SYSTEMD} s. Set stop_timeout to what the services really need, or raise stop_grace, and "
             "lease_duration by as much"
         )
-    triggered = {other for unit in units for other in unit.triggers}
-    return [str(service) for service in lease.get("services") or [] if service not in triggered]
 
 
 def _limit(unit: Unit) -> float:
-    if unit.limit == "infinity":
+    if "infinity" in unit.limits:
         raise Refusal(f"{unit.name} may take for ever to stop (TimeoutStopSec=infinity): set stop_timeout")
-    return sum(float(number) * _SECONDS[unit_of_time] for number, unit_of_time in _SPAN.findall(unit.limit))
+    return sum(map(_seconds, unit.limits))
+
+
+def _seconds(span: str) -> float:
+    return sum(float(number) * _SECONDS[unit_of_time] for number, unit_of_time in _SPAN.findall(span))
 
 
 def _is_service(unit: Unit) -> bool:
@@ -217,30 +273,55 @@ def _hook_timeout(lease: t.Mapping[str, t.Any]) -> float:
 
 
 def _unit(result: t.Mapping[str, t.Any]) -> Unit:
-    """Read what systemctl show printed.
-
-    The limit applies to each ExecStop=, once more until what is left is killed, and to each ExecStopPost= in the same
-    way: TimeoutStopSec= in systemd.service(5).
-    """
+    """Read what systemctl show printed; of a template, about an instance."""
     lines = [line.partition("=")[::2] for line in result["stdout_lines"]]
     shown = dict(lines)
     names = [name for name, _value in lines]
-    after = names.count("ExecStopPost")
+    name = str(result["item"])
+    limits = [shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", ""))]
+    if shown.get("TimeoutStopFailureMode") == "abort":
+        limits.append(shown.get("TimeoutAbortUSec", ""))
+    triggers = set(shown.get("Triggers", "").split())
+    if shown.get("Accept") == "yes":  # it shows the instances that there are now
+        triggers = {name.replace(".socket", "@.service")}
     return Unit(
-        name=str(result["item"]),
+        name=name,
         id=shown.get("Id", ""),
         state=shown.get("LoadState", ""),
         after=set(shown.get("After", "").split()),
-        triggers=set(shown.get("Triggers", "").split()),
+        triggers=triggers,
+        triggered_by=set(shown.get("TriggeredBy", "").split()),
+        starts={
+            other
+            for setting in _STARTED
+            for other in shown.get(setting, "").split()
+            if name.endswith(".target") and not other.endswith((".target", ".slice"))
+        },
         dragged={
             other
             for name in _DRAGGED
             for other in shown.get(name, "").split()
             if not other.endswith(".target") and not other.startswith("s3-leader-")
         },
-        limit=str(shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", ""))),
-        steps=names.count("ExecStop") + 1 + (after + 1 if after else 0),
+        limits=limits,
+        steps=_steps(name, names.count("ExecStop"), names.count("ExecStopPre"), names.count("ExecStopPost")),
+        job_limits={
+            setting.replace("USec", "Sec"): shown[setting]
+            for setting in _JOB_LIMITS
+            if shown.get(setting, "infinity") != "infinity"
+        },
     )
+
+
+def _steps(name: str, stop: int, before: int, after: int) -> int:
+    """Return how many times the limit of a unit applies while it stops.
+
+    For a service, to each ExecStop=, once more until what is left is killed, and to each ExecStopPost= in the same way:
+    TimeoutStopSec= in systemd.service(5). A socket is closed at once, but for commands of its own.
+    """
+    if name.endswith(".socket"):
+        return before + after + 1 if before or after else 0
+    return stop + 1 + (after + 1 if after else 0)
 
 
 def _unit_of(hook: str, name: str) -> str:
@@ -248,18 +329,18 @@ def _unit_of(hook: str, name: str) -> str:
 
 
 def _files(name: str, services: t.Sequence[str], hooks: t.Sequence[str]) -> list[dict[str, str]]:
-    """Return the files of a lease in systemd's folder, and the templates that they come from."""
+    """Return the files of a lease in systemd's folders, and the templates that they come from."""
     own = f"s3-leader-{name}.conf"
     files = {
-        f"s3-leader@{name}.service.d/{own}": "daemon.conf",
-        f"s3-leader-active@{name}.target.d/{own}": "target.conf",
+        f"{UNITS}/s3-leader@{name}.service.d/{own}": "daemon.conf",
+        f"{UNITS}/s3-leader-active@{name}.target.d/{own}": "target.conf",
     }
     for hook in hooks:
         for template in _HOOKS[hook]:
             kind, _dot, suffix = template.partition(".")
-            files[f"s3-leader-{kind}@{name}.{suffix}"] = template
+            files[f"{UNITS}/s3-leader-{kind}@{name}.{suffix}"] = template
     for service in services:
-        files[f"{service}.d/{own}"] = "service.conf"
+        files[f"{DROPINS}/{service}.d/zzz-{own}"] = "service.conf"  # after those of others
     return [dict(lease=name, path=path, template=template) for path, template in files.items()]
 
 

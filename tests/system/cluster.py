@@ -1,9 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts that take part in leases by the role. A lease has two services: one stops when asked to, one has to be killed.
-
-Of the lease db these are db-app.service and db-slow.service.
-"""
+"""Hosts that take part in leases by the role, each with services of one kind."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import pathlib
 import time
 import typing as t
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from seaweedfs import SeaweedFS
 from support.playbook import Run
@@ -22,7 +19,8 @@ from support.waiting import wait_for
 from system import plays
 from system.lab.host import Host
 from system.lab.intervals import Interval
-from system.lab.watcher import Watcher, unit
+from system.lab.watcher import Watcher
+from system.workloads import Workload
 
 BUCKET = "leader-election"
 DEPLOYMENT = 600.0  # seconds that the role may take on a machine that does much else
@@ -39,7 +37,7 @@ TIMES = dict(
 
 
 class Service(t.NamedTuple):
-    """Both services of a lease, while one host runs them in one term."""
+    """Both services of a lease that has a pair of them, while one host runs them in one term."""
 
     host: Host
     term: int
@@ -59,28 +57,37 @@ class Cluster:
         hosts: Sequence[Host],
         watcher: Watcher,
         server: SeaweedFS,
-        leases: Sequence[str],
+        workloads: Mapping[str, Workload],
         play: Callable[..., Run],
+        times: Mapping[str, float] = TIMES,
     ) -> None:
         self.hosts = hosts
         self.watcher = watcher
-        self.leases = leases
+        self.leases = list(workloads)
+        self.workloads = workloads
+        self._times = times
         self.server = server
         self.client = server.client()
         self._play = play
         self._id = uuid.uuid4().hex
         server.create_bucket(BUCKET)
         for host in hosts:
-            for lease in leases:
-                for service, options in (("app", []), ("slow", ["--stubborn"])):
-                    path = host.root / f"etc/systemd/system/{lease}-{service}.service"
-                    path.write_text(unit(lease, service, *options))
+            for workload in workloads.values():
+                host.write_units(workload.units, "usr/lib/systemd/system")
 
     def deploy(self, collections_path: str | None = None, **changes: t.Any) -> None:
         """Run the role on all hosts at once; options of the leases may be changed. Raises AssertionError."""
         leases = [{**self._options(lease), **changes} for lease in self.leases]
         play = plays.heartbeat(heartbeat_leases=leases, heartbeat_preflight=False)
         self._play(play, collections_path=collections_path, timeout=DEPLOYMENT).succeeded()
+        for host in self.hosts:
+            self.add_later(host)
+
+    def add_later(self, host: Host) -> None:
+        """Add what an administrator adds when the role is through."""
+        for workload in self.workloads.values():
+            host.write_units(workload.later)
+        host.run("systemctl", "daemon-reload")
 
     def wait_until_served(self, lease: str, after: int = 0) -> Service:
         """Wait until a host runs both services, in a term after the given one. Raises TimeoutError."""
@@ -96,13 +103,22 @@ class Cluster:
 
         return self.watcher.wait(both)
 
+    def wait_for_leader(self, lease: str) -> Host:
+        """Wait until a host leads, and its services were started; some may have done their job since."""
+        return wait_for(lambda: self.leader(lease), f"a host leads by {lease}")
+
+    def leader(self, lease: str) -> Host | None:
+        """The host that leads, once its services were started."""
+        started = f"run/s3-leader-serving/{lease}/started"
+        return next((host for host in self.hosts if (host.inside / started).exists()), None)
+
     def wait_until_all_take_part(self) -> None:
         """Wait until each daemon hears from the store and each lease is served. Raises TimeoutError."""
         since = time.time()
         for host in self.hosts:
             wait_for(functools.partial(self.takes_part, host, since), f"{host.name} takes part")
         for lease in self.leases:
-            self.wait_until_served(lease)
+            self.wait_for_leader(lease)
 
     def takes_part(self, host: Host, since: float) -> bool:
         """Whether each daemon of the host has heard from the store since that time, and all was well."""
@@ -137,11 +153,11 @@ class Cluster:
 
     def _options(self, lease: str) -> dict[str, t.Any]:
         return dict(
-            TIMES,
+            {**self._times, **self.workloads[lease].options},
             name=lease,
             bucket=BUCKET,
             key=self.key(lease),
-            services=[f"{lease}-app.service", f"{lease}-slow.service"],
+            services=self.workloads[lease].services,
             endpoint_url=self.server.endpoint_url,
             access_key=self.server.access_key,
             secret_key=self.server.secret_key,

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import os
 import typing as t
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 from seaweedfs import SeaweedFS
@@ -20,6 +20,7 @@ from system.lab import network
 from system.lab.host import Host
 from system.lab.lab import Lab
 from system.lab.watcher import Watcher
+from system.workloads import Workload
 
 REPORTS = pytest.StashKey[list[str]]()
 
@@ -86,9 +87,9 @@ def start_cluster(
             running = playbook.start(folder, text, hosts=(), args=("--inventory", str(lab.inventory)), **options)
             return running.wait(timeout)
 
-        def start(leases: Sequence[str]) -> Cluster:
+        def start(workloads: Mapping[str, Workload], **options: t.Any) -> Cluster:
             watcher = stack.enter_context(Watcher(lab.shared))
-            cluster = Cluster(stack.enter_context(lab.hosts()), watcher, seaweedfs, leases, play)
+            cluster = Cluster(stack.enter_context(lab.hosts()), watcher, seaweedfs, workloads, play, **options)
             cluster.deploy()
             cluster.wait_until_all_take_part()
             return cluster

@@ -26,6 +26,7 @@ from system.lab import faults
 from system.lab.host import Host
 from system.lab.intervals import Overlap, overlaps
 from system.lab.watcher import now
+from system.workloads import pair
 
 LEASE = "db"
 DAEMON = daemon(LEASE)
@@ -34,7 +35,7 @@ DAEMON = daemon(LEASE)
 @pytest.fixture(scope="module")
 def shared(start_cluster: Callable[..., Cluster]) -> Cluster:
     """Three hosts, one lease."""
-    return start_cluster([LEASE])
+    return start_cluster({LEASE: pair(LEASE)})
 
 
 @pytest.fixture

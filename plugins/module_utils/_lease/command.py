@@ -15,20 +15,22 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from . import config, daemon, local
-from .checks import SAFE, UNKNOWN
+from . import config, fence, local
 from .clock import Clock
-from .connection import MISSING_LIBRARY, CannotSend
-from .credentials import connect
-from .preflight import preflight
 from .settings import BadOption, check_range
 
 UNUSABLE = 2
 """Exit status: the question could not be answered."""
 AWAY = 60
 """Seconds for which a host that stepped down does not compete: the others need a few."""
+STEP_DOWN = "s3-leader-step-down@%s.service"
+"""The unit that carries a step-down out: it goes on when whoever asked for it does not wait for its end."""
 _CLEAR = "\033[H\033[2J"
 """What empties a terminal's screen."""
+
+
+class Impossible(Exception):
+    """It cannot be done here. The text says why."""
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -36,10 +38,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     given = _parser().parse_args(arguments)
     answer: Callable[[argparse.Namespace], int] = given.answer
     try:
-        if MISSING_LIBRARY is not None and given.needs_botocore:
-            raise CannotSend("the Python library botocore is missing: install python3-boto3 (%s)" % MISSING_LIBRARY)
         return answer(given)
-    except (BadOption, CannotSend, OSError) as error:
+    except (BadOption, Impossible, OSError) as error:
         sys.stderr.write("s3-leader: %s\n" % error)
         return UNUSABLE
     except KeyboardInterrupt:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, answer: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(answer=answer, needs_botocore=name in ("heartbeat", "preflight"))
+        added.set_defaults(answer=answer)
         return added
 
     beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
@@ -70,13 +70,44 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--for", dest="seconds", type=float, default=AWAY, help="seconds (default: %(default)d)")
     first = command("preflight", _preflight, "find out whether the store can be trusted with a lease")
     first.add_argument("name", metavar="NAME")
+    ends = command("fence", _fence, "end the services of a lease, and wait until they have ended; systemd runs it")
+    ends.add_argument("name", metavar="NAME")
+    command("guard", _guard, "stop services that run here without their lease, for ever; systemd runs it")
     return parser
 
 
+# What speaks with a store loads botocore, which takes ten times as long as all the rest: only those who need it import it.
+
+
 def _heartbeat(given: argparse.Namespace) -> int:
-    if not given.check and given.file is None:
-        return daemon.run(given.name)
-    connect(config.load(given.name, given.file))
+    from . import daemon
+    from .connection import CannotSend
+    from .credentials import connect
+
+    _check_botocore()
+    try:
+        if not given.check and given.file is None:
+            return daemon.run(given.name)
+        connect(config.load(given.name, given.file))
+    except CannotSend as error:
+        raise Impossible(str(error)) from None
+    return 0
+
+
+def _check_botocore() -> None:
+    from .connection import MISSING_LIBRARY
+
+    if MISSING_LIBRARY is not None:
+        raise Impossible("the Python library botocore is missing: install python3-boto3 (%s)" % MISSING_LIBRARY)
+
+
+def _fence(given: argparse.Namespace) -> int:
+    fence.end(given.name)
+    return 0
+
+
+def _guard(_given: argparse.Namespace) -> int:
+    fence.guard()
     return 0
 
 
@@ -104,7 +135,7 @@ def _check(given: argparse.Namespace) -> int:
     config.check_name(given.name)
     told = local.status(given.name)
     if told is None:
-        raise CannotSend("no daemon of the lease %s runs here" % given.name)
+        raise Impossible("no daemon of the lease %s runs here" % given.name)
     return 0 if told["is_leader"] else 1
 
 
@@ -112,19 +143,27 @@ def _step_down(given: argparse.Namespace) -> int:
     config.check_name(given.name)
     check_range("--for", given.seconds, 1, 7 * 24 * 3600)
     if local.status(given.name) is None:
-        raise CannotSend("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
+        raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
     try:
         local.write(local.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
     except PermissionError as error:
-        raise CannotSend("%s. Only root can do this" % error) from None
-    unit = "s3-leader@%s.service" % given.name
-    done = subprocess.run(["systemctl", "restart", unit], check=False)  # stops the services, then gives the lease back
+        raise Impossible("%s. Only root can do this" % error) from None
+    done = subprocess.run(["systemctl", "start", STEP_DOWN % given.name], check=False)
     return 0 if done.returncode == 0 else UNUSABLE
 
 
 def _preflight(given: argparse.Namespace) -> int:
+    from .checks import SAFE, UNKNOWN
+    from .connection import CannotSend
+    from .credentials import connect
+    from .preflight import preflight
+
+    _check_botocore()
     one = config.load(given.name)
-    found = preflight(one.endpoint, one.bucket, one.key, connection=connect(one))
+    try:
+        found = preflight(one.endpoint, one.bucket, one.key, connection=connect(one))
+    except CannotSend as error:
+        raise Impossible(str(error)) from None
     for check in found.checks:
         _print("%-8s %-16s %s" % (check.verdict, check.name, check.told))
     _print("%s: %s" % (found.verdict, found.reason))

@@ -12,11 +12,10 @@ import json
 import os
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from . import settings
-from .heartbeat import REACTION, Timing
-from .settings import HIDDEN, BadOption, Endpoint
+from .settings import HIDDEN, REACTION, BadOption, Endpoint, Timing
 
 FOLDER = "/etc/s3-leader"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
@@ -38,6 +37,8 @@ class Config:
     poll_interval: float = 1
     request_timeout: float = 3
     metadata: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[str] = field(default_factory=list)
+    """The units that run on the leader only. A template stands for its instances."""
     credentials_file: Optional[str] = None
     """In the form of ~/.aws/credentials. None leaves it to botocore to find credentials."""
     endpoint_url: Optional[str] = None
@@ -137,6 +138,8 @@ def _check_type(option: str, value: object) -> None:
         wanted = "a number of seconds"
     elif option == "validate_certs":
         good, wanted = isinstance(value, bool), "true or false"
+    elif option == "services":
+        good, wanted = isinstance(value, list) and all(isinstance(one, str) for one in value), "a list of units"
     elif option == "metadata":
         good, wanted = isinstance(value, dict), "an object"
     else:

@@ -25,7 +25,7 @@ from .clock import Clock
 from .config import Config
 from .connection import CannotSend
 from .credentials import Following
-from .heartbeat import Heartbeat, Lost, Reload, Stop
+from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
 from .protocol import own, term_of
 from .record import Record, decode, encode
 from .steps import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
@@ -40,6 +40,8 @@ CALM = 30.0
 """Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
 STARTING = 20.0
 """Seconds for which systemd may be without services that were started: who leads gives up then."""
+BUSY = 0.1
+"""Seconds until systemd is told once more what it had no room for."""
 _STATE = "S3_LEADER_STATE"
 """The variable by which a program hands over to the one that takes its place."""
 
@@ -70,7 +72,8 @@ def _take_part(config: Config) -> int:
         return LOST
     store = Store(Following(config), config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
-    systemd.notify(READY=1)
+    while not systemd.notify(READY=1):  # many daemons start at once, and systemd has room for ten messages
+        clock.sleep(BUSY)
     try:
         if held is None:
             host.stand_by()
@@ -97,6 +100,8 @@ class Host:
         self._until: Optional[float] = None
         self._served_at: Optional[float] = None
         """When services were last seen to run; at first, when this host began to lead."""
+        self._served = False
+        """In this term, services were seen to run."""
         self._trouble = ""
         """What began the present series of errors."""
         self._troubled_at = 0.0
@@ -109,16 +114,23 @@ class Host:
         systemd.wait(seconds, self._clock, self._alive)
 
     def stand_by(self) -> None:
-        """Begin without the lease, and stay away from it for as long as somebody wishes. Raises Stop."""
+        """Begin without the lease. Stay away from it for as long as somebody wishes, and while services of an earlier
+        term may still be running. Raises Stop.
+        """
         local.remove(self._path("leader"))
         systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
         self._say("standby", "starting to watch the lease")
         while True:
             left = local.away_until(self._config.name) - self._clock.now()
-            if left <= 0:
+            if self.serving():
+                left = 1
+                waits = local.waiting(self._config.name) or "waits until no service can run"
+                self._show("stopping", "does not compete: %s" % waits)
+            elif left > 0:
+                self._show("away", "stepped down, and does not compete for another %d s" % left)
+            else:
                 self._role = "standby"
                 return
-            self._show("away", "stepped down, and does not compete for another %d s" % left)
             try:
                 self.wait(min(left, 10))
             except Reload:
@@ -136,7 +148,7 @@ class Host:
             return
         if self._clock.now() >= self._troubled_at + CALM:
             self._well()
-        if self._role != "leader" and self._lease is not None:
+        if self._until is None and self._lease is not None:
             self._show("standby", standing(self._lease))
 
     def trouble(self, why: str) -> None:
@@ -154,7 +166,7 @@ class Host:
 
     def promote(self, held: Held, until: float) -> None:
         before, self._lease = self._lease, held.seen
-        if not self._arm(until):
+        if not self._arm(until, tries=10):
             raise OSError("systemd does not listen, so nobody would end this process if it hung")
         local.write(self._path("leader"), self._environment())
         self._well()
@@ -164,8 +176,13 @@ class Host:
 
     def confirmed(self, held: Held, until: float) -> None:
         now = self._clock.now()
-        if self._served_at is None or os.path.exists(local.serving_path_of(self._config.name, "started")):
+        started = os.path.exists(local.serving_path_of(self._config.name, "started"))
+        waits = local.waiting(self._config.name)
+        self._served = self._served or started
+        if self._served_at is None or started or waits:
             self._served_at = now
+        elif self._served and not self.serving():
+            raise Ended("somebody has stopped its services")
         elif now >= self._served_at + STARTING:
             raise Lost(
                 "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
@@ -174,7 +191,11 @@ class Host:
         self._lease, self._until = held.seen, until
         self._arm(until)
         self._well()
-        self._show("leader", "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S")))
+        leads = "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S"))
+        if waits:
+            self._show("stopping", "%s, and %s" % (leads, waits))
+        else:
+            self._show("leader", leads)
 
     def demote(self, why: str) -> None:
         try:
@@ -182,6 +203,7 @@ class Host:
         except OSError as error:
             self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
         self._until = self._served_at = None
+        self._served = False
         self._say("lost", "leads no more: " + why, systemd.NOTICE)
         self._show("standby", why)
 
@@ -201,9 +223,14 @@ class Host:
 
     # -- how it is told
 
-    def _arm(self, until: float) -> bool:
+    def _arm(self, until: float, tries: int = 1) -> bool:
         left = until - self._clock.now()
-        return systemd.notify(WATCHDOG_USEC=max(1, int(left * 1e6)), WATCHDOG=1)
+        if systemd.notify(WATCHDOG_USEC=max(1, int(left * 1e6)), WATCHDOG=1):
+            return True
+        if tries == 1:
+            return False
+        self._clock.sleep(BUSY)
+        return self._arm(until, tries - 1)
 
     def _alive(self) -> None:
         if self._until is None:

@@ -16,32 +16,22 @@ became of the process. To begin anew takes a new one, with a new session.
 from __future__ import annotations
 
 import random
-from typing import Callable, Mapping, NamedTuple, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TypeVar
 
 from . import protocol
 from .claimant import drive, fresh_nonce
 from .clock import Clock
+from .settings import REACTION, Timing
 from .steps import Answer, Claimant, Held, Outcome, Pause, Seen, Steps, StoreError, Verdict, Want, Write
-from .store import Store
 from .wording import sentence
+
+if TYPE_CHECKING:  # it loads botocore, which the fence can do without
+    from .store import Store
 
 T = TypeVar("T")
 
-REACTION = 0.5
-"""Seconds that the loop gives up before the time at which what watches over the process would kill it."""
 RETRY = 1.0
 """Seconds until a renewal that failed is tried again."""
-
-
-class Timing(NamedTuple):
-    """Seconds throughout; config.py has the ranges, and how they must add up."""
-
-    lease_duration: float
-    renew_interval: float
-    stop_grace: float
-    """How long the services may take to stop."""
-    poll_interval: float
-    request_timeout: float
 
 
 class Stop(Exception):
@@ -54,6 +44,10 @@ class Reload(Exception):
 
 class Lost(Exception):
     """The time to lead is over. The text says why."""
+
+
+class Ended(Lost):
+    """Its services were seen to have ended while it led: there is nothing left to lead, and the lease can be given back."""
 
 
 class Outside(Protocol):
@@ -72,7 +66,7 @@ class Outside(Protocol):
         """Lead from now on, until then by the clock. Raises OSError where that cannot be brought about."""
 
     def confirmed(self, held: Held, until: float) -> None:
-        """Lead on, until then by the clock. Raises Lost where that is of no use."""
+        """Lead on, until then by the clock. Raises Lost where that is of no use, Ended where no service can run."""
 
     def demote(self, why: str) -> None:
         """Lead no more."""
@@ -103,7 +97,7 @@ class Heartbeat:
         """A write of the present acquisition was sent."""
 
     def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
-        """Watch, then lead. Returns when asked to stop; raises Lost when the lease was lost.
+        """Watch, then lead. Returns when asked to stop; raises Lost when the lease was lost, or given up.
 
         ``held`` is what an earlier program of this process held, and led by until then. It is renewed at once: its
         times may not be those of this program.
@@ -121,8 +115,11 @@ class Heartbeat:
             except Reload:
                 self._outside.reload(held)
             except Stop:
-                self._step_down(held)
+                self._step_down(held, "asked to stop")
                 return
+            except Ended as ended:
+                self._step_down(held, str(ended))
+                raise
             except Lost as lost:
                 self._outside.demote(str(lost))
                 raise
@@ -211,10 +208,10 @@ class Heartbeat:
             raise Lost(sentence(verdict))
         return _held(verdict)
 
-    def _step_down(self, held: Optional[Held]) -> None:
+    def _step_down(self, held: Optional[Held], why: str) -> None:
         """Lead no more because somebody wishes so. The lease is given back only if the services are gone."""
         if held is not None:
-            self._outside.demote("asked to stop")
+            self._outside.demote(why)
         if self._outside.serving():
             self._outside.trouble("services may still be running, so the lease is not given back; it expires by itself")
         elif held is not None or self._may_hold:

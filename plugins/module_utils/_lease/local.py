@@ -26,11 +26,21 @@ def path_of(name: str, file: str = "") -> str:
 
 
 def serving_path_of(name: str, file: str = "") -> str:
-    """Return the folder that is there while services may run, or a file in it: root's, a unit makes and removes it.
+    """Return the folder that is there while services may run, or a file in it. All of it is root's.
 
-    In it, the file "started" is there once systemd goes on to start the services.
+    A unit makes it before the first service starts, and the fence removes it when all were seen to be gone. In it, the
+    file "started" is there while services may start, and "waiting" while the fence waits for the end of some.
     """
     return os.path.join(FOLDER + "-serving", name, file)
+
+
+def waiting(name: str) -> str:
+    """Return what the fence waits for, for people; '' where it does not."""
+    try:
+        with open(serving_path_of(name, "waiting"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def away_path_of(name: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from .protocol import MARGIN_RATE, margin
@@ -23,6 +23,9 @@ ADDRESSING_STYLES = ("auto", "path", "virtual")
 PATIENCE = 3
 """Errors are retried for this many request timeouts, and as many seconds for the pauses between, where no deadline
 bounds them: time for a write, the read that looks for it, and the write again."""
+REACTION = 0.5
+"""Seconds by which what has to be done by a certain time is begun earlier: a daemon gives up so long before systemd would
+kill it, and the fence kills services so long before ``stop_grace`` is over."""
 
 
 HIDDEN = "***"
@@ -34,6 +37,17 @@ class BadOption(ValueError):
 
     def __init__(self, name: str, value: object, way_out: str) -> None:
         super().__init__("%s is %s: %s" % (name, value if value is HIDDEN else _shown(value), way_out))
+
+
+class Timing(NamedTuple):
+    """The times of a daemon, in seconds; config.py has the ranges, and how they must add up."""
+
+    lease_duration: float
+    renew_interval: float
+    stop_grace: float
+    """How long the services may take to stop."""
+    poll_interval: float
+    request_timeout: float
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from .clock import Clock
 from .heartbeat import Reload, Stop
 
 JOURNAL = "/run/systemd/journal/socket"
-ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
+CRITICAL, ERROR, WARNING, NOTICE, INFO = 2, 3, 4, 5, 6
 _SIGNALS: Dict[int, Type[Exception]] = {signal.SIGTERM: Stop, signal.SIGINT: Stop, signal.SIGHUP: Reload}
 _SLICE = 1.0
 """Seconds: the system's waits stand still in suspend, so each is looked over."""

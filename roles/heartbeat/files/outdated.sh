@@ -3,14 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # outdated.sh RUN ETC COMMAND CODE LEASE...: prints the units of daemons that have not read the configuration, the command
-# and the code that are there now. The time of a daemon's lock is from before it reads anything. A time that is still to
-# come says nothing: the clock was set back.
+# and the code that are there now, and of a guard that has not. The time of its lock is from before it reads anything. A
+# time that is still to come says nothing: the clock was set back.
 
 run=$1 etc=$2 command=$3 code=$4
 shift 4
+
+print_if_outdated() { # unit, lock, files that it has read...
+    unit=$1 lock=$2
+    shift 2
+    [ -e "$lock" ] || return 0
+    found=$(find "$@" -type f ! -name '*.pyc' -cnewer "$lock" -print -quit)
+    [ -z "$found$(find "$lock" -newermt now)" ] || echo "$unit"
+}
+
 for lease; do
-    lock=$run/$lease/lock
-    [ -e "$lock" ] || continue
-    found=$(find "$etc/$lease.json" "$command" "$code" -type f ! -name '*.pyc' -cnewer "$lock" -print -quit)
-    [ -z "$found$(find "$lock" -newermt now)" ] || echo "s3-leader@$lease.service"
+    print_if_outdated "s3-leader@$lease.service" "$run/$lease/lock" "$etc/$lease.json" "$command" "$code"
 done
+print_if_outdated s3-leader-guard.service "$run-guard/lock" "$command" "$code"

@@ -144,6 +144,20 @@ class Host:
             raise CommandFailed(f"{self.name}: {' '.join(command)} ended with status {result.returncode}\n{said}")
         return result
 
+    def write_units(self, units: t.Mapping[str, str], folder: str = "etc/systemd/system") -> None:
+        """Write units and drop-ins, by their names; nobody tells systemd."""
+        for name, text in units.items():
+            path = self.root / folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+
+    def mounts(self) -> set[str]:
+        """Where something is mounted now, as its processes see it; nowhere while it is off."""
+        with contextlib.suppress(OSError):
+            lines = pathlib.Path(f"/proc/{self._pid}/mountinfo").read_text().splitlines()
+            return {line.split()[4] for line in lines}
+        return set()
+
     def main_pid(self, unit: str) -> str:
         """The main process of a unit, as the host counts; 0 without one."""
         return self.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()

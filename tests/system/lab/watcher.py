@@ -35,10 +35,14 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def command(lease: str, service: str, *options: str) -> str:
+    """The command of a process that is watched; the program tells the options."""
+    return " ".join(["/usr/bin/python3", "-IB", f"{SHARED}/{PROGRAM.name}", lease, service, *options])
+
+
 def unit(lease: str, service: str, *options: str) -> str:
-    """The text of a systemd unit for a service that is watched; --stubborn makes it ignore SIGTERM."""
-    command = ["/usr/bin/python3", "-IB", f"{SHARED}/{PROGRAM.name}", lease, service, *options]
-    return f"[Unit]\nDescription=Watched service {service}\n[Service]\nExecStart={' '.join(command)}\n"
+    """The text of a systemd unit for a service that is watched."""
+    return f"[Unit]\nDescription=Watched service {service}\n[Service]\nExecStart={command(lease, service, *options)}\n"
 
 
 class Watcher:

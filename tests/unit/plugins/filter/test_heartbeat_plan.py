@@ -7,7 +7,7 @@ import json
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import FilterModule
+from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import DROPINS, UNITS, FilterModule
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config
 
 heartbeat_plan = FilterModule().filters()["heartbeat_plan"]
@@ -92,20 +92,20 @@ def test_no_key_stands_in_the_plan():
 
 def test_a_lease_without_services_and_hooks_has_what_its_daemon_and_its_target_need():
     assert plan(lease())["files"] == [
-        dict(lease="db", path="s3-leader@db.service.d/s3-leader-db.conf", template="daemon.conf"),
-        dict(lease="db", path="s3-leader-active@db.target.d/s3-leader-db.conf", template="target.conf"),
+        dict(lease="db", path=f"{UNITS}/s3-leader@db.service.d/s3-leader-db.conf", template="daemon.conf"),
+        dict(lease="db", path=f"{UNITS}/s3-leader-active@db.target.d/s3-leader-db.conf", template="target.conf"),
     ]
 
 
 def test_each_service_and_each_hook_has_files_of_its_own():
     made = plan(lease(services=["a.service", "b.timer"], on_acquired="/a", on_lost="/l", on_error="/e"))
     assert {file["path"]: file["template"] for file in made["files"][2:]} == {
-        "s3-leader-acquired@db.service": "acquired.service",
-        "s3-leader-lost@db.service": "lost.service",
-        "s3-leader-error@db.path": "error.path",
-        "s3-leader-error@db.service": "error.service",
-        "a.service.d/s3-leader-db.conf": "service.conf",
-        "b.timer.d/s3-leader-db.conf": "service.conf",
+        f"{UNITS}/s3-leader-acquired@db.service": "acquired.service",
+        f"{UNITS}/s3-leader-lost@db.service": "lost.service",
+        f"{UNITS}/s3-leader-error@db.path": "error.path",
+        f"{UNITS}/s3-leader-error@db.service": "error.service",
+        f"{DROPINS}/a.service.d/zzz-s3-leader-db.conf": "service.conf",
+        f"{DROPINS}/b.timer.d/zzz-s3-leader-db.conf": "service.conf",
     }
 
 
@@ -115,6 +115,18 @@ def test_what_starts_with_the_leadership_is_all_services_but_those_that_a_timer_
     made = plan(lease(on_acquired="/a", on_lost="/l", on_error="/e", **options), units=units)
     starts = ["backup.timer", "a.service", "s3-leader-acquired@db.service", "s3-leader-lost@db.service"]
     assert made["leases"]["db"]["starts"] == starts
+
+
+def test_the_daemon_and_the_fence_know_the_services():
+    made = plan(lease(services=["a.service", "b.timer"]))["leases"]["db"]
+    assert made["config"]["services"] == ["a.service", "b.timer"]
+    assert config.Config(name="db", **made["config"]).services == ["a.service", "b.timer"]
+
+
+def test_connections_of_a_socket_are_instances_of_a_template_which_start_with_it():
+    units = [shown("a.socket", limit="90s", Accept="yes", Triggers="a@7-12-0.service"), shown("a@.service")]
+    made = plan(lease(services=["a.socket", "a@.service"]), units=units)["leases"]["db"]
+    assert (made["starts"], made["templates"]) == (["a.socket"], ["a@.service"])
 
 
 def test_a_lease_to_leave_needs_no_key_and_keeps_no_file():
@@ -199,6 +211,36 @@ def test_what_a_service_starts_has_to_be_listed_too():
     assert "a.timer starts a.service: list it in services, too" in told
 
 
+def test_the_template_of_connections_has_to_be_listed_too():
+    told = refusal(lease(services=["a.socket"]), units=[shown("a.socket", Accept="yes", triggers="a@7-12-0.service")])
+    assert "a.socket starts a@.service: list it in services, too" in told
+
+
+def test_a_template_that_no_socket_starts_is_refused():
+    told = refusal(lease(services=["a@.service"]), units=[shown("a@.service")])
+    assert told.startswith("db: a@.service is a template that no socket of services starts: list its instances")
+
+
+def test_what_a_target_starts_has_to_be_listed_too():
+    units = [shown("all.target", limit="", Wants="a.service basic.target", Requires="system.slice")]
+    told = refusal(lease(services=["all.target"]), units=units)
+    assert told == "db: all.target starts a.service: list it in services, too, or it would outlive the leadership"
+
+
+def test_what_starts_a_service_has_to_be_listed_too():
+    told = refusal(lease(services=["a.service"]), units=[shown("a.service", TriggeredBy="a.socket")])
+    assert told.startswith("db: a.socket starts a.service, also where the host does not lead: list it in services")
+    units = [shown("a.socket", triggers="a.service"), shown("a.service", TriggeredBy="a.socket")]
+    plan(lease(services=["a.service", "a.socket"]), units=units)
+
+
+@pytest.mark.parametrize("setting", ["JobTimeout", "JobRunningTimeout"])
+def test_a_unit_whose_stop_counts_as_done_before_it_is_done_is_refused(setting):
+    told = refusal(lease(services=["a.service"]), units=[shown("a.service", **{f"{setting}USec": "2s"})])
+    assert told.startswith(f"db: a.service has {setting}Sec=2s: systemd would take its stop for done when that is over")
+    plan(lease(services=["a.service"]), units=[shown("a.service", **{f"{setting}USec": "infinity"})])
+
+
 @pytest.mark.parametrize("how", ["ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo"])
 def test_what_is_stopped_along_with_a_service_has_to_be_listed_too(how):
     units = [shown("a.service", **{how: "a@1.service multi-user.target s3-leader-lost@db.service"})]
@@ -270,6 +312,26 @@ def test_stop_grace_has_to_be_what_the_services_may_take_to_stop(needed, units):
 
 def test_stop_timeout_takes_the_place_of_what_the_services_say():
     plan(lease(services=["a.service"], stop_timeout=11), units=[shown("a.service", limit="infinity")])
+
+
+def test_once_the_drop_ins_are_written_what_systemd_goes_by_is_what_counts():
+    one, units = lease(services=["a.service"], stop_timeout=5), [shown("a.service", limit="40s")]
+    assert heartbeat_plan([one], units)["refused"] == []
+    (told,) = heartbeat_plan([one], units, written=True)["refused"]
+    assert "it may take 41 s: a.service 40 s" in told
+
+
+def test_a_service_that_is_aborted_when_it_does_not_stop_has_the_time_for_that_too():
+    units = [shown("a.service", limit="4s", TimeoutStopFailureMode="abort", TimeoutAbortUSec="15s")]
+    assert "it may take 20 s: a.service 19 s" in refusal(lease(services=["a.service"]), units=units)
+    units = [shown("a.service", limit="4s", TimeoutStopFailureMode="terminate", TimeoutAbortUSec="15s")]
+    plan(lease(services=["a.service"]), units=units)
+
+
+def test_a_socket_is_closed_at_once_but_for_commands_of_its_own():
+    plan(lease(services=["a.socket"]), units=[shown("a.socket", limit="90s")])
+    units = [shown("a.socket", limit="10s", posts=1)]
+    assert "it may take 21 s: a.socket 20 s" in refusal(lease(services=["a.socket"]), units=units)
 
 
 def test_stop_timeout_holds_for_services_only():

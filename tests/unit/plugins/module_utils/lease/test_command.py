@@ -8,7 +8,14 @@ import os
 import subprocess
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import command, config, daemon, local
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import (
+    command,
+    config,
+    connection,
+    daemon,
+    local,
+    preflight as asking,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import ESSENTIAL, Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 
@@ -267,7 +274,7 @@ def test_a_daemon_without_a_folder_in_run_says_so_on_one_line(say, configure, tm
 @pytest.mark.usefixtures("never_run")
 @pytest.mark.parametrize("arguments", [("heartbeat",), ("heartbeat", "--check"), ("preflight",)])
 def test_without_botocore_what_asks_a_store_says_what_to_install(say, configure, monkeypatch, arguments):
-    monkeypatch.setattr(command, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
+    monkeypatch.setattr(connection, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
     configure()
     status, _out, error = say(*arguments, "db")
     assert status == 2
@@ -276,7 +283,7 @@ def test_without_botocore_what_asks_a_store_says_what_to_install(say, configure,
 
 @pytest.mark.usefixtures("systemctl")
 def test_without_botocore_what_asks_this_host_works(say, tell, monkeypatch):
-    monkeypatch.setattr(command, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
+    monkeypatch.setattr(connection, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
     tell("db", "leader", until=leads())
     assert say("check", "db")[0] == say("status")[0] == say("step-down", "db")[0] == 0
 
@@ -285,15 +292,15 @@ def test_without_botocore_what_asks_this_host_works(say, tell, monkeypatch):
 
 
 @pytest.mark.parametrize(("arguments", "seconds"), [((), 60), (("--for", "3.5"), 3.5)])
-def test_to_step_down_the_daemon_is_told_to_stay_away_and_restarted(say, tell, systemctl, arguments, seconds):
+def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_starts_it(say, tell, systemctl, arguments, seconds):
     tell("db", "leader", until=leads())
     before = Clock().now()
     assert say("step-down", "db", *arguments) == (0, "", "")
     assert before + seconds - 0.001 <= local.away_until("db") <= Clock().now() + seconds + 0.001
-    assert systemctl.calls == [["systemctl", "restart", "s3-leader@db.service"]]
+    assert systemctl.calls == [["systemctl", "start", "s3-leader-step-down@db.service"]]
 
 
-def test_a_restart_that_fails_is_a_failure(say, tell, systemctl):
+def test_a_stop_that_fails_is_a_failure(say, tell, systemctl):
     systemctl.status = 1
     tell("db", "standby")
     assert say("step-down", "db")[0] == 2
@@ -354,7 +361,7 @@ def test_preflight_asks_about_the_store_of_the_lease(say, configure, monkeypatch
         asked.append((endpoint.endpoint_url, bucket, key, connection.url))
         return Report(tuple(Check(name, found, "it was seen", "Mend it") for name in ESSENTIAL), 1, 1.0)
 
-    monkeypatch.setattr(command, "preflight", preflight)
+    monkeypatch.setattr(asking, "preflight", preflight)
     configure(endpoint_url="http://127.0.0.1:1", region="us-east-1")
     ended, out, error = say("preflight", "db")
     assert (ended, error) == (status, "")

@@ -21,7 +21,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.daemon im
     WATCHDOG,
     Host,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.heartbeat import Lost, Reload, Stop
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.heartbeat import Ended, Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import (
@@ -47,6 +47,9 @@ class Timeless:
 
     def now(self):
         return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
 
 
 def record(**changes):
@@ -78,6 +81,11 @@ def mark():
     """Do what the unit does before the first service starts."""
     os.makedirs(local.serving_path_of("db"))
     open(local.serving_path_of("db", "started"), "w").close()
+
+
+def waits_for(unit):
+    """Do what the fence does while a unit stops."""
+    local.write(local.serving_path_of("db", "waiting"), "waits for the end of %s" % unit)
 
 
 @pytest.fixture
@@ -253,17 +261,55 @@ def test_a_leader_whose_services_systemd_does_not_start_gives_up(host, clock):
         host.confirmed(held(), until=1040.0)
 
 
-def test_so_does_one_whose_services_somebody_stops_and_nobody_starts_again(host, clock):
+def test_so_does_one_whose_services_systemd_may_not_start_any_more(host, clock):
     host.promote(held(), until=1018.0)
     mark()
     clock.time += 2 * STARTING
     host.confirmed(held(), until=1058.0)
-    shutil.rmtree(local.serving_path_of("db"))
+    os.unlink(local.serving_path_of("db", "started"))
     clock.time += STARTING - 1
     host.confirmed(held(), until=1078.0)
     clock.time += 1
     with pytest.raises(Lost, match="not started the services"):
         host.confirmed(held(), until=1078.0)
+
+
+def test_a_leader_leads_on_for_as_long_as_the_fence_waits_and_says_for_what(host, clock):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    os.unlink(local.serving_path_of("db", "started"))
+    waits_for("app.service")
+    clock.time += 2 * STARTING
+    host.confirmed(held(), until=1078.0)
+    status = local.told("db")
+    assert (status["role"], status["is_leader"]) == ("stopping", False)
+    assert status["reason"].endswith(", and waits for the end of app.service")
+    host.told(Written("e2", 1040.0))
+    assert local.told("db")["role"] == "stopping"
+
+
+def test_a_leader_whose_services_were_seen_to_be_gone_gives_the_lease_back(host, clock):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    shutil.rmtree(local.serving_path_of("db"))
+    with pytest.raises(Ended, match="somebody has stopped its services"):
+        host.confirmed(held(), until=1030.0)
+
+
+def test_who_starts_while_services_of_an_earlier_term_may_run_does_not_compete(host, monkeypatch):
+    mark()
+    waits_for("app.service")
+    waits = []
+
+    def wait(seconds):
+        waits.append((seconds, local.told("db")["role"], local.told("db")["reason"]))
+        shutil.rmtree(local.serving_path_of("db"))
+
+    monkeypatch.setattr(host, "wait", wait)
+    host.stand_by()
+    assert waits == [(1, "stopping", "does not compete: waits for the end of app.service")]
 
 
 def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, journal):
