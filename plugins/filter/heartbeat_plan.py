@@ -41,7 +41,6 @@ _STARTED = ("Wants", "Requires", "BindsTo")
 _JOB_LIMITS = ("JobTimeoutUSec", "JobRunningTimeoutUSec")
 _LINES = (*_HOOKS, "load_credential", "load_credential_encrypted")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _TEMPLATE = re.compile(r"(.+)@(\.service)", re.ASCII)
 _SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w|month|y)\b")
 _SECONDS = dict(us=1e-6, ms=1e-3, s=1, min=60, h=3600, d=86400, w=604800, month=2629800, y=31557600)
@@ -193,9 +192,6 @@ def _started(units: t.Sequence[Unit], services: t.Sequence[str]) -> list[str]:
 def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missing_ok: bool) -> None:
     """Raise Refusal for what cannot be bound to the lease."""
     services = {str(service) for service in lease.get("services") or []}
-    for service in sorted(services):
-        if not _UNIT.fullmatch(service):
-            raise Refusal(f"services: {service} is not the full name of a unit that can be bound, like nginx.service")
     triggered = {other for unit in units for other in unit.triggers}
     for unit in units:
         if unit.state == "not-found" and not missing_ok:

@@ -127,11 +127,12 @@ class _Ending:
         told, self._told_at = "waits for the end of " + ", ".join(map(_standing, services)), now
         with contextlib.suppress(OSError):  # there is no folder where no service was to start
             local.write(local.serving_path_of(self._config.name, "waiting"), told)
+        late = self._is_over(self._config.stop_grace, now)
+        if late:
+            told += ". Another host may take the lease, and start its services, before they have ended"
         if now >= self._began + SILENCE and told != self._told:
             self._told = told
-            late = self._is_over(self._config.stop_grace, now)
-            warning = ". Another host may take the lease, and start its services, before they have ended" if late else ""
-            _say(self._config, "waiting", told + warning, systemd.CRITICAL if late else systemd.NOTICE)
+            _say(self._config, "waiting", told, systemd.CRITICAL if late else systemd.NOTICE)
 
 
 def _patterns(config: Config) -> List[str]:

@@ -22,7 +22,7 @@ from . import protocol
 from .claimant import drive, fresh_nonce
 from .clock import Clock
 from .settings import REACTION, Timing
-from .steps import Answer, Claimant, Held, Outcome, Pause, Seen, Steps, StoreError, Verdict, Want, Write
+from .steps import Answer, Claimant, Held, Outcome, Pause, Seen, Steps, StoreError, Verdict, Want, Why, Write
 from .wording import sentence
 
 if TYPE_CHECKING:  # it loads botocore, which the fence can do without
@@ -133,8 +133,9 @@ class Heartbeat:
         patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
         steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
         try:
-            drive(steps, self._store, self._timing.request_timeout, self._clock)
-            self._outside.released()
+            verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
+            if verdict.why is Why.RELEASED:
+                self._outside.released()
         except StoreError as error:
             self._outside.trouble("the lease was not given back, and expires by itself: %s" % error)
 

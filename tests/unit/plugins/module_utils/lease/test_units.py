@@ -1,0 +1,157 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import units
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.units import Unit
+
+SHOWN = """\
+ControlGroup=/system.slice/app.service
+Id=app.service
+MainPID=77
+ExecMainExitTimestampMonotonic=0
+ActiveState=deactivating
+SubState=stop-sigterm
+Job=12
+
+ControlGroup=
+Where=/srv/data
+Id=srv-data.mount
+ActiveState=inactive
+SubState=dead
+Job=
+"""
+
+
+def unit(**changes):
+    quiet = dict(name="app.service", active="inactive", sub="dead", job="", group="", place="", main_pid=0, exited=0.0)
+    return Unit(**{**quiet, **changes})
+
+
+@pytest.fixture
+def systemctl(monkeypatch, tmp_path):
+    """A command that notes its arguments, and prints and ends as it is told."""
+
+    def install(prints="", status=0, seconds=0):
+        (tmp_path / "prints").write_text(prints)
+        program = tmp_path / "systemctl"
+        text = "#!/bin/sh\necho \"$@\" >>'%s/calls'\ncat '%s/prints'\nsleep %s\nexit %s\n"
+        program.write_text(text % (tmp_path, tmp_path, seconds, status))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+        return tmp_path / "calls"
+
+    return install
+
+
+@pytest.fixture
+def cgroups(monkeypatch, tmp_path):
+    """Control groups in a folder."""
+    monkeypatch.setattr(units, "_CGROUPS", (str(tmp_path / "v1"), str(tmp_path / "v2")))
+
+    def put(version, group, *pids):
+        folder = tmp_path / version / group.strip("/")
+        folder.mkdir(parents=True)
+        (folder / "cgroup.procs").write_text("".join("%d\n" % pid for pid in pids))
+
+    return put
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """A process in a folder."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], cwd=str(tmp_path))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_systemctl_is_asked_about_all_units_at_once(systemctl):
+    calls = systemctl(SHOWN)
+    app, data = units.look(["app.service", "srv-data.mount"])
+    assert app == unit(active="deactivating", sub="stop-sigterm", job="12", group="/system.slice/app.service", main_pid=77)
+    assert data == unit(name="srv-data.mount", place="/srv/data")
+    assert calls.read_text().split()[-3:] == ["--", "app.service", "srv-data.mount"]
+
+
+@pytest.mark.parametrize("trouble", [dict(status=1), dict(seconds=5)])
+def test_where_systemd_does_not_answer_nobody_knows(systemctl, monkeypatch, trouble):
+    monkeypatch.setattr(units, "PATIENCE", 0.2)
+    systemctl(SHOWN, **trouble)
+    assert units.look(["app.service"]) is None
+
+
+def test_a_stop_waits_for_nobody(systemctl):
+    calls = systemctl()
+    units.stop(["app.service", "app.socket"])
+    assert calls.read_text() == "stop --no-block -- app.service app.socket\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "gone"),
+    [
+        (unit(), True),
+        (unit(active="failed"), True),
+        (unit(job="3"), False),
+        (unit(active="activating", sub="start-pre"), False),
+        (unit(active="deactivating"), False),
+        (unit(active="active"), False),
+        (unit(active="unknown"), False),
+    ],
+)
+def test_gone_is_what_does_not_run_and_has_no_job(seen, gone):
+    assert seen.gone is gone
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_what_left_a_process_behind_is_not_gone(cgroups, version):
+    cgroups(version, "/system.slice/app.service")
+    cgroups(version, "/system.slice/app.service/below", 1234)
+    left = unit(group="/system.slice/app.service")
+    assert (left.at_rest, left.gone, left.processes()) == (True, False, [1234])
+
+
+def test_the_root_of_all_control_groups_belongs_to_no_unit(cgroups):
+    cgroups("v1", "/", 1, 2)
+    assert unit(group="/").processes() == unit(group="").processes() == []
+
+
+def test_a_kill_reaches_all_processes_of_a_unit_but_not_systemd(cgroups, sleeper):
+    cgroups("v1", "/app", 1, sleeper.pid, os.getpid())
+    assert units.kill(unit(group="/app")) == [sleeper.pid]
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_who_is_gone_by_then_is_no_trouble(cgroups, sleeper):
+    cgroups("v1", "/app", sleeper.pid)
+    sleeper.kill()
+    sleeper.wait()
+    assert units.kill(unit(group="/app")) == [sleeper.pid]
+
+
+def test_a_kill_of_a_mount_reaches_who_keeps_it_busy_and_nobody_else(sleeper, tmp_path):
+    (tmp_path / "a").mkdir()
+    assert units.kill(unit(name="a.mount", active="active", place=str(tmp_path / "a"))) == []
+    assert units.kill(unit(name="a.mount", place=str(tmp_path))) == []  # it is not mounted
+    assert units.kill(unit(name="a.mount", active="active", place=str(tmp_path))) == [sleeper.pid]
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_a_file_that_is_open_keeps_a_mount_busy(tmp_path):
+    with open(tmp_path / "file", "w"):
+        assert unit(active="active", place=str(tmp_path)).users() == [os.getpid()]
+    assert unit(active="active", place=str(tmp_path)).users() == []
+
+
+def test_a_process_is_described_with_the_state_that_tells_whether_it_can_be_killed():
+    told = units.describe(os.getpid())
+    assert told.startswith("process %d (" % os.getpid())
+    assert told.endswith(", state R)")
+    assert units.describe(2**30) == "process 1073741824"
