@@ -114,7 +114,8 @@ def heartbeat_plan(
             config=config,
             services=services,
             templates=[service for service in services if _TEMPLATE.fullmatch(service)],
-            starts=_started(shown_units, services) + [_unit_of(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks],
+            starts=_started(shown_units, services)
+            + [_unit_of(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks],
             hook_timeout=_hook_timeout(lease),
         )
         plan["services"] += services
@@ -274,9 +275,9 @@ def _unit(result: t.Mapping[str, t.Any]) -> Unit:
     shown = dict(lines)
     names = [name for name, _value in lines]
     name = str(result["item"])
-    limits = [shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", ""))]
+    limits = [str(shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", "")))]
     if shown.get("TimeoutStopFailureMode") == "abort":
-        limits.append(shown.get("TimeoutAbortUSec", ""))
+        limits.append(str(shown.get("TimeoutAbortUSec", "")))
     triggers = set(shown.get("Triggers", "").split())
     if shown.get("Accept") == "yes":  # it shows the instances that there are now
         triggers = {name.replace(".socket", "@.service")}

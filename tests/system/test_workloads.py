@@ -25,17 +25,14 @@ from system.lab.watcher import now
 from system.workloads import WORKLOADS
 
 # Seconds. Some of the workloads need most of stop_grace.
-TIMES = dict(
-    lease_duration=13, renew_interval=2, stop_grace=6.5, poll_interval=1, request_timeout=1.5, stop_timeout=5
-)
+TIMES = dict(lease_duration=13, renew_interval=2, stop_grace=6.5, poll_interval=1, request_timeout=1.5, stop_timeout=5)
 DAEMONS = "s3-leader@*.service"
 
 
 @pytest.fixture(scope="module")
-def cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
+def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
     """Three hosts, a lease for each workload."""
-    made = start_cluster({name: make(name) for name, make in WORKLOADS.items()}, times=TIMES)
-    yield made
+    return start_cluster({name: make(name) for name, make in WORKLOADS.items()}, times=TIMES)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,9 @@ class Config:
             raise BadOption("credentials_file", path, "use a whole path, like /etc/s3-leader/db.credentials")
         for service in self.services:
             if not _UNIT.fullmatch(service):
-                raise BadOption("services", service, "use the full names of units that can be bound, like nginx.service")
+                raise BadOption(
+                    "services", service, "use the full names of units that can be bound, like nginx.service"
+                )
         settings.check_durations(self.lease_duration, self.request_timeout)
         settings.check_range("renew_interval", self.renew_interval, 1, 3600)
         settings.check_range("stop_grace", self.stop_grace, 1, 3600)

@@ -4,15 +4,16 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The fence, which is root's: leadership is over on this host when every unit of the lease was seen to be gone.
+"""The fence and the guard: root's answer to the question whether services of a lease still run on this host.
 
-systemd orders jobs, not states: a start that somebody asks for calls a stop off, and a stop that fails or takes too long
-counts as done. So nothing here goes by jobs. The fence first takes away the mark without which no unit starts, then stops
-what runs, looks, and stops it again, until nothing runs and no job is left. While the daemon lives it renews the lease
-meanwhile, however long that takes. When the daemon is dead, the lease runs out, and the fence kills what still runs just
-before ``stop_grace`` is over.
+systemd orders jobs, not states. A start that somebody asks for cancels a stop that is under way, and a stop that fails
+or times out counts as done. So the fence does not go by jobs. It removes the mark without which no service starts, stops
+what runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the lease back.
 
-The guard looks for units that run although no mark allows it, at any time, and stops them.
+While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease runs out, and the
+fence kills what still runs just before ``stop_grace`` is over.
+
+The guard looks for services that run although no mark allows it, at any time, and stops them.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Lost(Exception):
 
 
 class Ended(Lost):
-    """Its services were seen to have ended while it led: there is nothing left to lead, and the lease can be given back."""
+    """Its services have ended while it led, and cannot start again, so the lease can be given back."""
 
 
 class Outside(Protocol):

@@ -18,7 +18,16 @@ PATIENCE = 5.0
 """Seconds to wait for systemctl: a systemd that is busy answers later, and the processes have to be killed anyway."""
 _CGROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
 """Where systemd's control groups are mounted: version 1, version 2."""
-_PROPERTIES = ("Id", "ActiveState", "SubState", "Job", "ControlGroup", "Where", "MainPID", "ExecMainExitTimestampMonotonic")
+_PROPERTIES = (
+    "Id",
+    "ActiveState",
+    "SubState",
+    "Job",
+    "ControlGroup",
+    "Where",
+    "MainPID",
+    "ExecMainExitTimestampMonotonic",
+)
 
 
 class Unit(NamedTuple):
@@ -109,7 +118,7 @@ def _systemctl(*arguments: str) -> Optional[str]:
 
 
 def _unit(block: str) -> Unit:
-    shown: Dict[str, str] = dict(line.partition("=")[::2] for line in block.splitlines())  # type: ignore[misc]
+    shown: Dict[str, str] = dict(line.partition("=")[::2] for line in block.splitlines())
     return Unit(
         name=shown.get("Id", ""),
         active=shown.get("ActiveState", ""),

@@ -292,7 +292,9 @@ def test_without_botocore_what_asks_this_host_works(say, tell, monkeypatch):
 
 
 @pytest.mark.parametrize(("arguments", "seconds"), [((), 60), (("--for", "3.5"), 3.5)])
-def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_starts_it(say, tell, systemctl, arguments, seconds):
+def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_starts_it(
+    say, tell, systemctl, arguments, seconds
+):
     tell("db", "leader", until=leads())
     before = Clock().now()
     assert say("step-down", "db", *arguments) == (0, "", "")

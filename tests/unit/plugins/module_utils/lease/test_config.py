@@ -9,8 +9,7 @@ import os
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.config import Config
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, Timing
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, BadOption, Timing
 
 ALL = {
     "bucket": "leases",

@@ -76,7 +76,9 @@ def sleeper(tmp_path):
 def test_systemctl_is_asked_about_all_units_at_once(systemctl):
     calls = systemctl(SHOWN)
     app, data = units.look(["app.service", "srv-data.mount"])
-    assert app == unit(active="deactivating", sub="stop-sigterm", job="12", group="/system.slice/app.service", main_pid=77)
+    assert app == unit(
+        active="deactivating", sub="stop-sigterm", job="12", group="/system.slice/app.service", main_pid=77
+    )
     assert data == unit(name="srv-data.mount", place="/srv/data")
     assert calls.read_text().split()[-3:] == ["--", "app.service", "srv-data.mount"]
 
