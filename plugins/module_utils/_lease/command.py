@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# What speaks with a store loads botocore, which takes longer than all the rest: only the commands that need it import it.
+# What speaks with a store loads botocore, which takes longer than all the rest: only those who need it import it.
 
 
 def _heartbeat(given: argparse.Namespace) -> int:

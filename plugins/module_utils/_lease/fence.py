@@ -7,11 +7,12 @@
 """The fence and the guard: root's answer to the question whether services of a lease still run on this host.
 
 systemd orders jobs, not states. A start that somebody asks for cancels a stop that is under way, and a stop that fails
-or times out counts as done. So the fence does not go by jobs. It removes the mark without which no service starts, stops
-what runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the lease back.
+or times out counts as done. So the fence does not go by jobs. It removes the mark without which no service starts,
+stops what runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the
+lease back.
 
-While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease runs out, and the
-fence kills what still runs just before ``stop_grace`` is over.
+While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease runs out, and
+the fence kills what still runs just before ``stop_grace`` is over.
 
 The guard looks for services that run although no mark allows it, at any time, and stops them.
 """

@@ -24,8 +24,8 @@ PATIENCE = 3
 """Errors are retried for this many request timeouts, and as many seconds for the pauses between, where no deadline
 bounds them: time for a write, the read that looks for it, and the write again."""
 REACTION = 0.5
-"""Seconds that it may take to act. The daemon gives up so long before systemd would kill it, and the fence kills services
-so long before ``stop_grace`` is over."""
+"""Seconds that it may take to act. The daemon gives up so long before systemd would kill it, and the fence kills
+services so long before ``stop_grace`` is over."""
 
 
 HIDDEN = "***"
