@@ -4,10 +4,13 @@
 
 Each host has faults of its own, one after the other, by the seed; so they overlap with those of the other hosts, and
 come when the host has healed or when it has not. One host is always left that takes part in all leases.
+
+Besides, somebody on each host does with the services what people and programs do who know nothing of leases.
 """
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import random
 import threading
@@ -15,13 +18,15 @@ import time
 import typing as t
 from collections.abc import Callable
 
-from system.cluster import LEASE_DURATION, STOP_GRACE, Cluster, daemon
+from system.cluster import Cluster, daemon
 from system.figures import Cause, Fault, Spell
 from system.lab import faults
 from system.lab.host import CommandFailed, Host
 from system.lab.watcher import now
 
 LONGEST = 15.0  # seconds of a fault
+HAND_PAUSE = 2.0  # seconds from one thing that somebody does to the services of a host to the next, on average
+MASKED = 4.0  # seconds for which a service is masked
 PAUSE = 6.0  # seconds from one fault of a host to the next, on average
 WATCH = 0.2  # seconds between two looks at who takes part
 
@@ -69,7 +74,7 @@ def _frozen(case: Case) -> None:
     began = now()
     with faults.frozen(case.host):
         # It may be about to lead: then it counted from before it was frozen.
-        ends = [began + LEASE_DURATION - STOP_GRACE]
+        ends = [began + case.cluster.times["lease_duration"] - case.cluster.times["stop_grace"]]
         ends += [until for lease in case.cluster.leases if (until := case.cluster.leads_until(case.host, lease))]
         time.sleep(max(0, min(case.seconds, min(ends) - now())))
 
@@ -114,14 +119,20 @@ KINDS = (
 )
 
 
+# What somebody may do with services.
+HANDS = ("start", "restart", "try-restart", "reload-or-restart", "cancel", "mask", "revert", "daemon-reload")
+
+
 class Chaos:
     """Faults that befell, and how long they kept hosts from taking part. Times are the watcher's."""
 
-    def __init__(self, cluster: Cluster, seed: int) -> None:
+    def __init__(self, cluster: Cluster, seed: int, hands: bool = True) -> None:
         self.faults: list[Fault] = []
+        self.hands: collections.Counter[str] = collections.Counter()
         self.spells: list[Spell] = []
         self._cluster = cluster
         self._seed = seed
+        self._has_hands = hands
         self._changed = threading.Condition()
         self._over = False
         self._unfit: dict[str, float] = {}  # hosts that may not take part, and since when
@@ -130,8 +141,10 @@ class Chaos:
     def rage(self, seconds: float) -> None:
         """Break hosts for so long. When it returns, nothing is broken; but all may not have recovered."""
         end = now() + seconds
-        with concurrent.futures.ThreadPoolExecutor(len(self._cluster.hosts)) as pool:
+        with concurrent.futures.ThreadPoolExecutor(2 * len(self._cluster.hosts)) as pool:
             torments = [pool.submit(self._torment, host) for host in self._cluster.hosts]
+            if self._has_hands:
+                torments += [pool.submit(self._meddle, host) for host in self._cluster.hosts]
             while now() < end and not any(one.done() for one in torments):
                 self._look_who_takes_part()
                 time.sleep(WATCH)
@@ -170,6 +183,39 @@ class Chaos:
                     Fault(kind.name, kind.cause, host.name, lease, began, now(), leading, clean)
                     for lease, leading in led.items()
                 ]
+
+    def _meddle(self, host: Host) -> None:
+        chance = random.Random(f"{self._seed} hands on {host.name}")
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._over, chance.expovariate(1 / HAND_PAUSE)):
+                    return
+            verb, lease = chance.choice(HANDS), chance.choice(self._cluster.leases)
+            services = self._cluster.services(lease)
+            if not host.is_on:
+                continue
+            self.hands[verb] += 1
+            if verb in ("cancel", "daemon-reload"):
+                host.run("systemctl", verb, check=False)
+            elif verb == "mask":
+                host.run("systemctl", "mask", *services, check=False)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._over, MASKED)
+                self._unmask(host, services)
+            elif verb == "revert":
+                host.run("systemctl", "revert", *services, check=False)
+            else:
+                host.run("systemctl", "--no-block", verb, *services, check=False)
+
+    def _unmask(self, host: Host, services: list[str]) -> None:
+        """As files: the host may be off by now."""
+        for service in services:
+            mask = host.root / "etc/systemd/system" / service
+            if mask.is_symlink():
+                mask.unlink()
+        if host.is_on:
+            host.run("systemctl", "daemon-reload", check=False)
+            host.run("systemctl", "--no-block", "start", *services, check=False)
 
     def _can_do_without(self, host: Host) -> bool:
         return any(other is not host and other.name not in self._unfit for other in self._cluster.hosts)

@@ -65,7 +65,7 @@ class Cluster:
         self.watcher = watcher
         self.leases = list(workloads)
         self.workloads = workloads
-        self._times = times
+        self.times = times
         self.server = server
         self.client = server.client()
         self._play = play
@@ -133,6 +133,10 @@ class Cluster:
         until: float | None = status["until"]
         return until
 
+    def services(self, lease: str) -> list[str]:
+        """The services of a lease that have names of their own; instances of a template have not."""
+        return [service for service in self.workloads[lease].services if "@." not in service]
+
     def record(self, lease: str) -> dict[str, t.Any]:
         """What the store has."""
         body = self.client.get_object(Bucket=BUCKET, Key=self.key(lease))["Body"].read()
@@ -153,7 +157,7 @@ class Cluster:
 
     def _options(self, lease: str) -> dict[str, t.Any]:
         return dict(
-            {**self._times, **self.workloads[lease].options},
+            {**self.times, **self.workloads[lease].options},
             name=lease,
             bucket=BUCKET,
             key=self.key(lease),

@@ -28,6 +28,8 @@ REPORTS = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What to ask for in ARGS of make test-system."""
     parser.addoption("--chaos-minutes", type=float, default=5, help="how long hosts are broken at random (default: 5)")
+    parser.addoption("--every-systemd", action="store_true", help="each end of leadership on each Debian")
+    parser.addoption("--chaos-without-hands", action="store_true", help="nobody meddles with services meanwhile")
     parser.addoption("--chaos-seed", type=int, help="which faults, in which order")
 
 

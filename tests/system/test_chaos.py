@@ -6,32 +6,42 @@ from __future__ import annotations
 
 import pathlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import margin
 
 from system.chaos import Chaos
-from system.cluster import LEASE_DURATION, RENEW_INTERVAL, Cluster
+from system.cluster import Cluster
 from system.figures import Limits, failovers, table, timeline, violations
+from system.lab.intervals import overlaps
+from system.lab.mounts import Mounts
+from system.workloads import TIMES, WORKLOADS
 
-LEASES = ("cron", "db", "mail", "web")
 RECORDS = pathlib.Path(__file__).resolve().parents[2] / ".cache/chaos"
 
 
 @pytest.fixture(scope="module")
 def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
-    """Three hosts, several leases."""
-    return start_cluster(LEASES)
+    """Three hosts, a lease for each way of life that a service may have."""
+    return start_cluster({name: make(name) for name, make in WORKLOADS.items()}, times=TIMES)
+
+
+@pytest.fixture(scope="module")
+def mounts(cluster: Cluster) -> Iterator[Mounts]:
+    """Sees mounts."""
+    with Mounts(cluster.hosts) as watching:
+        yield watching
 
 
 def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_it_heals(
-    cluster: Cluster, pytestconfig: pytest.Config, report: Callable[[str], None]
+    cluster: Cluster, mounts: Mounts, pytestconfig: pytest.Config, report: Callable[[str], None]
 ) -> None:
     minutes: float = pytestconfig.getoption("--chaos-minutes")
     seed: int = pytestconfig.getoption("--chaos-seed") or random.SystemRandom().randrange(2**32)
-    report(f"Chaos for {minutes:g} min, seed {seed}: {len(LEASES)} leases of {LEASE_DURATION} s")
-    chaos = Chaos(cluster, seed)
+    duration, renew_interval = cluster.times["lease_duration"], cluster.times["renew_interval"]
+    report(f"Chaos for {minutes:g} min, seed {seed}: {len(cluster.leases)} leases of {duration} s")
+    chaos = Chaos(cluster, seed, hands=not pytestconfig.getoption("--chaos-without-hands"))
     try:
         chaos.rage(minutes * 60)
         cluster.wait_until_all_take_part()
@@ -39,12 +49,10 @@ def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_
         keep(cluster, chaos, seed)
     seen = cluster.watcher.intervals
     failed_over = failovers(seen, chaos.faults, chaos.spells, [host.name for host in cluster.hosts])
-    limits = Limits(LEASE_DURATION, margin(LEASE_DURATION), RENEW_INTERVAL)
-    report(table(seen, chaos.faults, failed_over, limits))
+    report(table(seen, chaos.faults, failed_over, Limits(duration, margin(duration), renew_interval)))
+    report("Hands on services: " + ", ".join(f"{verb} {count}" for verb, count in sorted(chaos.hands.items())))
     assert violations(seen) == []
-    assert {(lease, len({one.host for one in cluster.watcher.running(lease)})) for lease in LEASES} == {
-        (lease, 1) for lease in LEASES
-    }
+    assert overlaps([one for one in [*seen, *mounts.intervals] if one.lease == "mount"]) == []
 
 
 def keep(cluster: Cluster, chaos: Chaos, seed: int) -> None:
@@ -52,7 +60,7 @@ def keep(cluster: Cluster, chaos: Chaos, seed: int) -> None:
     folder = RECORDS / str(seed)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"timeline": timeline(cluster.watcher.intervals, chaos.faults, chaos.spells)}
-    units = ["--unit=s3-leader*", *(f"--unit={lease}-*" for lease in LEASES)]
+    units = ["--unit=s3-leader*", *(f"--unit={lease}-*" for lease in cluster.leases)]
     texts |= {host.name: host.journal(*units) for host in cluster.hosts}
     for name, text in texts.items():
         (folder / name).write_text(text)

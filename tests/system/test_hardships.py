@@ -24,6 +24,10 @@ from system.lab.lab import Lab
 
 UNIT = "s3-leader@db.service"
 RUN = "/run/s3-leader/db"
+MARK = "/run/s3-leader-serving/db"
+DROPIN = "usr/local/lib/systemd/system/app.service.d/zzz-s3-leader-db.conf"
+# What sleep needs in a root of its own; no test is in it.
+BINDS = "BindReadOnlyPaths=/usr/bin/sleep:/bin/sleep /lib /lib64 /usr/lib\n"
 LEASE = dict(name="db", services=["app.service"], stop_timeout=2, stop_grace=4, lease_duration=12, renew_interval=2)
 
 
@@ -202,6 +206,62 @@ def test_a_leader_leads_on_until_its_credentials_can_be_read_again(daemon: Daemo
     assert len(daemon.said()) == 2
 
 
+def test_what_root_starts_without_the_lease_is_stopped_and_the_journal_says_so(daemon: Daemon) -> None:
+    host = daemon.host
+    host.run("systemctl", "stop", UNIT)
+    host.run("systemctl", "start", "app.service")
+    assert daemon.app() == "inactive"  # it is skipped
+    with moved(host, DROPIN):
+        host.run("systemctl", "start", "app.service")
+        wait_for(lambda: daemon.app() != "active", "the guard has found it")
+    assert says(daemon, "app.service ran here without the lease, and is stopped") == 1
+    host.run("systemctl", "start", UNIT)
+
+
+def test_what_a_fence_that_was_killed_leaves_is_ended_and_until_then_the_lease_is_not_given_back(
+    daemon: Daemon,
+) -> None:
+    host, before = daemon.host, daemon.record()
+    host.write_units({"app.service.d/slow.conf": "[Service]\nExecStop=/bin/sleep 1.5\n"})
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "stop", "--no-block", UNIT)
+    show = ("systemctl", "show", "--property=ControlPID", "--value", "s3-leader-fence@db.service")
+    fence = wait_for(lambda: host.run(*show).stdout.strip().strip("0"), "the fence waits")
+    host.run("kill", "-KILL", fence)
+    wait_for(lambda: host.run("test", "-e", MARK, check=False).returncode, "the guard has ended the services")
+    assert daemon.app() in ("inactive", "failed")
+    assert says(daemon, "services may still be running, so the lease is not given back") == 1
+    assert daemon.record()["holderId"] == before["holderId"]
+    (host.root / "etc/systemd/system/app.service.d/slow.conf").unlink()
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", UNIT)
+
+
+def test_a_daemon_that_starts_while_services_of_an_earlier_term_may_run_does_not_compete(daemon: Daemon) -> None:
+    host, term = daemon.host, daemon.record()["term"]
+    host.run("systemctl", "stop", UNIT, "s3-leader-guard.service")
+    host.run("mkdir", "-p", MARK)
+    host.run("systemctl", "start", UNIT)
+    status = wait_for(lambda: daemon.read("status.json"), "the daemon says how it stands")
+    assert json.loads(status)["role"] == "stopping"
+    assert daemon.record()["term"] == term
+    host.run("systemctl", "start", "s3-leader-guard.service")  # it finds that nothing runs, and removes the mark
+
+
+def test_a_service_in_a_root_of_its_own_is_started_and_skipped_like_any_other(daemon: Daemon) -> None:
+    host = daemon.host
+    host.run("systemctl", "stop", UNIT)
+    host.run("mkdir", "-p", "/srv/own")
+    host.write_units({"app.service.d/own.conf": "[Service]\nRootDirectory=/srv/own\nMountAPIVFS=yes\n" + BINDS})
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", UNIT)
+    wait_for(daemon.leads, "the host leads, and the service runs")
+    host.run("systemctl", "stop", UNIT)
+    (host.root / "etc/systemd/system/app.service.d/own.conf").unlink()
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", UNIT)
+
+
 def says(daemon: Daemon, text: str) -> int:
     """How many lines of the journal have this text."""
     return sum(text in line for line in daemon.said())
@@ -216,6 +276,19 @@ def changed(file: pathlib.Path, text: str) -> Iterator[None]:
         yield
     finally:
         file.write_text(before)
+
+
+@contextlib.contextmanager
+def moved(host: Host, path: str) -> Iterator[None]:
+    """The file of a unit is not there for a while."""
+    file, aside = host.root / path, host.root / "root/aside"
+    file.rename(aside)
+    host.run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        aside.rename(file)
+        host.run("systemctl", "daemon-reload")
 
 
 @contextlib.contextmanager

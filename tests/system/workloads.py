@@ -112,6 +112,8 @@ def _group(lease: str) -> Workload:
     return Workload(units, list(units), options={"stop_timeout": 2.5})
 
 
+# Seconds. Some of the workloads need most of stop_grace.
+TIMES = dict(lease_duration=13, renew_interval=2, stop_grace=6.5, poll_interval=1, request_timeout=1.5, stop_timeout=5)
 WORKLOADS: dict[str, t.Callable[[str], Workload]] = {
     "simple": _simple,
     "oneshot": _oneshot,
@@ -123,11 +125,11 @@ WORKLOADS: dict[str, t.Callable[[str], Workload]] = {
         lease, "Restart=always\nRestartSec=0.3\n[Unit]\nStartLimitIntervalSec=0\n", "--for=1.2 --fail"
     ),
     "reload": _reload,
-    "extend": lambda lease: _simple(lease, "Type=notify\n", "--ready-after=0 --extend=9"),
+    "extend": lambda lease: _simple(lease, "Type=notify\n", "--ready-after=0 --extend=8"),
     "abort": lambda lease: _simple(
-        lease, "", "--stubborn", "[Service]\nTimeoutStopSec=4\nTimeoutStopFailureMode=abort\nTimeoutAbortSec=15\n"
+        lease, "", "--stubborn", "[Service]\nTimeoutStopSec=4\nTimeoutStopFailureMode=abort\nTimeoutAbortSec=5\n"
     ),
-    "patient": lambda lease: _simple(lease, "", "--stubborn", "[Service]\nTimeoutStopSec=40\n"),
+    "patient": lambda lease: _simple(lease, "", "--stubborn", "[Service]\nTimeoutStopSec=10\n"),
     "job": lambda lease: _simple(lease, "", "--stubborn", "[Unit]\nJobTimeoutSec=2\n"),
     "process": lambda lease: _simple(lease, "KillMode=process\n", "--child"),
     "timer": _timer,

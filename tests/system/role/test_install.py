@@ -19,6 +19,7 @@ def test_check_mode_on_fresh_hosts_touches_nothing(before: Look, after_check: Lo
 def test_check_mode_foresees_what_the_run_changes(foreseen: Run, deployed: Run) -> None:
     # systemd cannot be asked about units that are not there yet
     later = {
+        "Guard the services",
         "Hand over before sleep",
         "Take part in the leases",
         "Start what is new to a lease on the host that leads",
