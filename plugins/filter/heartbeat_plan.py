@@ -24,7 +24,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings 
 _boolean: t.Callable[[t.Any], bool] = boolean
 
 HOOK_TIMEOUT = 10
-UNITS, DROPINS = "/etc/systemd/system", "/usr/local/lib/systemd/system"
+UNITS = "/etc/systemd/system"
+DROPINS = "/usr/local/lib/systemd/system"
 """Where the role's units are, and what it adds to services: systemctl revert takes that away in /etc, and not there."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
@@ -36,6 +37,8 @@ _PLACE = ("bucket", "key", "endpoint_url")
 """What tells one lease from another."""
 _DRAGGED = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
 """Properties that name what systemd stops along with a unit."""
+_EARLY = {f"{name}.target" for name in ("basic", "local-fs", "paths", "sockets", "sysinit")}
+"""What comes before any service that has the default dependencies."""
 _STARTED = ("Wants", "Requires", "BindsTo")
 """Properties that name what systemd starts along with a unit."""
 _JOB_LIMITS = ("JobTimeoutUSec", "JobRunningTimeoutUSec")
@@ -58,6 +61,7 @@ class Unit(t.NamedTuple):
     """The name that systemd itself uses: it differs from an alias."""
     state: str
     after: set[str]
+    before: set[str]
     triggers: set[str]
     triggered_by: set[str]
     starts: set[str]
@@ -78,7 +82,7 @@ def heartbeat_plan(
     there: t.Sequence[t.Mapping[str, t.Any]] = (),
     written: bool = False,
 ) -> dict[str, t.Any]:
-    """Return the plan; written says that the role's drop-ins are in place, so that what systemd shows is what holds."""
+    """Return the plan. When the role's drop-ins are in place (written), what systemd shows is what holds."""
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
     units = {unit.name: unit for unit in map(_unit, shown)}
@@ -106,6 +110,8 @@ def heartbeat_plan(
             shown_units = [units[service] for service in services if service in units]
             _check_services(lease, shown_units, missing_ok)
             _check_time(lease, shown_units, config, written)
+            if written:
+                _check_order(shown_units)
         except (BadOption, Refusal) as error:
             plan["refused"].append(f"{name}: {error}")
             continue
@@ -227,6 +233,17 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
             )
 
 
+def _check_order(units: t.Sequence[Unit]) -> None:
+    """Raise Refusal for what would stop after the daemon, which stops after it. The drop-ins took the defaults out."""
+    for unit in units:
+        for other in sorted(unit.before & _EARLY):
+            raise Refusal(
+                f"{unit.name} has Before={other}, which is up before the daemon, so systemd could stop neither of them "
+                "first when the host shuts down: take that out of the unit, or, where /etc/fstab has it, add the options "
+                "noauto and nofail"
+            )
+
+
 def _check_time(
     lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], config: t.Mapping[str, t.Any], written: bool
 ) -> None:
@@ -286,6 +303,7 @@ def _unit(result: t.Mapping[str, t.Any]) -> Unit:
         id=shown.get("Id", ""),
         state=shown.get("LoadState", ""),
         after=set(shown.get("After", "").split()),
+        before=set(shown.get("Before", "").split()),
         triggers=triggers,
         triggered_by=set(shown.get("TriggeredBy", "").split()),
         starts={

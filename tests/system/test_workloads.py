@@ -224,7 +224,9 @@ def test_a_mount_that_is_busy_keeps_the_lease_until_it_can_be_unmounted(case: Ca
     cluster, before = case.cluster, case.cluster.record("mount")
     case.old.run(*BUSY)
     case.systemctl("stop", "--no-block", "s3-leader@mount.service")
-    wait_for(lambda: "srv-mount.mount (active: mounted, kept by process" in said(case.old), "the host says why it waits")
+    wait_for(
+        lambda: "srv-mount.mount (active: mounted, kept by process" in said(case.old), "the host says why it waits"
+    )
     lasts = math.ceil((TIMES["lease_duration"] + 3) / TIMES["renew_interval"])
     wait_for(lambda: cluster.record("mount")["sequence"] > before["sequence"] + lasts, "the lease is renewed")
     assert cluster.record("mount")["term"] == before["term"]

@@ -355,3 +355,12 @@ def test_the_refusal_tells_which_service_takes_how_long_and_the_way_out():
         "db: stop_grace is 4 s, and until all has stopped it may take 11 s: a.service 10 s, b.service 8 s, and 1 s. "
         "Set stop_timeout to what the services really need, or raise stop_grace, and lease_duration by as much"
     )
+
+
+def test_what_has_to_be_up_before_the_daemon_is_refused_once_the_drop_ins_are_written():
+    one, units = lease(services=["a.mount"]), [shown("a.mount", Before="umount.target local-fs.target")]
+    assert heartbeat_plan([one], units)["refused"] == []
+    (told,) = heartbeat_plan([one], units, written=True)["refused"]
+    assert told.startswith("db: a.mount has Before=local-fs.target, which is up before the daemon")
+    assert "add the options noauto and nofail" in told
+    assert heartbeat_plan([one], [shown("a.mount", Before="umount.target")], written=True)["refused"] == []
