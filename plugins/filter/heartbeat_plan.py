@@ -239,8 +239,8 @@ def _check_order(units: t.Sequence[Unit]) -> None:
         for other in sorted(unit.before & _EARLY):
             raise Refusal(
                 f"{unit.name} has Before={other}, which is up before the daemon, so systemd could stop neither of them "
-                "first when the host shuts down: take that out of the unit, or, where /etc/fstab has it, add the options "
-                "noauto and nofail"
+                "first when the host shuts down: take that out of the unit, or, where /etc/fstab has it, add the "
+                "options noauto and nofail"
             )
 
 

@@ -59,13 +59,13 @@ class Cluster:
         server: SeaweedFS,
         workloads: Mapping[str, Workload],
         play: Callable[..., Run],
-        times: Mapping[str, float] = TIMES,
+        times: Mapping[str, float] | None = None,
     ) -> None:
         self.hosts = hosts
         self.watcher = watcher
         self.leases = list(workloads)
         self.workloads = workloads
-        self.times = times
+        self.times = times or TIMES
         self.server = server
         self.client = server.client()
         self._play = play

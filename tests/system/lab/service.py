@@ -62,7 +62,8 @@ if "ready-after" in options:
     time.sleep(float(options["ready-after"]))
     notify("READY=1")
 while time.monotonic() < ends:
-    readable, _, _ = select.select([watcher, asked_to_stop], [], [], min(ends - time.monotonic(), 3600))
+    left = max(0, min(ends - time.monotonic(), 3600))
+    readable = select.select([watcher, asked_to_stop], [], [], left)[0]
     if watcher in readable:
         sys.exit("The watcher is gone.")
     if asked_to_stop in readable:
