@@ -76,27 +76,27 @@ def hosts(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
             print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=100')}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def start_cluster(
     lab: Lab, seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory, collections_path: str
-) -> Iterator[Callable[..., Cluster]]:
-    """Boots three hosts that all tests of a module share, and lets them take part in the given leases."""
-    with contextlib.ExitStack() as stack:
+) -> Callable[..., t.ContextManager[Cluster]]:
+    """Boots three hosts, lets them take part in leases with the given workloads, and ends them with the context."""
 
-        def play(text: str, timeout: float, **options: t.Any) -> Run:
-            options["collections_path"] = options.get("collections_path") or collections_path
-            folder = tmp_path_factory.mktemp("play")
-            running = playbook.start(folder, text, hosts=(), args=("--inventory", str(lab.inventory)), **options)
-            return running.wait(timeout)
+    def play(text: str, timeout: float, **options: t.Any) -> Run:
+        options["collections_path"] = options.get("collections_path") or collections_path
+        folder = tmp_path_factory.mktemp("play")
+        running = playbook.start(folder, text, hosts=(), args=("--inventory", str(lab.inventory)), **options)
+        return running.wait(timeout)
 
-        def start(workloads: Mapping[str, Workload], **options: t.Any) -> Cluster:
-            watcher = stack.enter_context(Watcher(lab.shared))
-            cluster = Cluster(stack.enter_context(lab.hosts()), watcher, seaweedfs, workloads, play, **options)
+    @contextlib.contextmanager
+    def start(workloads: Mapping[str, Workload], **options: t.Any) -> Iterator[Cluster]:
+        with Watcher(lab.shared) as watcher, lab.hosts() as made:
+            cluster = Cluster(made, watcher, seaweedfs, workloads, play, **options)
             cluster.deploy()
             cluster.wait_until_all_take_part()
-            return cluster
+            yield cluster
 
-        yield start
+    return start
 
 
 @pytest.fixture

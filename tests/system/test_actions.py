@@ -33,9 +33,10 @@ DAEMON = daemon(LEASE)
 
 
 @pytest.fixture(scope="module")
-def shared(start_cluster: Callable[..., Cluster]) -> Cluster:
+def shared(start_cluster: Callable[..., t.ContextManager[Cluster]]) -> Iterator[Cluster]:
     """Three hosts, one lease."""
-    return start_cluster({LEASE: pair(LEASE)})
+    with start_cluster({LEASE: pair(LEASE)}) as started:
+        yield started
 
 
 @pytest.fixture

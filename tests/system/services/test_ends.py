@@ -23,22 +23,9 @@ from system.lab.host import Host
 from system.lab.intervals import Interval, gaps, overlaps
 from system.lab.mounts import Mounts
 from system.lab.watcher import now
-from system.workloads import TIMES, WORKLOADS
+from system.workloads import TIMES
 
 DAEMONS = "s3-leader@*.service"
-
-
-@pytest.fixture(scope="module")
-def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
-    """Three hosts, a lease for each workload."""
-    return start_cluster({name: make(name) for name, make in WORKLOADS.items()}, times=TIMES)
-
-
-@pytest.fixture(scope="module")
-def mounts(cluster: Cluster) -> Iterator[Mounts]:
-    """Sees mounts."""
-    with Mounts(cluster.hosts) as watching:
-        yield watching
 
 
 class Case(t.NamedTuple):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import margin
@@ -16,22 +16,8 @@ from system.cluster import Cluster
 from system.figures import Limits, failovers, table, timeline, violations
 from system.lab.intervals import overlaps
 from system.lab.mounts import Mounts
-from system.workloads import TIMES, WORKLOADS
 
-RECORDS = pathlib.Path(__file__).resolve().parents[2] / ".cache/chaos"
-
-
-@pytest.fixture(scope="module")
-def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
-    """Three hosts, a lease for each way of life that a service may have."""
-    return start_cluster({name: make(name) for name, make in WORKLOADS.items()}, times=TIMES)
-
-
-@pytest.fixture(scope="module")
-def mounts(cluster: Cluster) -> Iterator[Mounts]:
-    """Sees mounts."""
-    with Mounts(cluster.hosts) as watching:
-        yield watching
+RECORDS = pathlib.Path(__file__).resolve().parents[3] / ".cache/chaos"
 
 
 def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_it_heals(
