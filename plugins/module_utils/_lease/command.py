@@ -148,8 +148,20 @@ def _step_down(given: argparse.Namespace) -> int:
         local.write(local.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
     except PermissionError as error:
         raise Impossible("%s. Only root can do this" % error) from None
-    done = subprocess.run(["systemctl", "start", STEP_DOWN % given.name], check=False)
-    return 0 if done.returncode == 0 else UNUSABLE
+    told = ""
+    with subprocess.Popen(["systemctl", "start", STEP_DOWN % given.name]) as process:
+        while True:
+            try:
+                return 0 if process.wait(1) == 0 else UNUSABLE
+            except subprocess.TimeoutExpired:
+                told = _complain(local.waiting(given.name), told)
+
+
+def _complain(waits: str, told: str) -> str:
+    """Say what the services take their time for, unless that was told. Return what was told."""
+    if waits and waits != told:
+        sys.stderr.write("s3-leader: %s\n" % waits)
+    return waits or told
 
 
 def _preflight(given: argparse.Namespace) -> int:

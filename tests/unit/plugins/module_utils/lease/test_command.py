@@ -66,18 +66,32 @@ class Systemctl:
         self.status = 0
         self.missing = False
 
-    def run(self, arguments, check):
-        assert check is False
+        self.waits = []
+        """What is done in each second of its life."""
+
+    def __call__(self, arguments):
         self.calls.append(arguments)
         if self.missing:
             raise FileNotFoundError(2, "No such file or directory", "systemctl")
-        return subprocess.CompletedProcess(arguments, self.status)
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        pass
+
+    def wait(self, seconds):
+        if self.waits:
+            self.waits.pop(0)()
+            raise subprocess.TimeoutExpired("systemctl", seconds)
+        return self.status
 
 
 @pytest.fixture
 def systemctl(monkeypatch):
     stub = Systemctl()
-    monkeypatch.setattr(subprocess, "run", stub.run)
+    monkeypatch.setattr(subprocess, "Popen", stub)
     return stub
 
 
@@ -300,6 +314,16 @@ def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_start
     assert say("step-down", "db", *arguments) == (0, "", "")
     assert before + seconds - 0.001 <= local.away_until("db") <= Clock().now() + seconds + 0.001
     assert systemctl.calls == [["systemctl", "start", "s3-leader-step-down@db.service"]]
+
+
+def test_what_a_step_down_waits_for_is_told_once(say, tell, systemctl):
+    tell("db", "leader", until=leads())
+    os.makedirs(local.serving_path_of("db"))
+    for unit in ("app.service", "app.service", "data.mount"):
+        text = "waits for the end of %s" % unit
+        systemctl.waits.append(lambda text=text: local.write(local.serving_path_of("db", "waiting"), text))
+    told = "s3-leader: waits for the end of app.service\ns3-leader: waits for the end of data.mount\n"
+    assert say("step-down", "db") == (0, "", told)
 
 
 def test_a_stop_that_fails_is_a_failure(say, tell, systemctl):
