@@ -109,6 +109,7 @@ class Daemon:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self) -> None:
+        self._stop_services()  # the fence has done so by then
         environment = {"PATH": os.defpath, "AWS_EC2_METADATA_DISABLED": "true", **self._environment}
         with self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
