@@ -37,6 +37,8 @@ _PLACE = ("bucket", "key", "endpoint_url")
 """What tells one lease from another."""
 _DRAGGED = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
 """Properties that name what systemd stops along with a unit."""
+_ALWAYS = {f"{name}.target" for name in ("basic", "network", "network-online", "remote-fs", "sysinit", "time-sync")}
+"""What runs on every host, so that a target may want it."""
 _EARLY = {f"{name}.target" for name in ("basic", "local-fs", "paths", "sockets", "sysinit")}
 """What comes before any service that has the default dependencies."""
 _STARTED = ("Wants", "Requires", "BindsTo")
@@ -87,7 +89,7 @@ def heartbeat_plan(
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
     units = {unit.name: unit for unit in map(_unit, shown)}
     configured = {str(result["item"]): result["stdout"] for result in there}
-    plan: dict[str, t.Any] = dict(leases={}, services=[], gone=[], files=[], patterns=[], refused=[])
+    plan: dict[str, t.Any] = dict(leases={}, services=[], dropped=[], gone=[], files=[], patterns=[], refused=[])
     plan["folders"] = [UNITS, DROPINS]
     owners: dict[str, str] = {}
     for lease in leases:
@@ -101,7 +103,8 @@ def heartbeat_plan(
                 plan["gone"].append(name)
                 continue
             config = _config(lease)
-            _check_place(config, configured.get(name, ""))
+            before = _parsed(configured.get(name, ""))
+            _check_place(config, before)
             _check_units(lease)
             services = [str(service) for service in lease.get("services") or []]
             for service in services:
@@ -125,6 +128,7 @@ def heartbeat_plan(
             hook_timeout=_hook_timeout(lease),
         )
         plan["services"] += services
+        plan["dropped"] += [service for service in before.get("services", []) if service not in services]
         plan["files"] += _files(name, services, hooks)
     return plan
 
@@ -147,13 +151,18 @@ def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {option: value for option, value in config.items() if option != "name" and value is not None}
 
 
-def _check_place(config: t.Mapping[str, t.Any], there: str) -> None:
-    """Raise Refusal for a lease that would become another one while the group goes by it."""
+def _parsed(configuration: str) -> dict[str, t.Any]:
+    """Return a configuration that is there; nothing where there is none, or none that a daemon could go by."""
     try:
-        before = json.loads(there)
+        there = json.loads(configuration)
     except ValueError:
-        return  # there is none, or none that a daemon could go by
-    for option in _PLACE:
+        return {}
+    return there if isinstance(there, dict) else {}
+
+
+def _check_place(config: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any]) -> None:
+    """Raise Refusal for a lease that would become another one while the group goes by it."""
+    for option in _PLACE if before else ():
         if before.get(option) != config.get(option):
             raise Refusal(
                 f"{option} is {config.get(option)}, and was {before.get(option)}: hosts that go over to it would lead "
@@ -310,7 +319,7 @@ def _unit(result: t.Mapping[str, t.Any]) -> Unit:
             other
             for setting in _STARTED
             for other in shown.get(setting, "").split()
-            if name.endswith(".target") and not other.endswith((".target", ".slice"))
+            if name.endswith(".target") and other not in _ALWAYS and not other.endswith(".slice")
         },
         dragged={
             other

@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("name", metavar="NAME")
     ends = command("fence", _fence, "end the services of a lease, and wait until they have ended; systemd runs it")
     ends.add_argument("name", metavar="NAME")
+    ends.add_argument(
+        "--abandoned", action="store_true", help="only where the host does not lead, and nobody else does it"
+    )
     command("guard", _guard, "stop services that run here without their lease, for ever; systemd runs it")
     return parser
 
@@ -102,7 +105,7 @@ def _check_botocore() -> None:
 
 
 def _fence(given: argparse.Namespace) -> int:
-    fence.end(given.name)
+    fence.end(given.name, given.abandoned)
     return 0
 
 

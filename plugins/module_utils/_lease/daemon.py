@@ -65,8 +65,8 @@ def run(name: str) -> int:
 
 def _take_part(config: Config) -> int:
     clock = Clock()
-    me, held, until, elsewhere = _taken_over(config)
-    host = Host(config, me, clock)
+    me, held, until, served, elsewhere = _taken_over(config)
+    host = Host(config, me, clock, served)
     if elsewhere:
         host.demote("the configuration names %s now, and not %s" % (_place(config), elsewhere))
         return LOST
@@ -90,7 +90,7 @@ def _take_part(config: Config) -> int:
 class Host:
     """What the loop acts on: files in /run, systemd, the journal."""
 
-    def __init__(self, config: Config, me: Claimant, clock: Clock) -> None:
+    def __init__(self, config: Config, me: Claimant, clock: Clock, served: bool = False) -> None:
         self._config = config
         self._me = me
         self._clock = clock
@@ -100,7 +100,7 @@ class Host:
         self._until: Optional[float] = None
         self._served_at: Optional[float] = None
         """When services were last seen to run; at first, when this host began to lead."""
-        self._served = False
+        self._served = served
         """In this term, services were seen to run."""
         self._trouble = ""
         """What began the present series of errors."""
@@ -215,7 +215,7 @@ class Host:
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "going on with the code and the configuration as they are now")
-        state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until))}
+        state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until, self._served))}
         try:
             os.execve(sys.argv[0], sys.argv, {**self._environment_at_start, **state})
         except OSError as error:
@@ -312,13 +312,13 @@ def _quoted(value: str) -> str:
     return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
-def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float]) -> Dict[str, Any]:
+def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
     state: Dict[str, Any] = dict(place=_place(config), session=me.session)
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
         state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
-        state["until"] = until
+        state.update(until=until, served=served)
     return state
 
 
@@ -334,6 +334,8 @@ class Heritage(NamedTuple):
     held: Optional[Held] = None
     """What the program before this one led by."""
     until: float = 0.0
+    served: bool = False
+    """Services were seen to run in this term."""
     elsewhere: str = ""
     """Where that is, if it is not the lease that is configured."""
 
@@ -346,4 +348,4 @@ def _taken_over(config: Config) -> Heritage:
     held = state["held"]
     seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
     elsewhere = "" if state["place"] == _place(config) else state["place"]
-    return Heritage(me, Held(seen, held["lapses_at"]), state["until"], elsewhere)
+    return Heritage(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)

@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Dict, Iterator, List, Optional, Set
 
@@ -44,97 +45,150 @@ SILENCE = 1.0
 """Seconds for which nobody is told what is waited for: most units stop within them."""
 GUARD_INTERVAL = 2.0
 """Seconds between two rounds of the guard."""
+_DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
 _SERVING = "s3-leader-serving@%s.service"
 """The unit that makes the mark."""
 
 
-def end(name: str) -> None:
+def end(name: str, abandoned: bool = False) -> None:
     """End every unit of the lease, and return when they were seen to have ended, if that takes for ever.
 
-    Raises BadOption where the configuration does not tell the units.
+    With ``abandoned`` only what nobody else ends. Raises BadOption where no configuration tells the units, OSError
+    where the mark cannot be removed.
     """
-    config = configuration.load(name)
+    config = _config_at_start(name)
     with _alone(name) as first:
-        if first:
+        if first and not (abandoned and not _is_unled(name)):
             _Ending(config, Clock()).run()
+
+
+def _config_at_start(name: str) -> Config:
+    """Return the configuration, together with the one by which the services were started: the role may have changed it.
+
+    That has all services of both, and the shorter time.
+    """
+    found: List[Config] = []
+    for path in (configuration.path_of(name), local.serving_path_of(name, "lease.json")):
+        try:
+            found.append(configuration.load(name, path))
+        except BadOption as error:
+            reason = error
+    if not found:
+        raise reason
+    services = list(dict.fromkeys(service for config in found for service in config.services))
+    return replace(found[0], services=services, stop_grace=min(config.stop_grace for config in found))
 
 
 class _Ending:
     def __init__(self, config: Config, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._daemon = "s3-leader@%s.service" % config.name
-        # Not the path unit, which is to go on with the daemon where that is restarted.
+        self._daemon = _DAEMON % config.name
+        self._path = _PATH % config.name
         own = [_SERVING, "s3-leader-active@%s.target", "s3-leader-acquired@%s.service", "s3-leader-lost@%s.service"]
         self._names = [*(unit % config.name for unit in own), *_patterns(config)]
         self._began = clock.now()
         self._over_since: Optional[float] = None
         """Since when nobody renews the lease for these units any more, by the clock."""
+        self._left_alone: Dict[int, float] = {}
+        """Processes that outlived their units, and since when they are asked to end."""
         self._killed: Set[int] = set()
+        self._stopped_at = float("-inf")
         self._told, self._told_at = "", float("-inf")
 
     def run(self) -> None:
-        try:
-            local.remove(local.serving_path_of(self._config.name, "started"))
-        except OSError as error:
-            _say(self._config, "error", "what is started now is only stopped again: %s" % error, systemd.ERROR)
-        left: List[Unit] = []
-        stopped_at, pause = float("-inf"), LOOK_FIRST
+        pause = LOOK_FIRST
+        self._write_waiting("begins to stop its services")  # before the mark goes, or the daemon would not wait
         while True:
-            left = self._left(left)
-            if not left:
+            closed = self._close()
+            left = self._look()
+            if not left and closed:  # nothing could start since before the look
                 break
-            now = self._clock.now()
-            if now >= stopped_at + STOP_AGAIN:
-                units.stop([unit.name for unit in left])
-                stopped_at = now
-            self._kill(left, now)
-            if now >= self._told_at + SILENCE:
-                self._tell(left, now)
+            self._kill(left)
+            self._stop(left)
+            if self._clock.now() >= self._told_at + SILENCE:
+                self._tell(left)
             self._clock.sleep(pause)
             pause = min(pause * 1.3, LOOK_LAST)
-        shutil.rmtree(local.serving_path_of(self._config.name), ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(local.serving_path_of(self._config.name))
         if self._told:
             _say(self._config, "ended", "all services have ended", systemd.NOTICE)
 
-    def _left(self, before: List[Unit]) -> List[Unit]:
-        """Return the units that are not gone; those of the last look where systemd does not answer."""
-        found = units.look([self._daemon, *self._names])
+    def _close(self) -> bool:
+        """Keep services from starting. Tell whether they were kept from it before."""
+        path = local.serving_path_of(self._config.name, "started")
+        closed = not os.path.exists(path)
+        try:
+            local.remove(path)
+        except OSError as error:
+            if not self._told:
+                self._told = "what is started now is only stopped again: %s" % error
+                _say(self._config, "error", self._told, systemd.ERROR)
+        return closed
+
+    def _look(self) -> List[Unit]:
+        """Return the units that are not gone."""
+        leads = os.path.exists(local.path_of(self._config.name, "leader"))
+        found = units.look([self._daemon, self._path, *self._names])
+        dead_for = None if found is None else _dead_for(found, self._daemon)
+        if self._over_since is None and (dead_for is not None or not leads):
+            self._over_since = self._clock.now() - (dead_for or 0.0)
         if found is None:
-            unknown = [Unit(name, "unknown", "systemd does not answer", "", "", "", 0, 0) for name in self._names]
-            return before or unknown
-        if self._over_since is None and not os.path.exists(local.path_of(self._config.name, "leader")):
-            self._over_since = self._clock.now() - _dead_for(found, self._daemon)
-        return [unit for unit in found if unit.name != self._daemon and not unit.gone]
+            return units.guess(self._names)
+        # The path unit goes on with a daemon that is restarted; but it must not start again what ends.
+        return [
+            unit
+            for unit in found
+            if unit.name != self._daemon
+            and not unit.gone
+            and (unit.name != self._path or (unit.active == "active" and leads))
+        ]
 
-    def _is_over(self, seconds: float, now: float) -> bool:
-        return self._over_since is not None and now >= self._over_since + seconds
+    def _is_over(self, seconds: float) -> bool:
+        return self._over_since is not None and self._clock.now() >= self._over_since + seconds
 
-    def _kill(self, left: List[Unit], now: float) -> None:
-        """Kill what has outlived its unit, and, in time, all there is, if nobody renews the lease any more."""
-        in_time = self._is_over(self._config.stop_grace - REACTION, now)
+    def _stop(self, left: List[Unit]) -> None:
+        # Not what is stopping: systemd would begin anew where a service is being aborted.
+        running = [unit.name for unit in left if unit.active != "deactivating"]
+        if running and self._clock.now() >= self._stopped_at + STOP_AGAIN:
+            self._stopped_at = self._clock.now()
+            units.stop(running)
+
+    def _kill(self, left: List[Unit]) -> None:
+        """End what has outlived its unit, and kill, in time, all there is, if nobody renews the lease any more."""
+        over = self._is_over(self._config.stop_grace - REACTION)
         for unit in left:
-            if not in_time and not unit.at_rest:
-                continue
-            for pid in units.kill(unit):
-                if pid not in self._killed:
-                    self._killed.add(pid)
-                    why = "the time to stop is over" if in_time else "it outlived its unit"
-                    told = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
-                    _say(self._config, "killed", told, systemd.WARNING)
+            if over:
+                self._tell_killed(unit, units.kill(unit), "the time to stop is over")
+            elif unit.at_rest:
+                now = self._clock.now()
+                asked = [self._left_alone.setdefault(pid, now) for pid in units.terminate(unit)]
+                if asked and now >= min(asked) + self._config.stop_grace:
+                    self._tell_killed(unit, units.kill(unit), "it outlived its unit")
 
-    def _tell(self, left: List[Unit], now: float) -> None:
+    def _tell_killed(self, unit: Unit, pids: List[int], why: str) -> None:
+        for pid in pids:
+            if pid not in self._killed:
+                self._killed.add(pid)
+                told = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
+                _say(self._config, "killed", told, systemd.WARNING)
+
+    def _tell(self, left: List[Unit]) -> None:
         """Say what is waited for, to people and to the daemon."""
         services = [unit for unit in left if not unit.name.startswith("s3-leader-")] or left
-        told, self._told_at = "waits for the end of " + ", ".join(map(_standing, services)), now
-        with contextlib.suppress(OSError):  # there is no folder where no service was to start
-            local.write(local.serving_path_of(self._config.name, "waiting"), told)
-        late = self._is_over(self._config.stop_grace, now)
+        told, self._told_at = "waits for the end of " + ", ".join(map(_standing, services)), self._clock.now()
+        self._write_waiting(told)
+        late = self._is_over(self._config.stop_grace)
         if late:
             told += ". Another host may take the lease, and start its services, before they have ended"
-        if now >= self._began + SILENCE and told != self._told:
+        if self._told_at >= self._began + SILENCE and told != self._told:
             self._told = told
             _say(self._config, "waiting", told, systemd.CRITICAL if late else systemd.NOTICE)
+
+    def _write_waiting(self, told: str) -> None:
+        with contextlib.suppress(OSError):  # there is no folder where no service was to start, or no room
+            local.write(local.serving_path_of(self._config.name, "waiting"), told)
 
 
 def _patterns(config: Config) -> List[str]:
@@ -142,10 +196,12 @@ def _patterns(config: Config) -> List[str]:
     return [service.replace("@.", "@*.") for service in config.services]
 
 
-def _dead_for(found: List[Unit], name: str) -> float:
-    """Return for how many seconds a service has had no main process; 0 where it has one."""
-    exits = [unit.exited for unit in found if unit.name == name and not unit.main_pid]
-    return max(0.0, time.monotonic() - exits[0]) if exits else 0.0
+def _dead_for(found: List[Unit], name: str) -> Optional[float]:
+    """Return for how many seconds a service has not run any more; None while it runs."""
+    for unit in found:
+        if unit.name == name and unit.active not in ("active", "reloading") and unit.sub != "start":
+            return max(0.0, time.monotonic() - unit.left) if unit.left else 0.0
+    return None
 
 
 def _standing(unit: Unit) -> str:
@@ -160,13 +216,13 @@ def _alone(name: str, wait: bool = True) -> Iterator[bool]:
     """Let one process at a time end the units of a lease. False where another one has just done so.
 
     Raises BlockingIOError where another one does so, and wait is false. Only root can open the lock, and nothing is
-    written for it: /run may be full.
+    written for it: /run may be full. Where there is none, no service was to start.
     """
     path = local.serving_path_of(name, "lock")
     try:
         lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        yield True  # no service was to start
+        yield True
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -214,12 +270,12 @@ class Guard:
             if not os.path.exists(local.serving_path_of(config.name)):
                 unmarked.append(config)
             elif not self._is_being_ended(config.name) and _is_abandoned(config.name):
-                self._ending[config.name] = subprocess.Popen([sys.argv[0], "fence", config.name])
+                self._start_fence(config)
         patterns = [pattern for config in unmarked for pattern in _patterns(config)]
-        running = [unit.name for unit in (units.look(patterns) if patterns else None) or [] if not unit.gone]
+        running = [unit for unit in (units.look(patterns) if patterns else None) or [] if _runs(unit)]
         for config in unmarked:
-            strays = {unit for unit in running if any(fnmatchcase(unit, pattern) for pattern in _patterns(config))}
-            self._stop(config, strays if strays and not _may_serve(config.name) else set())
+            strays = [unit for unit in running if any(fnmatchcase(unit.name, one) for one in _patterns(config))]
+            self._stop(config, strays if strays and not _may_serve(config.name) else [])
 
     def _configs(self) -> Iterator[Config]:
         for name in configuration.names():
@@ -231,17 +287,32 @@ class Guard:
                     systemd.journal(systemd.ERROR, "%s: its services are not looked after: %s" % (name, error))
                 self._unusable.add(name)
 
+    def _start_fence(self, config: Config) -> None:
+        command = [sys.argv[0], "fence", "--abandoned", config.name]
+        try:
+            self._ending[config.name] = subprocess.Popen(command)
+        except OSError as error:
+            _say(config, "error", "its services may still run, and nobody ends them: %s" % error, systemd.CRITICAL)
+
     def _is_being_ended(self, name: str) -> bool:
         child = self._ending.get(name)
         return child is not None and child.poll() is None
 
-    def _stop(self, config: Config, strays: Set[str]) -> None:
+    def _stop(self, config: Config, strays: List[Unit]) -> None:
         if strays:
-            units.stop(sorted(strays))
-        for unit in sorted(strays - self._strays.get(config.name, set())):
-            told = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit, unit)
-            _say(config, "stray", told, systemd.CRITICAL)
-        self._strays[config.name] = strays
+            units.stop([unit.name for unit in strays])
+        for unit in strays:
+            if unit.at_rest:  # what it has left behind
+                units.kill(unit)
+            if unit.name not in self._strays.get(config.name, set()):
+                told = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
+                _say(config, "stray", told, systemd.CRITICAL)
+        self._strays[config.name] = {unit.name for unit in strays}
+
+
+def _runs(unit: Unit) -> bool:
+    """It runs or starts, or left something behind. What only waits to start will not start without a mark."""
+    return unit.active not in ("inactive", "failed") or bool(unit.processes())
 
 
 def _leads(name: str) -> bool:
@@ -255,9 +326,14 @@ def _begins(name: str) -> bool:
     return found is None or any(unit.job or unit.active == "activating" for unit in found)
 
 
+def _is_unled(name: str) -> bool:
+    """Services may run, and the daemon does not lead, nor is it about to."""
+    return not (_leads(name) or _begins(name) or _leads(name))
+
+
 def _is_abandoned(name: str) -> bool:
     """Services may run, the daemon does not lead, and nobody ends them: somebody has killed the fence."""
-    if _leads(name) or _begins(name) or _leads(name):
+    if not _is_unled(name):
         return False
     try:
         with _alone(name, wait=False) as first:

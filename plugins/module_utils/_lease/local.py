@@ -60,13 +60,16 @@ def names() -> List[str]:
 def status(name: str) -> Optional[Dict[str, Any]]:
     """Return what the daemon of this lease told last, or None where there is none.
 
-    ``is_leader`` is true while this host leads by its own clock, whatever became of the daemon.
+    ``is_leader`` is true while this host leads by its own clock, whatever became of the daemon, and nobody stops its
+    services.
     """
     try:
         with open(path_of(name, "status.json"), encoding="utf-8") as file:
             told: Dict[str, Any] = json.load(file)
         until = told.pop("until")
-        told["is_leader"] = told["role"] == "leader" and until is not None and Clock().now() < until
+        told["is_leader"] = (
+            told["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # what cannot be read says nothing, least of all that this host leads
     return told
@@ -79,7 +82,7 @@ def told(name: str) -> Dict[str, Any]:
     stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
     now = dict(stopped, **status(name) or {}, source="local")
     if now["role"] == "leader" and not now["is_leader"]:
-        now.update(role="stopping", reason="it was not renewed in time, so its services are stopped")
+        now.update(role="stopping", reason=waiting(name) or "it was not renewed in time, so its services are stopped")
     return now
 
 

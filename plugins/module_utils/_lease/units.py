@@ -12,10 +12,11 @@ import contextlib
 import os
 import signal
 import subprocess
+from fnmatch import fnmatchcase
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-PATIENCE = 5.0
-"""Seconds to wait for systemctl: a systemd that is busy answers later, and the processes have to be killed anyway."""
+PATIENCE = 2.0
+"""Seconds to wait for systemctl: a systemd that is busy answers later."""
 _CGROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
 """Where systemd's control groups are mounted: version 1, version 2."""
 _PROPERTIES = (
@@ -25,8 +26,8 @@ _PROPERTIES = (
     "Job",
     "ControlGroup",
     "Where",
-    "MainPID",
     "ExecMainExitTimestampMonotonic",
+    "ActiveExitTimestampMonotonic",
 )
 
 
@@ -44,10 +45,8 @@ class Unit(NamedTuple):
     """Its control group, '' without one."""
     place: str
     """Where a mount unit is mounted."""
-    main_pid: int
-    """Its main process, 0 without one."""
-    exited: float
-    """When its main process ended last, in seconds of CLOCK_MONOTONIC; 0 where none has."""
+    left: float
+    """When it was active last, or its main process ended, in seconds of CLOCK_MONOTONIC; 0 where it never was."""
 
     @property
     def at_rest(self) -> bool:
@@ -68,9 +67,24 @@ class Unit(NamedTuple):
 
 
 def look(names: Sequence[str]) -> Optional[List[Unit]]:
-    """Return the units of these names and patterns that systemd knows; None where it does not answer."""
+    """Return the units of these names and patterns; None where systemd does not answer.
+
+    Of a pattern, systemctl shows no unit that is inactive, though processes of it may be left: their groups tell.
+    """
+    patterns = [name for name in names if "*" in name]
+    groups = _groups(patterns)
     shown = _systemctl("show", "--property=" + ",".join(_PROPERTIES), "--", *names)
-    return None if shown is None else [_unit(block) for block in shown.split("\n\n") if block.strip()]
+    if shown is None:
+        return None
+    found = [_unit(block) for block in shown.split("\n\n") if block.strip()]
+    known = {unit.name for unit in found}
+    return found + [_unknown(name, groups[name]) for name in groups if name not in known]
+
+
+def guess(names: Sequence[str]) -> List[Unit]:
+    """Return what the control groups tell of units while systemd does not answer: none of them counts as gone."""
+    groups = _groups(names)
+    return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
 
 
 def stop(names: Sequence[str]) -> None:
@@ -83,11 +97,12 @@ def kill(unit: Unit) -> List[int]:
 
     Not through systemd, which may wait for one of them itself.
     """
-    found = sorted({*unit.processes(), *unit.users()} - {1, os.getpid()})
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return found
+    return _send(signal.SIGKILL, [*unit.processes(), *unit.users()])
+
+
+def terminate(unit: Unit) -> List[int]:
+    """Ask the unit's processes to end. Return them."""
+    return _send(signal.SIGTERM, unit.processes())
 
 
 def describe(pid: int) -> str:
@@ -98,6 +113,14 @@ def describe(pid: int) -> str:
     except OSError:
         return "process %d" % pid
     return "process %d (%s, state %s)" % (pid, name, rest.split()[0])
+
+
+def _send(number: signal.Signals, pids: Sequence[int]) -> List[int]:
+    found = sorted({*pids} - {0, 1, os.getpid()})  # 0: of another namespace
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return found
 
 
 def _systemctl(*arguments: str) -> Optional[str]:
@@ -126,26 +149,61 @@ def _unit(block: str) -> Unit:
         job="" if shown.get("Job") == "0" else shown.get("Job", ""),
         group=shown.get("ControlGroup", ""),
         place=shown.get("Where", ""),
-        main_pid=int(shown.get("MainPID") or 0),
-        exited=int(shown.get("ExecMainExitTimestampMonotonic") or 0) / 1e6,
+        left=max(int(shown.get(name) or 0) for name in _PROPERTIES[-2:]) / 1e6,
     )
+
+
+def _unknown(name: str, group: str, active: str = "inactive") -> Unit:
+    return Unit(name, active, "systemd does not tell", "", group, "", 0.0)
 
 
 def _members(group: str) -> Iterator[int]:
     if not group.strip("/"):
         return  # the root has everybody in it
-    for top in _CGROUPS:
-        if os.path.isdir(top + group):
-            for folder, _folders, _files in os.walk(top + group):
+    # systemd 239 may print a backslash as \x5c.
+    for path in [_top() + name for name in (group, group.replace("\\x5c", "\\"))]:
+        if os.path.isdir(path):
+            for folder, _folders, _files in os.walk(path):
                 with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
                     yield from map(int, file.read().split())
             return
 
 
+def _groups(names: Sequence[str]) -> Dict[str, str]:
+    """Return the control groups that are named like units of these names and patterns."""
+    found: Dict[str, str] = {}
+    for folder, folders, _files in os.walk(_top()) if names else ():
+        for name in folders:
+            if any(fnmatchcase(name, pattern) for pattern in names):
+                found[name] = os.path.join(folder, name)[len(_top()) :]
+    return found
+
+
+def _top() -> str:
+    return next((top for top in _CGROUPS if os.path.isdir(top)), _CGROUPS[-1])
+
+
 def _users(place: str) -> Iterator[int]:
+    """Return who uses what is mounted there: the same path may be another file system to a process in a container."""
+    device = _device("self", place)
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and any(_is_below(path, place) for path in _in_use(os.path.join("/proc", entry))):
+        if (
+            entry.isdigit()
+            and any(_is_below(path, place) for path in _in_use(os.path.join("/proc", entry)))
+            and _device(entry, place) == device
+        ):
             yield int(entry)
+
+
+def _device(process: str, place: str) -> str:
+    """Return the device that is mounted at that place for a process, '' where none is."""
+    device = ""
+    with contextlib.suppress(OSError), open("/proc/%s/mountinfo" % process, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            _number, _parent, found, _root, where = line.split()[:5]
+            if where == place:
+                device = found  # the last one is on top
+    return device
 
 
 def _in_use(process: str) -> Iterator[str]:

@@ -30,5 +30,6 @@ for lease; do
     [ "$action" = start ] || continue
     # shellcheck disable=SC2086 # a list
     [ -z "$new" ] || systemctl start --no-block -- $new || exit
-    printf '%s\n' "$wanted" >"$file"
+    # The fence may have removed it: then nothing may start any more.
+    [ ! -e "$file" ] || printf '%s\n' "$wanted" >"$file"
 done

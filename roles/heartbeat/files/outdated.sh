@@ -13,6 +13,8 @@ print_if_outdated() { # unit, lock, files that it has read...
     unit=$1 lock=$2
     shift 2
     [ -e "$lock" ] || return 0
+    # A reload would cancel a stop that is under way.
+    case $(systemctl show --property=Job --value "$unit") in '' | 0) ;; *) return 0 ;; esac
     found=$(find "$@" -type f ! -name '*.pyc' -cnewer "$lock" -print -quit)
     [ -z "$found$(find "$lock" -newermt now)" ] || echo "$unit"
 }

@@ -204,7 +204,7 @@ def test_no_service_runs_on_two_hosts(
 
 
 # Somebody's process that is not of the lease, and works below its mount point.
-BUSY = ("systemd-run", "--quiet", "--unit=busy", "--property=WorkingDirectory=/srv/mount", "/bin/sleep", "infinity")
+BUSY = ("systemd-run", "--quiet", "--unit=busy", "/bin/sh", "-c", "cd /srv/mount && exec sleep infinity")
 
 
 def test_a_mount_that_is_busy_keeps_the_lease_until_it_can_be_unmounted(case: Case, mounts: Mounts) -> None:

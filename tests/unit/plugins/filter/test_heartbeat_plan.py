@@ -225,6 +225,8 @@ def test_what_a_target_starts_has_to_be_listed_too():
     units = [shown("all.target", limit="", Wants="a.service basic.target", Requires="system.slice")]
     told = refusal(lease(services=["all.target"]), units=units)
     assert told == "db: all.target starts a.service: list it in services, too, or it would outlive the leadership"
+    units = [shown("all.target", limit="", Wants="other.target")]
+    assert "all.target starts other.target: list it" in refusal(lease(services=["all.target"]), units=units)
 
 
 def test_what_starts_a_service_has_to_be_listed_too():
@@ -271,6 +273,15 @@ def test_a_lease_does_not_become_another_one_while_the_group_goes_by_it(changed,
     assert refused.startswith("db: " + told)
     assert "Leave the lease on all hosts first (state: absent), then take part anew" in refused
     assert heartbeat_plan([lease(lease_duration=60)], (), False, there)["refused"] == []
+
+
+def test_services_that_a_lease_had_are_stopped():
+    there = [
+        dict(item="db", stdout=json.dumps(plan(lease(services=["a.service", "b.timer"]))["leases"]["db"]["config"]))
+    ]
+    made = heartbeat_plan([lease(services=["b.timer", "c.service"])], (), False, there)
+    assert made["dropped"] == ["a.service"]
+    assert plan(lease(services=["a.service"]))["dropped"] == []
 
 
 @pytest.mark.parametrize("other", ["everything", "text"])

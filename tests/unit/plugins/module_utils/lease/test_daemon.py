@@ -518,16 +518,18 @@ def taken_over(monkeypatch, environment, **options):
 
 def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert taken_over(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, "")
+    assert taken_over(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
     heritage = taken_over(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
-    assert heritage == (Claimant("renamed", "my-session"), None, 0.0, "")
+    assert heritage == (Claimant("renamed", "my-session"), None, 0.0, False, "")
 
 
 def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):

@@ -27,13 +27,16 @@ class Systemd:
         self.asked = {}
         self.stops = []
         self.killed = []
-        self.daemon_exited = 0.0
+        self.daemon_left = 0.0
+        self.asked_to_end = []
         self.answers = True
         self.meanwhile = {}
         monkeypatch.setattr(fence, "Clock", lambda: self)
         monkeypatch.setattr(fence.units, "look", self.look)
         monkeypatch.setattr(fence.units, "stop", self.stop)
         monkeypatch.setattr(fence.units, "kill", self.kill)
+        monkeypatch.setattr(fence.units, "terminate", lambda unit: self.asked_to_end.append(unit.name) or [99])
+        monkeypatch.setattr(fence.units, "guess", lambda names: [self._unit(name, "unknown") for name in names])
         monkeypatch.setattr(time, "monotonic", lambda: self.time)
 
     def now(self):
@@ -51,6 +54,8 @@ class Systemd:
         return found + [self._unit(name) for name in self.states if "@1." in name and "app@*.service" in names]
 
     def stop(self, names):
+        if not self.answers:
+            return
         self.stops.append((self.time, list(names)))
         for name in names:
             self.asked.setdefault(name, self.time)
@@ -60,12 +65,13 @@ class Systemd:
         self.states[unit.name] = lambda asked: "inactive"
         return [len(self.killed)]
 
-    def _unit(self, name):
+    def _unit(self, name, state=""):
+        if name == DAEMON:
+            return Unit(name, "failed" if self.daemon_left else "active", "", "", "", "", self.daemon_left)
         asked = self.asked.get(name)
-        state = self.states.get(name, lambda asked: "inactive")(asked and self.time - asked)
+        state = state or self.states.get(name, lambda asked: "inactive")(asked and self.time - asked)
         active, _dash, job = state.partition("-")
-        pid = 0 if self.daemon_exited else 77
-        return Unit(name, active, "sub", job, "", "", pid if name == DAEMON else 0, self.daemon_exited)
+        return Unit(name, active, "sub", job, "", "", 0.0)
 
 
 @pytest.fixture
@@ -159,9 +165,22 @@ def test_what_waits_to_start_is_not_gone(host):
 def test_the_roles_own_units_have_to_be_gone_too_but_not_the_one_that_goes_on_with_the_daemon(host):
     for unit in ("serving@db.service", "acquired@db.service", "lost@db.service", "active@db.target", "active@db.path"):
         host.states["s3-leader-" + unit] = ends_after(1)
-    host.states["s3-leader-active@db.path"] = never_ends
+    host.states["s3-leader-active@db.path"] = lambda asked: "inactive-7"
     fence.end("db")
     assert len(host.stops[0][1]) == 4
+
+
+def test_a_path_unit_that_would_start_the_services_again_is_stopped_while_the_daemon_says_that_it_leads(host):
+    host.states["s3-leader-active@db.path"] = ends_after(0)
+    fence.end("db")
+    assert host.stops[0][1] == ["s3-leader-active@db.path"]
+
+
+def test_a_path_unit_that_waits_for_the_next_term_is_left_alone(host):
+    os.unlink(local.path_of("db", "leader"))
+    host.states["s3-leader-active@db.path"] = never_ends
+    fence.end("db")
+    assert host.stops == []
 
 
 def test_instances_of_a_template_have_to_be_gone(host, tmp_path):
@@ -181,22 +200,26 @@ def test_the_daemon_is_told_what_is_waited_for(host, tmp_path):
     assert local.waiting("db") == ""
 
 
-@pytest.mark.parametrize("exited", [998.0, 1000.0])
-def test_when_the_daemon_is_dead_all_that_runs_is_killed_just_before_the_time_to_stop_is_over(host, journal, exited):
-    os.unlink(local.path_of("db", "leader"))
-    host.daemon_exited = exited
+@pytest.mark.parametrize("gone", [True, False])  # a hung one leaves it
+@pytest.mark.parametrize("left", [998.0, 1000.0])
+def test_when_the_daemon_is_dead_all_that_runs_is_killed_just_before_the_time_to_stop_is_over(
+    host, journal, left, gone
+):
+    if gone:
+        os.unlink(local.path_of("db", "leader"))
+    host.daemon_left = left
     host.states["app.service"] = never_ends
     fence.end("db")
     [(when, name)] = host.killed
     assert name == "app.service"
-    assert 0 <= when - (exited + GRACE - REACTION) < 0.5
+    assert 0 <= when - (left + GRACE - REACTION) < 0.5
     assert events(journal()) == ["waiting", "killed", "ended"]
 
 
 def test_a_daemon_that_dies_while_services_stop_has_them_killed_in_time_too(host):
     def dies():
         os.unlink(local.path_of("db", "leader"))
-        host.daemon_exited = host.time
+        host.daemon_left = host.time
 
     host.states["app.service"] = never_ends
     host.meanwhile = {1030.0: dies}
@@ -207,24 +230,37 @@ def test_a_daemon_that_dies_while_services_stop_has_them_killed_in_time_too(host
 
 def test_a_daemon_that_comes_back_meanwhile_changes_nothing(host):
     os.unlink(local.path_of("db", "leader"))
-    host.daemon_exited = 1000.0
+    host.daemon_left = 1000.0
     host.states["app.service"] = never_ends
     host.meanwhile = {1005.0: lambda: open(local.path_of("db", "leader"), "w").close()}
     fence.end("db")
     assert len(host.killed) == 1
 
 
-def test_a_process_that_outlives_its_unit_is_killed_at_once(host, monkeypatch, journal):
-    monkeypatch.setattr(Unit, "processes", lambda unit: [] if host.killed else [99])
+def test_a_process_that_outlives_its_unit_is_asked_to_end_and_then_killed(host, monkeypatch, journal):
+    monkeypatch.setattr(Unit, "processes", lambda unit: [] if host.killed or "app" not in unit.name else [99])
     fence.end("db")
-    assert host.killed
-    assert host.time < 1001
-    assert "it outlived its unit" in journal()[0]["MESSAGE"]
+    assert host.asked_to_end[0] == "app.service"
+    [(when, _name)] = host.killed
+    assert GRACE <= when - 1000 < GRACE + 1
+    assert "it outlived its unit" in journal()[1]["MESSAGE"]
+
+
+def test_a_process_that_outlives_its_unit_and_ends_when_it_is_asked_is_not_killed(host, monkeypatch):
+    monkeypatch.setattr(Unit, "processes", lambda unit: [99] if "app" in unit.name and host.time < 1005 else [])
+    fence.end("db")
+    assert host.killed == []
+
+
+def test_what_is_being_aborted_is_not_stopped_anew(host):
+    host.states["app.service"] = ends_after(20)
+    fence.end("db")
+    assert len(host.stops) == 1
 
 
 def test_what_cannot_be_killed_is_named_and_that_another_host_may_go_on(host, journal, monkeypatch):
     os.unlink(local.path_of("db", "leader"))
-    host.daemon_exited = 1000.0
+    host.daemon_left = 1000.0
     monkeypatch.setattr(fence.units, "kill", lambda unit: [99])
     host.states["app.service"] = lambda asked: "deactivating" if host.time < 1050 else "inactive"
     fence.end("db")
@@ -238,7 +274,60 @@ def test_where_systemd_does_not_answer_nothing_counts_as_gone(host):
     host.meanwhile = {1020.0: lambda: setattr(host, "answers", True)}
     fence.end("db")
     assert host.time >= 1020
-    assert host.stops[0][1][-1] == "app.service"
+    assert not os.path.exists(mark())
+
+
+def test_where_systemd_does_not_answer_all_is_killed_in_time_all_the_same(host):
+    os.unlink(local.path_of("db", "leader"))
+    host.answers = False
+    host.meanwhile = {1040.0: lambda: setattr(host, "answers", True)}
+    fence.end("db")
+    assert 0 <= min(host.killed)[0] - (1000 + GRACE - REACTION) < 1
+    assert "app.service" in {name for _when, name in host.killed}
+
+
+def test_what_lets_services_start_again_meanwhile_is_taken_away_again(host):
+    host.states["app.service"] = ends_after(5)
+    host.meanwhile = {1004.5: lambda: open(mark("started"), "w").close()}
+    looked = []
+    look = host.look
+    fence.units.look = lambda names: looked.append(os.path.exists(mark("started"))) or look(names)
+    fence.end("db")
+    assert not any(looked)
+
+
+def test_the_services_are_ended_by_which_the_host_began_to_lead_and_within_the_shorter_time(host, tmp_path):
+    configure(tmp_path, "old.service", stop_grace=5)
+    os.rename(tmp_path / "etc" / "db.json", mark("lease.json"))
+    configure(tmp_path, "app.service", stop_grace=30, lease_duration=60)
+    os.unlink(local.path_of("db", "leader"))
+    host.daemon_left = 1000.0
+    host.states = {"old.service": never_ends, "app.service": never_ends}
+    fence.end("db")
+    assert {name for _when, name in host.killed} == {"old.service", "app.service"}
+    assert 0 <= host.killed[0][0] - (1005 - REACTION) < 0.5
+
+
+def test_a_configuration_that_cannot_be_read_any_more_is_made_up_for_by_the_one_at_the_start(host, tmp_path):
+    os.rename(tmp_path / "etc" / "db.json", mark("lease.json"))
+    (tmp_path / "etc" / "db.json").write_text("{")
+    host.states["app.service"] = ends_after(1)
+    fence.end("db")
+    assert host.stops[0][1] == ["app.service"]
+
+
+def test_a_mark_that_cannot_be_removed_is_a_failure(host, monkeypatch):
+    def refused(path):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(fence.shutil, "rmtree", refused)
+    with pytest.raises(OSError, match="Read-only"):
+        fence.end("db")
+
+
+def test_what_is_led_again_by_then_is_not_abandoned(host):
+    fence.end("db", abandoned=True)
+    assert os.path.exists(mark("started"))
 
 
 def test_without_a_configuration_nothing_is_ended_and_the_mark_stays(host, tmp_path):
@@ -265,7 +354,9 @@ def test_a_mark_that_cannot_be_taken_away_keeps_no_service_from_being_stopped(ho
     def refused(path):
         raise PermissionError("read-only")
 
+    remove = local.remove
     monkeypatch.setattr(local, "remove", refused)
+    host.meanwhile = {1003.0: lambda: monkeypatch.setattr(local, "remove", remove)}
     host.states["app.service"] = ends_after(0.1)
     fence.end("db")
     assert len(host.stops) == 1
@@ -319,18 +410,32 @@ def test_what_runs_without_a_mark_is_stopped_and_told_once(host, journal):
     assert events(journal()) == ["stray"]
 
 
-@pytest.mark.parametrize("state", ["activating", "inactive-7", "reloading"])
-def test_so_is_what_starts_or_waits_to_start(host, state):
+@pytest.mark.parametrize("state", ["activating", "reloading"])
+def test_so_is_what_starts(host, state):
     unmark()
     host.states["app.service"] = lambda asked: state
     fence.Guard().look_around()
     assert len(host.stops) == 1
 
 
+def test_what_waits_to_start_finds_no_mark_then(host):
+    unmark()
+    host.states["app.service"] = lambda asked: "inactive-7"
+    fence.Guard().look_around()
+    assert host.stops == []
+
+
+def test_what_a_unit_has_left_behind_is_killed(host, monkeypatch):
+    unmark()
+    monkeypatch.setattr(Unit, "processes", lambda unit: [99])
+    fence.Guard().look_around()
+    assert [name for _when, name in host.killed] == ["app.service"]
+
+
 @pytest.mark.parametrize("serving", ["inactive-3", "activating", "activating-3"])
 def test_services_that_wait_for_the_mark_are_left_alone(host, serving):
     unmark()
-    host.states["app.service"] = lambda asked: "inactive-7"
+    host.states["app.service"] = lambda asked: "activating"
     host.states["s3-leader-serving@db.service"] = lambda asked: serving
     fence.Guard().look_around()
     assert host.stops == []
@@ -356,7 +461,7 @@ def test_what_nobody_ends_is_ended(host, children):
     guard.look_around()
     guard.look_around()
     [(command, child)] = children
-    assert command[1:] == ["fence", "db"]
+    assert command[1:] == ["fence", "--abandoned", "db"]
     child.ended = True
     guard.look_around()
     assert len(children) == 2
@@ -381,6 +486,16 @@ def test_a_mark_that_is_being_made_is_left_alone(host, children):
     host.states["s3-leader-serving@db.service"] = lambda asked: "activating"
     fence.Guard().look_around()
     assert children == []
+
+
+def test_a_guard_that_cannot_start_a_process_guards_on(host, monkeypatch, journal):
+    def refused(command):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(fence.subprocess, "Popen", refused)
+    os.unlink(mark("started"))
+    fence.Guard().look_around()
+    assert "nobody ends them" in journal()[0]["MESSAGE"]
 
 
 def test_a_lease_that_cannot_be_looked_after_is_told_once(host, tmp_path, journal):

@@ -15,8 +15,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.units imp
 SHOWN = """\
 ControlGroup=/system.slice/app.service
 Id=app.service
-MainPID=77
-ExecMainExitTimestampMonotonic=0
+ExecMainExitTimestampMonotonic=5000000
+ActiveExitTimestampMonotonic=4000000
 ActiveState=deactivating
 SubState=stop-sigterm
 Job=12
@@ -31,7 +31,7 @@ Job=
 
 
 def unit(**changes):
-    quiet = dict(name="app.service", active="inactive", sub="dead", job="", group="", place="", main_pid=0, exited=0.0)
+    quiet = dict(name="app.service", active="inactive", sub="dead", job="", group="", place="", left=0.0)
     return Unit(**{**quiet, **changes})
 
 
@@ -67,7 +67,11 @@ def cgroups(monkeypatch, tmp_path):
 @pytest.fixture
 def sleeper(tmp_path):
     """A process in a folder."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], cwd=str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(1000)"],
+        cwd=str(tmp_path),
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, []),
+    )
     yield process
     process.kill()
     process.wait()
@@ -76,9 +80,7 @@ def sleeper(tmp_path):
 def test_systemctl_is_asked_about_all_units_at_once(systemctl):
     calls = systemctl(SHOWN)
     app, data = units.look(["app.service", "srv-data.mount"])
-    assert app == unit(
-        active="deactivating", sub="stop-sigterm", job="12", group="/system.slice/app.service", main_pid=77
-    )
+    assert app == unit(active="deactivating", sub="stop-sigterm", job="12", group="/system.slice/app.service", left=5.0)
     assert data == unit(name="srv-data.mount", place="/srv/data")
     assert calls.read_text().split()[-3:] == ["--", "app.service", "srv-data.mount"]
 
@@ -120,13 +122,37 @@ def test_what_left_a_process_behind_is_not_gone(cgroups, version):
     assert (left.at_rest, left.gone, left.processes()) == (True, False, [1234])
 
 
+def test_an_instance_that_systemctl_does_not_show_is_found_by_its_processes(systemctl, cgroups):
+    systemctl(SHOWN)
+    cgroups("v1", "/system.slice/system-app.slice/app@7.service", 1234)
+    cgroups("v1", "/system.slice/other@7.service", 1235)
+    (instance,) = [one for one in units.look(["app.service", "app@*.service"]) if "@" in one.name]
+    assert (instance.name, instance.at_rest, instance.processes()) == ("app@7.service", True, [1234])
+
+
+def test_where_systemd_does_not_answer_the_processes_are_known_all_the_same(cgroups):
+    cgroups("v2", "/system.slice/app.service", 1234)
+    cgroups("v2", "/system.slice/system-app.slice/app@7.service", 1235)
+    guessed = units.guess(["app.service", "app@*.service", "other.service"])
+    assert {one.name: one.processes() for one in guessed if one.processes()} == {
+        "app.service": [1234],
+        "app@7.service": [1235],
+    }
+    assert not any(one.gone for one in guessed)
+
+
+def test_a_backslash_that_systemctl_has_escaped_is_one(cgroups):
+    cgroups("v2", r"/system.slice/system-my\x2dapp.slice/my-app@1.service", 1234)
+    assert unit(group=r"/system.slice/system-my\x5cx2dapp.slice/my-app@1.service").processes() == [1234]
+
+
 def test_the_root_of_all_control_groups_belongs_to_no_unit(cgroups):
     cgroups("v1", "/", 1, 2)
     assert unit(group="/").processes() == unit(group="").processes() == []
 
 
 def test_a_kill_reaches_all_processes_of_a_unit_but_not_systemd(cgroups, sleeper):
-    cgroups("v1", "/app", 1, sleeper.pid, os.getpid())
+    cgroups("v1", "/app", 0, 1, sleeper.pid, os.getpid())
     assert units.kill(unit(group="/app")) == [sleeper.pid]
     assert sleeper.wait(10) == -signal.SIGKILL
 
@@ -144,6 +170,23 @@ def test_a_kill_of_a_mount_reaches_who_keeps_it_busy_and_nobody_else(sleeper, tm
     assert units.kill(unit(name="a.mount", place=str(tmp_path))) == []  # it is not mounted
     assert units.kill(unit(name="a.mount", active="active", place=str(tmp_path))) == [sleeper.pid]
     assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_who_has_another_file_system_there_does_not_keep_it_busy(sleeper, tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "_device", lambda process, place: "8:1" if process == "self" else "0:99")
+    assert unit(active="active", place=str(tmp_path)).users() == []
+
+
+def test_the_device_of_a_place_is_the_one_that_is_mounted_there():
+    assert units._device("self", "/proc") != ""
+    assert units._device("self", "/proc") == units._device(str(os.getpid()), "/proc")
+    assert units._device("self", "/nowhere") == units._device(str(2**30), "/proc") == ""
+
+
+def test_what_outlived_its_unit_is_asked_to_end_first(cgroups, sleeper):
+    cgroups("v1", "/app", sleeper.pid)
+    assert units.terminate(unit(group="/app")) == [sleeper.pid]
+    assert sleeper.wait(10) == -signal.SIGTERM
 
 
 def test_a_file_that_is_open_keeps_a_mount_busy(tmp_path):
