@@ -261,7 +261,9 @@ class Guard:
     def __init__(self) -> None:
         self._strays: Dict[str, Set[str]] = {}
         """Units of each lease that were told of."""
+        self._usable: Dict[str, Config] = {}
         self._unusable: Set[str] = set()
+        """Leases without a configuration, which was told."""
         self._ending: Dict[str, subprocess.Popen[bytes]] = {}
 
     def look_around(self) -> None:
@@ -280,12 +282,13 @@ class Guard:
     def _configs(self) -> Iterator[Config]:
         for name in configuration.names():
             try:
-                yield configuration.load(name)
-                self._unusable.discard(name)
-            except BadOption as error:
-                if name not in self._unusable:
+                self._usable[name] = configuration.load(name)
+            except BadOption as error:  # the last one that could be used holds for the daemon, too
+                if name not in self._usable and name not in self._unusable:
                     systemd.journal(systemd.ERROR, "%s: its services are not looked after: %s" % (name, error))
-                self._unusable.add(name)
+                    self._unusable.add(name)
+            if name in self._usable:
+                yield self._usable[name]
 
     def _start_fence(self, config: Config) -> None:
         command = [sys.argv[0], "fence", "--abandoned", config.name]

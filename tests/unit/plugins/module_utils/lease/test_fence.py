@@ -488,6 +488,17 @@ def test_a_mark_that_is_being_made_is_left_alone(host, children):
     assert children == []
 
 
+def test_a_guard_goes_by_the_last_configuration_that_can_be_used(host, tmp_path, journal):
+    unmark()
+    guard = fence.Guard()
+    guard.look_around()
+    (tmp_path / "etc" / "db.json").write_text("{")
+    host.states["app.service"] = never_ends
+    guard.look_around()
+    assert len(host.stops) == 1
+    assert events(journal()) == ["stray"]
+
+
 def test_a_guard_that_cannot_start_a_process_guards_on(host, monkeypatch, journal):
     def refused(command):
         raise OSError(11, "Resource temporarily unavailable")
