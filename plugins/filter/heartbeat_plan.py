@@ -96,7 +96,7 @@ def heartbeat_plan(
         name = str(lease["name"])
         try:
             if name in plan["leases"] or name in plan["gone"]:
-                raise Refusal("it is listed twice")
+                raise Refusal("it is listed twice: keep one entry of it in heartbeat_leases")
             check_name(name)
             plan["patterns"] += [f"s3-leader@{name}.*", f"s3-leader-*@{name}.*", f"*s3-leader-{name}.conf"]
             if lease.get("state", "present") == "absent":
@@ -109,7 +109,7 @@ def heartbeat_plan(
             services = [str(service) for service in lease.get("services") or []]
             for service in services:
                 if owners.setdefault(service, name) != name:
-                    raise Refusal(f"{service} belongs to the lease {owners[service]} already")
+                    raise Refusal(f"{service} belongs to the lease {owners[service]} already: list it in one of them")
             shown_units = [units[service] for service in services if service in units]
             _check_services(lease, shown_units, missing_ok)
             _check_time(lease, shown_units, config, written)
@@ -213,7 +213,11 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
         if unit.state == "not-found" and not missing_ok:
             raise Refusal(f"{unit.name} does not exist on this host: install it first, or take it out of services")
         if unit.state not in ("loaded", "not-found"):
-            raise Refusal(f"{unit.name} cannot be started: systemd shows it as {unit.state}")
+            way_out = "unmask it" if unit.state == "masked" else f"see systemctl status {unit.name}"
+            raise Refusal(
+                f"{unit.name} cannot be started: systemd shows it as {unit.state}. Take it out of services, or "
+                f"{way_out}"
+            )
         if _TEMPLATE.fullmatch(unit.name):
             if unit.name not in triggered:
                 raise Refusal(
@@ -222,7 +226,7 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
                 )
         elif unit.id not in ("", unit.name):
             raise Refusal(f"{unit.name} is another name of {unit.id}: list that one")
-        for other in sorted(unit.dragged - services):
+        for other in sorted(other for other in unit.dragged if not {other, _template_of(other)} & services):
             raise Refusal(
                 f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
             )
@@ -231,14 +235,14 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
         for other in sorted(unit.starts - services):
             raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
         for other in sorted(unit.triggered_by - services):
-            raise Refusal(
-                f"{other} starts {unit.name}, also where the host does not lead: list it in services, too, or have it "
-                "masked"
-            )
+            way_out = "list it in services, too, or mask it"
+            if other.endswith(".automount"):
+                way_out = "take x-systemd.automount out of /etc/fstab, or mask it"
+            raise Refusal(f"{other} starts {unit.name}, also where the host does not lead: {way_out}")
         for setting, limit in unit.job_limits.items():
             raise Refusal(
                 f"{unit.name} has {setting}={limit}: systemd would take its stop for done when that is over, whatever "
-                "still runs. Take the setting out of the unit"
+                f"still runs. Set {setting}=infinity below [Unit], by systemctl edit {unit.name}"
             )
 
 
@@ -247,9 +251,8 @@ def _check_order(units: t.Sequence[Unit]) -> None:
     for unit in units:
         for other in sorted(unit.before & _EARLY):
             raise Refusal(
-                f"{unit.name} has Before={other}, which is up before the daemon, so systemd could stop neither of them "
-                "first when the host shuts down: take that out of the unit, or, where /etc/fstab has it, add the "
-                "options noauto and nofail"
+                f"{unit.name} has Before={other}. Remove that from the unit or, for a mount of /etc/fstab, add the "
+                "options noauto and nofail: at shutdown systemd would stop the daemon first, which waits for this unit"
             )
 
 
@@ -274,13 +277,26 @@ def _check_time(
             f"stop_grace is {config['stop_grace']:g} s, and until all has stopped it may take {needed:g} s: {told}, "
             f"and {SYSTEMD} s. Set stop_timeout to what the services really need, or raise stop_grace, and "
             "lease_duration by as much"
+            + "".join(f". {_ways_out(unit)}" for unit in units if unit.name.endswith(".mount"))
         )
 
 
 def _limit(unit: Unit) -> float:
     if "infinity" in unit.limits:
-        raise Refusal(f"{unit.name} may take for ever to stop (TimeoutStopSec=infinity): set stop_timeout")
+        raise Refusal(f"{unit.name} may take for ever to stop (its timeout is infinity). {_ways_out(unit)}")
     return sum(map(_seconds, unit.limits))
+
+
+def _ways_out(unit: Unit) -> str:
+    """Return how the time that a unit may take to stop is set."""
+    if unit.name.endswith(".mount"):
+        return f"{unit.name} has its own TimeoutSec=, which is x-systemd.mount-timeout= in /etc/fstab"
+    return f"Set stop_timeout, and see in systemctl cat {unit.name} that no drop-in overrides it"
+
+
+def _template_of(unit: str) -> str:
+    """Return the template of which a unit is an instance."""
+    return f"{unit.partition('@')[0]}@.{unit.rpartition('.')[2]}"
 
 
 def _seconds(span: str) -> float:

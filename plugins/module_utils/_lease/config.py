@@ -20,6 +20,7 @@ from .settings import HIDDEN, REACTION, BadOption, Endpoint, Timing
 FOLDER = "/etc/s3-leader"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
+_BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
 _TIMES = Timing._fields
 _ENDPOINT = ("endpoint_url", "profile", "region", "validate_certs", "aws_ca_bundle", "addressing_style")
 
@@ -60,9 +61,7 @@ class Config:
             raise BadOption("credentials_file", path, "use a whole path, like /etc/s3-leader/db.credentials")
         for service in self.services:
             if not _UNIT.fullmatch(service):
-                raise BadOption(
-                    "services", service, "use the full names of units that can be bound, like nginx.service"
-                )
+                raise BadOption("services", service, _BINDABLE)
         settings.check_durations(self.lease_duration, self.request_timeout)
         settings.check_range("renew_interval", self.renew_interval, 1, 3600)
         settings.check_range("stop_grace", self.stop_grace, 1, 3600)

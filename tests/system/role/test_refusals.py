@@ -78,7 +78,7 @@ def test_a_service_that_does_not_exist_is_refused(refused: dict[str, str]) -> No
 
 
 def test_a_service_of_two_leases_is_refused(refused: dict[str, str]) -> None:
-    assert "second: slow.service belongs to the lease slow already" in refused["services"]
+    assert "second: slow.service belongs to the lease slow already: list it in one of them" in refused["services"]
 
 
 def test_times_that_do_not_add_up_are_refused(refused: dict[str, str]) -> None:

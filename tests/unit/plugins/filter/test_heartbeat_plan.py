@@ -156,10 +156,10 @@ def test_times_that_do_not_add_up_are_refused_with_the_option_its_value_and_the_
         (dict(stop_timeout=float("nan")), "stop_timeout is NaN: use 1 to 3600 seconds"),
         (dict(hook_timeout=0), "hook_timeout is 0: use 1 to 3600 seconds"),
         (dict(access_key="AKIA"), "secret_key"),
-        (dict(services=["nginx"]), 'services is "nginx": use the full names of units'),
-        (dict(services=["a.slice"]), 'services is "a.slice": use the full names of units'),
-        (dict(services=["-a.service"]), 'services is "-a.service": use the full names of units'),
-        (dict(services=["../a.service"]), 'services is "../a.service": use the full names of units'),
+        (dict(services=["nginx"]), 'services is "nginx": use the full names of services'),
+        (dict(services=["a.slice"]), 'services is "a.slice": use the full names of services'),
+        (dict(services=["-a.service"]), 'services is "-a.service": use the full names of services'),
+        (dict(services=["../a.service"]), 'services is "../a.service": use the full names of services'),
         (dict(environment={"A B": "c"}), "environment has 'A B': a name is letters, digits and _"),
         (dict(environment={"A": "c\nUser=root"}), "environment has A: its value has to be one line"),
         (dict(on_lost="/bin/a\nUser=root"), "on_lost has to be one line"),
@@ -171,13 +171,13 @@ def test_a_bad_value_is_refused_with_the_way_out(bad, told):
 
 
 def test_a_lease_that_is_listed_twice_is_refused():
-    assert refusal(lease(), lease()) == "db: it is listed twice"
-    assert refusal(lease(), dict(name="db", state="absent")) == "db: it is listed twice"
+    told = "db: it is listed twice: keep one entry of it in heartbeat_leases"
+    assert refusal(lease(), lease()) == refusal(lease(), dict(name="db", state="absent")) == told
 
 
 def test_a_service_of_two_leases_is_refused():
     told = refusal(lease("a", services=["app.service"]), lease("b", services=["app.service"]))
-    assert told == "b: app.service belongs to the lease a already"
+    assert told == "b: app.service belongs to the lease a already: list it in one of them"
 
 
 @pytest.mark.parametrize("second", ["credentials_file", "load_credential", "load_credential_encrypted"])
@@ -199,11 +199,15 @@ def test_a_service_that_does_not_exist_is_refused_but_in_check_mode():
     assert plan(one, units=units, missing_ok=True)["services"] == ["app.service"]
 
 
-@pytest.mark.parametrize("state", ["masked", "bad-setting", "error"])
-def test_a_service_that_cannot_be_started_is_refused(state):
+@pytest.mark.parametrize(
+    ("state", "way_out"),
+    [("masked", "unmask it"), ("bad-setting", "see systemctl status app.service"), ("error", "see systemctl status")],
+)
+def test_a_service_that_cannot_be_started_is_refused(state, way_out):
     units = [shown("app.service", state=state)]
     told = refusal(lease(services=["app.service"]), units=units, missing_ok=True)
-    assert told == f"db: app.service cannot be started: systemd shows it as {state}"
+    assert told.startswith(f"db: app.service cannot be started: systemd shows it as {state}. Take it out of services")
+    assert way_out in told
 
 
 def test_what_a_service_starts_has_to_be_listed_too():
@@ -214,6 +218,15 @@ def test_what_a_service_starts_has_to_be_listed_too():
 def test_the_template_of_connections_has_to_be_listed_too():
     told = refusal(lease(services=["a.socket"]), units=[shown("a.socket", Accept="yes", triggers="a@7-12-0.service")])
     assert "a.socket starts a@.service: list it in services, too" in told
+
+
+def test_connections_that_are_open_are_covered_by_their_template():
+    units = [
+        shown("a.mount", RequiredBy="a@0-10.0.0.7:7000-10.0.0.8:4444.service"),
+        shown("a.socket", Accept="yes"),
+        shown("a@.service", after="a.mount"),
+    ]
+    plan(lease(services=["a.mount", "a.socket", "a@.service"]), units=units)
 
 
 def test_a_template_that_no_socket_starts_is_refused():
@@ -234,6 +247,8 @@ def test_what_starts_a_service_has_to_be_listed_too():
     assert told.startswith("db: a.socket starts a.service, also where the host does not lead: list it in services")
     units = [shown("a.socket", triggers="a.service"), shown("a.service", TriggeredBy="a.socket")]
     plan(lease(services=["a.service", "a.socket"]), units=units)
+    told = refusal(lease(services=["a.mount"]), units=[shown("a.mount", TriggeredBy="a.automount")])
+    assert "take x-systemd.automount out of /etc/fstab" in told
 
 
 @pytest.mark.parametrize("setting", ["JobTimeout", "JobRunningTimeout"])
@@ -352,7 +367,9 @@ def test_stop_timeout_holds_for_services_only():
 
 def test_a_service_that_may_take_for_ever_to_stop_is_refused():
     told = refusal(lease(services=["a.service"]), units=[shown("a.service", limit="infinity")])
-    assert told == "db: a.service may take for ever to stop (TimeoutStopSec=infinity): set stop_timeout"
+    assert told.startswith("db: a.service may take for ever to stop (its timeout is infinity). Set stop_timeout")
+    told = refusal(lease(services=["a.mount"], stop_timeout=2), units=[shown("a.mount", limit="infinity")])
+    assert "a.mount has its own TimeoutSec=, which is x-systemd.mount-timeout= in /etc/fstab" in told
 
 
 def test_on_lost_has_to_end_in_time_too():
@@ -372,6 +389,6 @@ def test_what_has_to_be_up_before_the_daemon_is_refused_once_the_drop_ins_are_wr
     one, units = lease(services=["a.mount"]), [shown("a.mount", Before="umount.target local-fs.target")]
     assert heartbeat_plan([one], units)["refused"] == []
     (told,) = heartbeat_plan([one], units, written=True)["refused"]
-    assert told.startswith("db: a.mount has Before=local-fs.target, which is up before the daemon")
+    assert told.startswith("db: a.mount has Before=local-fs.target. Remove that from the unit or")
     assert "add the options noauto and nofail" in told
     assert heartbeat_plan([one], [shown("a.mount", Before="umount.target")], written=True)["refused"] == []
