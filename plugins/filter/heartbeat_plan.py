@@ -73,6 +73,8 @@ class Unit(t.NamedTuple):
     limits: t.Sequence[str]
     """How long a step of its stop may take, in systemd's words: these in turn."""
     steps: int
+    rooted: bool
+    """It has a root of its own, with other commands in it, or none."""
     job_limits: t.Mapping[str, str]
     """When systemd gives a job of it up, whatever became of the unit, in its words by setting."""
 
@@ -123,6 +125,7 @@ def heartbeat_plan(
             config=config,
             services=services,
             templates=[service for service in services if _TEMPLATE.fullmatch(service)],
+            rooted=[unit.name for unit in shown_units if unit.rooted],
             starts=_started(shown_units, services)
             + [_unit_of(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks],
             hook_timeout=_hook_timeout(lease),
@@ -345,6 +348,7 @@ def _unit(result: t.Mapping[str, t.Any]) -> Unit:
         },
         limits=limits,
         steps=_steps(name, names.count("ExecStop"), names.count("ExecStopPre"), names.count("ExecStopPost")),
+        rooted=bool(shown.get("RootDirectory", "").strip("/") or shown.get("RootImage")),
         job_limits={
             setting.replace("USec", "Sec"): shown[setting]
             for setting in _JOB_LIMITS

@@ -26,8 +26,6 @@ UNIT = "s3-leader@db.service"
 RUN = "/run/s3-leader/db"
 MARK = "/run/s3-leader-serving/db"
 DROPIN = "usr/local/lib/systemd/system/app.service.d/zzz-s3-leader-db.conf"
-# What sleep needs in a root of its own; no test is in it.
-BINDS = "BindReadOnlyPaths=/usr/bin/sleep:/bin/sleep /lib /lib64 /usr/lib\n"
 LEASE = dict(name="db", services=["app.service"], stop_timeout=2, stop_grace=4, lease_duration=12, renew_interval=2)
 
 
@@ -246,20 +244,6 @@ def test_a_daemon_that_starts_while_services_of_an_earlier_term_may_run_does_not
     assert json.loads(status)["role"] == "stopping"
     assert daemon.record()["term"] == term
     host.run("systemctl", "start", "s3-leader-guard.service")  # it finds that nothing runs, and removes the mark
-
-
-def test_a_service_in_a_root_of_its_own_is_started_and_skipped_like_any_other(daemon: Daemon) -> None:
-    host = daemon.host
-    host.run("systemctl", "stop", UNIT)
-    host.run("mkdir", "-p", "/srv/own")
-    host.write_units({"app.service.d/own.conf": "[Service]\nRootDirectory=/srv/own\nMountAPIVFS=yes\n" + BINDS})
-    host.run("systemctl", "daemon-reload")
-    host.run("systemctl", "start", UNIT)
-    wait_for(daemon.leads, "the host leads, and the service runs")
-    host.run("systemctl", "stop", UNIT)
-    (host.root / "etc/systemd/system/app.service.d/own.conf").unlink()
-    host.run("systemctl", "daemon-reload")
-    host.run("systemctl", "start", UNIT)
 
 
 def says(daemon: Daemon, text: str) -> int:

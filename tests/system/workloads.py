@@ -59,6 +59,10 @@ def _reload(lease: str) -> Workload:
     return _simple(lease, f"ExecReload={command(lease, 'reload', '--for=2')}\n", "--stubborn")
 
 
+# A root of its own, in which there is no /run, and so no mark.
+ROOT = "RootDirectory=/mnt\nMountAPIVFS=yes\nBindReadOnlyPaths=/usr /bin /lib -/lib64 /etc /lab\n"
+
+
 def _timer(lease: str) -> Workload:
     timer = f"[Timer]\nOnActiveSec=0\nOnUnitActiveSec=3\nAccuracySec=50ms\nUnit={lease}-app.service\n"
     start = f"ExecStart={command(lease, 'app', '--for=2')}\n"
@@ -132,6 +136,7 @@ WORKLOADS: dict[str, t.Callable[[str], Workload]] = {
     "patient": lambda lease: _simple(lease, "", "--stubborn", "[Service]\nTimeoutStopSec=10\n"),
     "job": lambda lease: _simple(lease, "", "--stubborn", "[Unit]\nJobTimeoutSec=2\n"),
     "process": lambda lease: _simple(lease, "KillMode=process\n", "--child"),
+    "rooted": lambda lease: _simple(lease, ROOT),
     "timer": _timer,
     "socket": _socket,
     "accept": _accept,

@@ -123,6 +123,13 @@ def test_the_daemon_and_the_fence_know_the_services():
     assert config.Config(name="db", **made["config"]).services == ["a.service", "b.timer"]
 
 
+@pytest.mark.parametrize("root", [dict(RootDirectory="/srv/own"), dict(RootImage="/srv/own.raw")])
+def test_what_has_a_root_of_its_own_is_told(root):
+    units = [shown("a.service", **root), shown("b.service", RootDirectory="")]
+    made = plan(lease(services=["a.service", "b.service"]), units=units)
+    assert made["leases"]["db"]["rooted"] == ["a.service"]
+
+
 def test_connections_of_a_socket_are_instances_of_a_template_which_start_with_it():
     units = [shown("a.socket", limit="90s", Accept="yes", Triggers="a@7-12-0.service"), shown("a@.service")]
     made = plan(lease(services=["a.socket", "a@.service"]), units=units)["leases"]["db"]
