@@ -133,6 +133,7 @@ class Chaos:
         self._cluster = cluster
         self._seed = seed
         self._has_hands = hands
+        self._going_down: set[str] = set()
         self._changed = threading.Condition()
         self._over = False
         self._unfit: dict[str, float] = {}  # hosts that may not take part, and since when
@@ -153,6 +154,8 @@ class Chaos:
                 self._changed.notify_all()
         for one in torments:
             one.result()
+        for host in self._cluster.hosts:  # somebody may have cancelled that, too
+            host.run("systemctl", "start", "--no-block", *map(daemon, self._cluster.leases))
         self.spells += [Spell(host, began, float("inf")) for host, began in self._unfit.items()]
 
     def _torment(self, host: Host) -> None:
@@ -173,10 +176,13 @@ class Chaos:
             leases = self._cluster.leases if kind.whole else [case.lease]
             led = {lease: self._cluster.leads_until(host, lease) is not None for lease in leases}
             began = now()
+            if kind.whole and kind.cause == "planned":
+                self._going_down.add(host.name)  # it would stay up for good if somebody cancelled that
             try:
                 kind.befall(case)
             except CommandFailed:
                 led = {}  # there was no daemon that it could befall
+            self._going_down.discard(host.name)
             with self._changed:
                 self._healed[host.name] = time.time()
                 self.faults += [
@@ -192,7 +198,7 @@ class Chaos:
                     return
             verb, lease = chance.choice(HANDS), chance.choice(self._cluster.leases)
             services = self._cluster.services(lease)
-            if not host.is_on:
+            if not host.is_on or (verb == "cancel" and host.name in self._going_down):
                 continue
             self.hands[verb] += 1
             if verb in ("cancel", "daemon-reload"):

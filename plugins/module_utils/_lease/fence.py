@@ -68,15 +68,15 @@ def _config_at_start(name: str) -> Config:
     That has all services of both, and the shorter time.
     """
     found: List[Config] = []
-    for path in (configuration.path_of(name), local.serving_path_of(name, "lease.json")):
-        try:
-            found.append(configuration.load(name, path))
-        except BadOption as error:
-            reason = error
-    if not found:
-        raise reason
+    with contextlib.suppress(BadOption):
+        found.append(configuration.load(name, local.serving_path_of(name, "lease.json")))
+    try:
+        found.append(configuration.load(name))
+    except BadOption:
+        if not found:
+            raise
     services = list(dict.fromkeys(service for config in found for service in config.services))
-    return replace(found[0], services=services, stop_grace=min(config.stop_grace for config in found))
+    return replace(found[-1], services=services, stop_grace=min(config.stop_grace for config in found))
 
 
 class _Ending:
