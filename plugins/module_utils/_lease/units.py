@@ -71,9 +71,10 @@ def look(names: Sequence[str]) -> Optional[List[Unit]]:
 
     Of a pattern, systemctl shows no unit that is inactive, though processes of it may be left: their groups tell.
     """
-    patterns = [name for name in names if "*" in name]
-    groups = _groups(patterns)
-    shown = _systemctl("show", "--property=" + ",".join(_PROPERTIES), "--", *names)
+    groups = _groups([name for name in names if "*" in name])
+    # In a pattern, a backslash would quote what follows.
+    asked = [name.replace("\\", "\\\\") if "*" in name else name for name in names]
+    shown = _systemctl("show", "--property=" + ",".join(_PROPERTIES), "--", *asked)
     if shown is None:
         return None
     found = [_unit(block) for block in shown.split("\n\n") if block.strip()]

@@ -85,6 +85,12 @@ def test_systemctl_is_asked_about_all_units_at_once(systemctl):
     assert calls.read_text().split()[-3:] == ["--", "app.service", "srv-data.mount"]
 
 
+def test_a_backslash_in_a_pattern_is_one(systemctl):
+    calls = systemctl(SHOWN)
+    units.look([r"srv-a\x2db.mount", r"a\x2db@*.service"])
+    assert calls.read_text().split()[-2:] == [r"srv-a\x2db.mount", r"a\\x2db@*.service"]
+
+
 @pytest.mark.parametrize("trouble", [dict(status=1), dict(seconds=5)])
 def test_where_systemd_does_not_answer_nobody_knows(systemctl, monkeypatch, trouble):
     monkeypatch.setattr(units, "PATIENCE", 0.2)
