@@ -42,7 +42,7 @@ def systemctl(monkeypatch, tmp_path):
     def install(prints="", status=0, seconds=0):
         (tmp_path / "prints").write_text(prints)
         program = tmp_path / "systemctl"
-        text = "#!/bin/sh\necho \"$@\" >>'%s/calls'\ncat '%s/prints'\nsleep %s\nexit %s\n"
+        text = "#!/bin/sh\nprintf '%%s\\n' \"$@\" >>'%s/calls'\ncat '%s/prints'\nsleep %s\nexit %s\n"
         program.write_text(text % (tmp_path, tmp_path, seconds, status))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
@@ -101,7 +101,7 @@ def test_where_systemd_does_not_answer_nobody_knows(systemctl, monkeypatch, trou
 def test_a_stop_waits_for_nobody(systemctl):
     calls = systemctl()
     units.stop(["app.service", "app.socket"])
-    assert calls.read_text() == "stop --no-block -- app.service app.socket\n"
+    assert calls.read_text().split() == ["stop", "--no-block", "--", "app.service", "app.socket"]
 
 
 @pytest.mark.parametrize(
