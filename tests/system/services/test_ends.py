@@ -268,9 +268,9 @@ def goes_on(case: Case, lease: str, term: int) -> bool:
 
 
 def leads_anew(cluster: Cluster, lease: str, term: int) -> bool:
-    """Whether a host serves it in a later term."""
-    leader = cluster.leader(lease)
-    return leader is not None and bool(cluster.record(lease)["term"] > term)
+    """Whether a host serves it in a later term of its own."""
+    leader, record = cluster.leader(lease), cluster.record(lease)
+    return leader is not None and record["holderId"] == leader.name and bool(record["term"] > term)
 
 
 def handovers(seen: list[Interval], began: float) -> str:
