@@ -59,7 +59,7 @@ def _restart(case: Case) -> None:
 def _lost(case: Case) -> None:
     for lease in case.cluster.leases:
         term = case.cluster.record(lease)["term"] + 5
-        body = somebody_elses(term=term, leaseDurationSeconds=3)
+        body = somebody_elses(term=term, leaseDurationSeconds=TIMES["lease_duration"])
         case.cluster.client.put_object(Bucket=BUCKET, Key=case.cluster.key(lease), Body=body)
 
 
