@@ -39,6 +39,11 @@ from .wording import plain
 
 LOOK_FIRST, LOOK_LAST = 0.03, 0.3
 """Seconds between two looks at units that are stopping: they grow, since most stop at once."""
+IDLE = 5
+"""So many times as long as a look takes is the pause after it: systemd runs no job while it has requests to answer, and
+the fences of many leases would keep it from that."""
+PAUSE_MOST = 5.0
+"""Seconds."""
 STOP_AGAIN = 2.0
 """Seconds after which what still runs is stopped once more."""
 SILENCE = 1.0
@@ -100,15 +105,16 @@ class _Ending:
         pause = LOOK_FIRST
         self._write_waiting("begins to stop its services")  # before the mark goes, or the daemon would not wait
         while True:
-            closed = self._close()
+            closed, asked_at = self._close(), self._clock.now()
             left = self._look()
+            took = self._clock.now() - asked_at
             if not left and closed:  # nothing could start since before the look
                 break
             self._kill(left)
             self._stop(left)
             if self._clock.now() >= self._told_at + SILENCE:
                 self._tell(left)
-            self._clock.sleep(pause)
+            self._clock.sleep(min(max(pause, IDLE * took), self._until_kill()))
             pause = min(pause * 1.3, LOOK_LAST)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(local.serving_path_of(self._config.name))
@@ -144,6 +150,13 @@ class _Ending:
             and not unit.gone
             and (unit.name != self._path or (unit.active == "active" and leads))
         ]
+
+    def _until_kill(self) -> float:
+        """Return the seconds until all is killed, or the most that a pause may last where that is not ahead."""
+        if self._over_since is None:
+            return PAUSE_MOST
+        left = self._over_since + self._config.stop_grace - REACTION - self._clock.now()
+        return min(left, PAUSE_MOST) if left > 0 else PAUSE_MOST
 
     def _is_over(self, seconds: float) -> bool:
         return self._over_since is not None and self._clock.now() >= self._over_since + seconds

@@ -212,9 +212,9 @@ class Host:
     def _wait_for_end(self) -> None:
         if self._nspawn:
             try:
-                self._nspawn.wait(LIMIT)
+                self._nspawn.wait(2 * LIMIT)  # a service that is masked may take 90 s to stop
             except subprocess.TimeoutExpired:
-                raise TimeoutError(f"{self.name} has not ended within {LIMIT:.0f} s\n{self.last_words()}") from None
+                raise TimeoutError(f"{self.name} has not ended within {2 * LIMIT:.0f} s\n{self.last_words()}") from None
         self._nspawn = None
         self._listen_no_more()  # what it said is not about its next boot
 

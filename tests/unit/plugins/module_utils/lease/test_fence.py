@@ -286,6 +286,21 @@ def test_where_systemd_does_not_answer_all_is_killed_in_time_all_the_same(host):
     assert "app.service" in {name for _when, name in host.killed}
 
 
+def test_a_systemd_that_is_slow_is_asked_less_often(host):
+    looked = []
+    look = host.look
+
+    def slow(names):
+        looked.append(host.time)
+        host.time += 0.5
+        return look(names)
+
+    fence.units.look = slow
+    host.states["app.service"] = ends_after(20)
+    fence.end("db")
+    assert len(looked) < 10
+
+
 def test_what_lets_services_start_again_meanwhile_is_taken_away_again(host):
     host.states["app.service"] = ends_after(5)
     host.meanwhile = {1004.5: lambda: open(mark("started"), "w").close()}
