@@ -204,14 +204,16 @@ def _number(value: t.Any) -> float:
 
 def _started(units: t.Sequence[Unit], services: t.Sequence[str]) -> list[str]:
     """Return the services that start when the host leads: those that no timer or socket of theirs starts."""
-    triggered = {other for unit in units for other in unit.triggers}
-    return [service for service in services if service not in triggered]
+    return [service for service in services if service not in _triggered(units)]
+
+
+def _triggered(units: t.Sequence[Unit]) -> set[str]:
+    return {other for unit in units for other in unit.triggers}
 
 
 def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missing_ok: bool) -> None:
     """Raise Refusal for what cannot be bound to the lease."""
     services = {str(service) for service in lease.get("services") or []}
-    triggered = {other for unit in units for other in unit.triggers}
     for unit in units:
         if unit.state == "not-found" and not missing_ok:
             raise Refusal(f"{unit.name} does not exist on this host: install it first, or take it out of services")
@@ -222,7 +224,7 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
                 f"{way_out}"
             )
         if _TEMPLATE.fullmatch(unit.name):
-            if unit.name not in triggered:
+            if unit.name not in _triggered(units):
                 raise Refusal(
                     f"{unit.name} is a template that no socket of services starts: list its instances, or the socket "
                     "with Accept=yes"
@@ -233,9 +235,7 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
             raise Refusal(
                 f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
             )
-        for other in sorted(unit.triggers - services):
-            raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
-        for other in sorted(unit.starts - services):
+        for other in sorted((unit.triggers | unit.starts) - services):
             raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
         for other in sorted(unit.triggered_by - services):
             way_out = "list it in services, too, or mask it"
