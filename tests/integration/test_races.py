@@ -194,7 +194,9 @@ def test_of_four_playbooks_at_once_one_leads_and_the_others_know_who(start_playb
     for host, result in results.items():
         if host not in leaders:
             assert result["changed"] is False
-            assert f"held by {leaders[0]} (term {results[leaders[0]]['term']})" in result["reason"]
+            assert f"held by {leaders[0]} (term " in result["reason"]
+            # The leader may still have been asking the store for its conditions: then its term grew after this look.
+            assert result["lease"]["term"] <= results[leaders[0]]["term"]
 
 
 def test_of_twenty_hosts_of_one_playbook_exactly_one_leads(run_playbook, seaweedfs, bucket, key):
