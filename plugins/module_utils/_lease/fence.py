@@ -40,8 +40,8 @@ from .wording import plain
 LOOK_FIRST, LOOK_LAST = 0.03, 0.3
 """Seconds between two looks at units that are stopping: they grow, since most stop at once."""
 IDLE = 5
-"""So many times as long as a look takes is the pause after it: systemd runs no job while it has requests to answer, and
-the fences of many leases would keep it from that."""
+"""The pause after a look is at least so many times as long as the look took: systemd runs no job while it has requests
+to answer, and the fences of many leases would keep it from that."""
 PAUSE_MOST = 5.0
 """Seconds."""
 STOP_AGAIN = 2.0
@@ -105,33 +105,34 @@ class _Ending:
         pause = LOOK_FIRST
         self._write_waiting("begins to stop its services")  # before the mark goes, or the daemon would not wait
         while True:
-            closed, asked_at = self._close(), self._clock.now()
+            self._close()
+            asked_at = self._clock.now()
             left = self._look()
             took = self._clock.now() - asked_at
-            if not left and closed:  # nothing could start since before the look
+            if not left and self._is_closed():  # nothing could start since before the look
                 break
             self._kill(left)
             self._stop(left)
             if self._clock.now() >= self._told_at + SILENCE:
                 self._tell(left)
-            self._clock.sleep(min(max(pause, IDLE * took), self._until_kill()))
+            self._wait(left, min(max(pause, IDLE * took), self._until_kill()))
             pause = min(pause * 1.3, LOOK_LAST)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(local.serving_path_of(self._config.name))
         if self._told:
             _say(self._config, "ended", "all services have ended", systemd.NOTICE)
 
-    def _close(self) -> bool:
-        """Keep services from starting. Tell whether they were kept from it before."""
-        path = local.serving_path_of(self._config.name, "started")
-        closed = not os.path.exists(path)
+    def _close(self) -> None:
+        """Keep services from starting."""
         try:
-            local.remove(path)
+            local.remove(local.serving_path_of(self._config.name, "started"))
         except OSError as error:
             if not self._told:
                 self._told = "what is started now is only stopped again: %s" % error
                 _say(self._config, "error", self._told, systemd.ERROR)
-        return closed
+
+    def _is_closed(self) -> bool:
+        return not os.path.exists(local.serving_path_of(self._config.name, "started"))
 
     def _look(self) -> List[Unit]:
         """Return the units that are not gone."""
@@ -150,6 +151,15 @@ class _Ending:
             and not unit.gone
             and (unit.name != self._path or (unit.active == "active" and leads))
         ]
+
+    def _wait(self, left: List[Unit], seconds: float) -> None:
+        """Wait for so long, or until the last process of these units has ended: for that, systemd need not be asked."""
+        end = self._clock.now() + seconds
+        busy = [unit for unit in left if unit.processes()]
+        while self._clock.now() < end:
+            self._clock.sleep(min(LOOK_FIRST if busy else seconds, end - self._clock.now()))
+            if busy and not any(unit.processes() for unit in busy):
+                return
 
     def _until_kill(self) -> float:
         """Return the seconds until all is killed, or the most that a pause may last where that is not ahead."""

@@ -301,6 +301,38 @@ def test_a_systemd_that_is_slow_is_asked_less_often(host):
     assert len(looked) < 10
 
 
+def test_when_the_last_process_has_ended_systemd_is_asked_at_once_however_slow_it_is(host, monkeypatch):
+    looked = []
+    look = host.look
+
+    def slow(names):
+        looked.append(host.time)
+        host.time += 0.5
+        return look(names)
+
+    fence.units.look = slow
+    host.states["app.service"] = ends_after(20)
+    monkeypatch.setattr(Unit, "processes", lambda unit: [99] if "app" in unit.name and host.time < 1020.6 else [])
+    fence.end("db")
+    assert host.time < 1021.2
+    assert len(looked) < 12
+
+
+def test_what_lets_services_start_again_during_a_look_makes_that_look_count_for_nothing(host):
+    looked = []
+    look = host.look
+
+    def opened(names):
+        looked.append(look(names))
+        if len(looked) == 1:
+            open(mark("started"), "w").close()
+        return looked[-1]
+
+    fence.units.look = opened
+    fence.end("db")
+    assert len(looked) == 2
+
+
 def test_what_lets_services_start_again_meanwhile_is_taken_away_again(host):
     host.states["app.service"] = ends_after(5)
     host.meanwhile = {1004.5: lambda: open(mark("started"), "w").close()}
