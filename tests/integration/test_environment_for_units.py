@@ -11,7 +11,12 @@ import subprocess
 import pytest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "roles" / "heartbeat" / "templates" / "environment.sh.j2"
-GOOD = 'S3_LEADER_NAME="db"\nS3_LEADER_TERM="7"\nS3_LEADER_HOLDER="a \\"b\\" \\$c é"\n'
+GOOD = """\
+S3_LEADER_NAME="db"
+S3_LEADER_TERM="7"
+S3_LEADER_HOLDER="a \\"b\\" \\$c é"
+S3_LEADER_STOP_GRACE="12"
+"""
 
 
 def copy(tmp_path: pathlib.Path) -> int:

@@ -27,6 +27,7 @@ def test_one_leads_and_the_other_stands_by(pair, stored):
         "S3_LEADER_NAME": "db",
         "S3_LEADER_TERM": str(record["term"]),
         "S3_LEADER_HOLDER": record["holderId"],
+        "S3_LEADER_STOP_GRACE": str(TIMES["stop_grace"]),
     }
     assert standby.leader() == {}
     assert (leader.command("check", "db").returncode, standby.command("check", "db").returncode) == (0, 1)

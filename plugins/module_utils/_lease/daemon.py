@@ -168,7 +168,7 @@ class Host:
         before, self._lease = self._lease, held.seen
         if not self._arm(until, tries=10):
             raise OSError("systemd does not listen, so nobody would end this process if it hung")
-        local.write(self._path("leader"), self._environment())
+        local.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._config.stop_grace))
         self._well()
         known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
         self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)

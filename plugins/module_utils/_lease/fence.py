@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,9 @@ IDLE = 5
 """The pause after a look is at least so many times as long as the look took: systemd runs no job while it has requests
 to answer, and the fences of many leases would keep it from that."""
 PAUSE_MOST = 5.0
-"""Seconds."""
+"""Seconds; and a quarter of stop_grace, so that a daemon that dies is noticed in time."""
+DUE = 0.2
+"""Seconds to wait for systemctl when what still runs is to be killed."""
 STOP_AGAIN = 2.0
 """Seconds after which what still runs is stopped once more."""
 SILENCE = 1.0
@@ -81,7 +84,17 @@ def _config_at_start(name: str) -> Config:
         if not found:
             raise
     services = list(dict.fromkeys(service for config in found for service in config.services))
-    return replace(found[-1], services=services, stop_grace=min(config.stop_grace for config in found))
+    graces = [config.stop_grace for config in found] + _grace_of_daemon(name)
+    return replace(found[-1], services=services, stop_grace=min(graces))
+
+
+def _grace_of_daemon(name: str) -> List[float]:
+    """Return by which stop_grace the daemon began to lead, if it told: its configuration may be older than all there is."""
+    path = local.serving_path_of(name, "leader")
+    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+        found = re.search(r'^S3_LEADER_STOP_GRACE="([0-9]{1,4}(?:\.[0-9]{1,9})?)"$', file.read(), re.MULTILINE)
+        return [max(1.0, float(found.group(1)))] if found else []
+    return []
 
 
 class _Ending:
@@ -98,6 +111,8 @@ class _Ending:
         self._left_alone: Dict[int, float] = {}
         """Processes that outlived their units, and since when they are asked to end."""
         self._killed: Set[int] = set()
+        self._has_killed = False
+        """All that ran when the time to stop was over was killed once."""
         self._stopped_at = float("-inf")
         self._told, self._told_at = "", float("-inf")
 
@@ -115,7 +130,7 @@ class _Ending:
             self._stop(left)
             if self._clock.now() >= self._told_at + SILENCE:
                 self._tell(left)
-            self._wait(left, min(max(pause, IDLE * took), self._until_kill()))
+            self._wait(left, min(max(pause, IDLE * took), self._most()))
             pause = min(pause * 1.3, LOOK_LAST)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(local.serving_path_of(self._config.name))
@@ -136,11 +151,11 @@ class _Ending:
 
     def _look(self) -> List[Unit]:
         """Return the units that are not gone."""
-        leads = os.path.exists(local.path_of(self._config.name, "leader"))
-        found = units.look([self._daemon, self._path, *self._names])
+        leads, asked_at = os.path.lexists(local.path_of(self._config.name, "leader")), self._clock.now()
+        found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
         if self._over_since is None and (dead_for is not None or not leads):
-            self._over_since = self._clock.now() - (dead_for or 0.0)
+            self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
         if found is None:
             return units.guess(self._names)
         # The path unit goes on with a daemon that is restarted; but it must not start again what ends.
@@ -161,12 +176,19 @@ class _Ending:
             if busy and not any(unit.processes() for unit in busy):
                 return
 
-    def _until_kill(self) -> float:
-        """Return the seconds until all is killed, or the most that a pause may last where that is not ahead."""
-        if self._over_since is None:
-            return PAUSE_MOST
-        left = self._over_since + self._config.stop_grace - REACTION - self._clock.now()
-        return min(left, PAUSE_MOST) if left > 0 else PAUSE_MOST
+    def _kill_in(self) -> float:
+        """Return the seconds until all that still runs is to be killed."""
+        if self._over_since is None or self._has_killed:
+            return float("inf")
+        return max(0.0, self._over_since + self._config.stop_grace - REACTION - self._clock.now())
+
+    def _most(self) -> float:
+        """Return the seconds that a pause may last."""
+        return min(PAUSE_MOST, self._config.stop_grace / 4, self._kill_in())
+
+    def _patience(self) -> float:
+        """Return the seconds to wait for systemctl."""
+        return min(units.PATIENCE, max(DUE, self._kill_in()))
 
     def _is_over(self, seconds: float) -> bool:
         return self._over_since is not None and self._clock.now() >= self._over_since + seconds
@@ -176,11 +198,12 @@ class _Ending:
         running = [unit.name for unit in left if unit.active != "deactivating"]
         if running and self._clock.now() >= self._stopped_at + STOP_AGAIN:
             self._stopped_at = self._clock.now()
-            units.stop(running)
+            units.stop(running, self._patience())
 
     def _kill(self, left: List[Unit]) -> None:
         """End what has outlived its unit, and kill, in time, all there is, if nobody renews the lease any more."""
         over = self._is_over(self._config.stop_grace - REACTION)
+        self._has_killed = self._has_killed or over
         for unit in left:
             if over:
                 self._tell_killed(unit, units.kill(unit), "the time to stop is over")
@@ -228,7 +251,7 @@ def _dead_for(found: List[Unit], name: str) -> Optional[float]:
 
 
 def _standing(unit: Unit) -> str:
-    busy = unit.processes() if unit.at_rest else unit.users()
+    busy = (unit.processes() if unit.at_rest else []) or unit.users()
     kept = ", kept by " + ", ".join(map(units.describe, busy[:3])) if busy else ""
     job = ", with a job" if unit.job and unit.active in ("inactive", "failed") else ""
     return "%s (%s: %s%s%s)" % (unit.name, unit.active, unit.sub, job, kept)
@@ -343,7 +366,7 @@ def _runs(unit: Unit) -> bool:
 
 def _leads(name: str) -> bool:
     """The daemon leads, and services may start."""
-    return os.path.exists(local.path_of(name, "leader")) and os.path.exists(local.serving_path_of(name, "started"))
+    return os.path.lexists(local.path_of(name, "leader")) and os.path.exists(local.serving_path_of(name, "started"))
 
 
 def _begins(name: str) -> bool:

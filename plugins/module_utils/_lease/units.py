@@ -15,6 +15,8 @@ import subprocess
 from fnmatch import fnmatchcase
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
+from . import mounts
+
 PATIENCE = 2.0
 """Seconds to wait for systemctl: a systemd that is busy answers later."""
 _CGROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
@@ -26,6 +28,7 @@ _PROPERTIES = (
     "Job",
     "ControlGroup",
     "Where",
+    "What",
     "ExecMainExitTimestampMonotonic",
     "ActiveExitTimestampMonotonic",
 )
@@ -45,6 +48,8 @@ class Unit(NamedTuple):
     """Its control group, '' without one."""
     place: str
     """Where a mount unit is mounted."""
+    source: str
+    """What it mounts; while it does not, as its file says."""
     left: float
     """When it was active last, or its main process ended, in seconds of CLOCK_MONOTONIC; 0 where it never was."""
 
@@ -55,31 +60,34 @@ class Unit(NamedTuple):
 
     @property
     def gone(self) -> bool:
-        return self.at_rest and not self.processes()
+        return self.at_rest and not self.processes() and not self.users()
 
     def processes(self) -> List[int]:
         """Return all processes of the unit, those that outlived it included."""
         return list(_members(self.group))
 
     def users(self) -> List[int]:
-        """Return the processes, of whatever unit, that keep a mount busy."""
-        return list(_users(self.place)) if self.place and not self.at_rest else []
+        """Return the processes, of whatever unit, that keep a mount busy; once it is unmounted, those that still have
+        its file system, in a namespace of their own.
+        """
+        if not self.place:
+            return []
+        return list(mounts.keepers(self.source) if self.at_rest else mounts.users(self.place))
 
 
-def look(names: Sequence[str]) -> Optional[List[Unit]]:
-    """Return the units of these names and patterns; None where systemd does not answer.
+def look(names: Sequence[str], patience: float = PATIENCE) -> Optional[List[Unit]]:
+    """Return the units of these names and patterns; None where systemd does not answer within these seconds.
 
     Of a pattern, systemctl shows no unit that is inactive, though processes of it may be left: their groups tell.
     """
     groups = _groups([name for name in names if "*" in name])
-    # In a pattern, a backslash would quote what follows.
-    asked = [name.replace("\\", "\\\\") if "*" in name else name for name in names]
-    shown = _systemctl("show", "--property=" + ",".join(_PROPERTIES), "--", *asked)
+    # In a pattern, some versions of systemd take a backslash as it is, and others let it quote what follows.
+    asked = dict.fromkeys([*names, *(name.replace("\\", "\\\\") for name in names if "*" in name)])
+    shown = _systemctl(patience, "show", "--property=" + ",".join(_PROPERTIES), "--", *asked)
     if shown is None:
         return None
-    found = [_unit(block) for block in shown.split("\n\n") if block.strip()]
-    known = {unit.name for unit in found}
-    return found + [_unknown(name, groups[name]) for name in groups if name not in known]
+    found = {unit.name: unit for unit in map(_unit, filter(str.strip, shown.split("\n\n")))}
+    return [*found.values(), *(_unknown(name, groups[name]) for name in groups if name not in found)]
 
 
 def guess(names: Sequence[str]) -> List[Unit]:
@@ -88,9 +96,9 @@ def guess(names: Sequence[str]) -> List[Unit]:
     return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
 
 
-def stop(names: Sequence[str]) -> None:
+def stop(names: Sequence[str], patience: float = PATIENCE) -> None:
     """Have systemd stop them, and do not wait for it. A start that somebody asked for is called off."""
-    _systemctl("stop", "--no-block", "--", *names)
+    _systemctl(patience, "stop", "--no-block", "--", *names)
 
 
 def kill(unit: Unit) -> List[int]:
@@ -124,7 +132,7 @@ def _send(number: signal.Signals, pids: Sequence[int]) -> List[int]:
     return found
 
 
-def _systemctl(*arguments: str) -> Optional[str]:
+def _systemctl(patience: float, *arguments: str) -> Optional[str]:
     try:
         done = subprocess.run(
             ["systemctl", *arguments],
@@ -133,7 +141,7 @@ def _systemctl(*arguments: str) -> Optional[str]:
             stderr=subprocess.DEVNULL,  # that a unit can still be activated by a socket, for example
             encoding="utf-8",
             errors="replace",
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -150,12 +158,13 @@ def _unit(block: str) -> Unit:
         job="" if shown.get("Job") == "0" else shown.get("Job", ""),
         group=shown.get("ControlGroup", ""),
         place=shown.get("Where", ""),
+        source=shown.get("What", ""),
         left=max(int(shown.get(name) or 0) for name in _PROPERTIES[-2:]) / 1e6,
     )
 
 
 def _unknown(name: str, group: str, active: str = "inactive") -> Unit:
-    return Unit(name, active, "systemd does not tell", "", group, "", 0.0)
+    return Unit(name, active, "systemd does not tell", "", group, "", "", 0.0)
 
 
 def _members(group: str) -> Iterator[int]:
@@ -171,12 +180,16 @@ def _members(group: str) -> Iterator[int]:
 
 
 def _groups(names: Sequence[str]) -> Dict[str, str]:
-    """Return the control groups that are named like units of these names and patterns."""
+    """Return the control groups that are named like units of these names and patterns.
+
+    Those of systemd itself: below its slices, and not in a container or another manager, which may have such names, too.
+    """
     found: Dict[str, str] = {}
-    for folder, folders, _files in os.walk(_top()) if names else ():
+    for folder, folders, _files in os.walk(_top() + _root()) if names else ():
         for name in folders:
             if any(fnmatchcase(name, pattern) for pattern in names):
                 found[name] = os.path.join(folder, name)[len(_top()) :]
+        folders[:] = [name for name in folders if name.endswith(".slice")]
     return found
 
 
@@ -184,38 +197,12 @@ def _top() -> str:
     return next((top for top in _CGROUPS if os.path.isdir(top)), _CGROUPS[-1])
 
 
-def _users(place: str) -> Iterator[int]:
-    """Return who uses what is mounted there: the same path may be another file system to a process in a container."""
-    device = _device("self", place)
-    for entry in os.listdir("/proc"):
-        if (
-            entry.isdigit()
-            and any(_is_below(path, place) for path in _in_use(os.path.join("/proc", entry)))
-            and _device(entry, place) == device
-        ):
-            yield int(entry)
-
-
-def _device(process: str, place: str) -> str:
-    """Return the device that is mounted at that place for a process, '' where none is."""
-    device = ""
-    with contextlib.suppress(OSError), open("/proc/%s/mountinfo" % process, encoding="utf-8", errors="replace") as file:
+def _root() -> str:
+    """Return the control group below which systemd has all others."""
+    group = ""
+    with contextlib.suppress(OSError), open("/proc/1/cgroup", encoding="ascii", errors="replace") as file:
         for line in file:
-            _number, _parent, found, _root, where = line.split()[:5]
-            if where == place:
-                device = found  # the last one is on top
-    return device
-
-
-def _in_use(process: str) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        files = [os.path.join(process, "fd", name) for name in os.listdir(os.path.join(process, "fd"))]
-        for link in [os.path.join(process, name) for name in ("cwd", "root", "exe")] + files:
-            with contextlib.suppress(OSError):
-                yield os.readlink(link)
-        with open(os.path.join(process, "maps"), encoding="utf-8", errors="replace") as file:
-            yield from (line.split(None, 5)[-1].strip() for line in file if "/" in line)
-
-
-def _is_below(path: str, place: str) -> bool:
-    return path == place or path.startswith(place.rstrip("/") + "/")
+            _number, controllers, path = line.rstrip("\n").split(":", 2)
+            if controllers == "name=systemd" or not (controllers or group):
+                group = path
+    return group[: -len("/init.scope")] if group.endswith("/init.scope") else group.rstrip("/")

@@ -143,7 +143,9 @@ def events(entries):
 
 def test_who_leads_has_a_file_and_a_watchdog_that_ends_with_its_time(host, folder, notified, journal):
     host.promote(held(), until=1018.0)
-    assert (folder / "leader").read_text() == ('S3_LEADER_NAME="db"\nS3_LEADER_TERM="7"\nS3_LEADER_HOLDER="web-1"\n')
+    assert (folder / "leader").read_text() == (
+        'S3_LEADER_NAME="db"\nS3_LEADER_TERM="7"\nS3_LEADER_HOLDER="web-1"\nS3_LEADER_STOP_GRACE="12"\n'
+    )
     assert notified()[0] == {"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}
     status = local.status("db")
     assert {name: status[name] for name in ("name", "role", "is_leader", "term", "holder", "bucket", "key")} == dict(

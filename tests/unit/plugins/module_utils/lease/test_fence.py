@@ -47,14 +47,16 @@ class Systemd:
         for when in [when for when in self.meanwhile if when <= self.time]:
             self.meanwhile.pop(when)()
 
-    def look(self, names):
+    def look(self, names, patience=0.0):
         if not self.answers:
+            self.time += patience
             return None
         found = [self._unit(name) for name in names if "*" not in name]
         return found + [self._unit(name) for name in self.states if "@1." in name and "app@*.service" in names]
 
-    def stop(self, names):
+    def stop(self, names, patience=0.0):
         if not self.answers:
+            self.time += patience
             return
         self.stops.append((self.time, list(names)))
         for name in names:
@@ -67,11 +69,11 @@ class Systemd:
 
     def _unit(self, name, state=""):
         if name == DAEMON:
-            return Unit(name, "failed" if self.daemon_left else "active", "", "", "", "", self.daemon_left)
+            return Unit(name, "failed" if self.daemon_left else "active", "", "", "", "", "", self.daemon_left)
         asked = self.asked.get(name)
         state = state or self.states.get(name, lambda asked: "inactive")(asked and self.time - asked)
         active, _dash, job = state.partition("-")
-        return Unit(name, active, "sub", job, "", "", 0.0)
+        return Unit(name, active, "sub", job, "", "", "", 0.0)
 
 
 @pytest.fixture
@@ -290,7 +292,7 @@ def test_a_systemd_that_is_slow_is_asked_less_often(host):
     looked = []
     look = host.look
 
-    def slow(names):
+    def slow(names, patience):
         looked.append(host.time)
         host.time += 0.5
         return look(names)
@@ -305,7 +307,7 @@ def test_when_the_last_process_has_ended_systemd_is_asked_at_once_however_slow_i
     looked = []
     look = host.look
 
-    def slow(names):
+    def slow(names, patience):
         looked.append(host.time)
         host.time += 0.5
         return look(names)
@@ -322,7 +324,7 @@ def test_what_lets_services_start_again_during_a_look_makes_that_look_count_for_
     looked = []
     look = host.look
 
-    def opened(names):
+    def opened(names, patience):
         looked.append(look(names))
         if len(looked) == 1:
             open(mark("started"), "w").close()
@@ -338,7 +340,7 @@ def test_what_lets_services_start_again_meanwhile_is_taken_away_again(host):
     host.meanwhile = {1004.5: lambda: open(mark("started"), "w").close()}
     looked = []
     look = host.look
-    fence.units.look = lambda names: looked.append(os.path.exists(mark("started"))) or look(names)
+    fence.units.look = lambda names, patience: looked.append(os.path.exists(mark("started"))) or look(names)
     fence.end("db")
     assert not any(looked)
 
@@ -353,6 +355,47 @@ def test_the_services_are_ended_by_which_the_host_began_to_lead_and_within_the_s
     fence.end("db")
     assert {name for _when, name in host.killed} == {"old.service", "app.service"}
     assert 0 <= host.killed[0][0] - (1005 - REACTION) < 0.5
+
+
+@pytest.mark.parametrize(("told", "grace"), [("5", 5), ("6.5", 6.5), ("0", 1), ("500", GRACE), ("-5", GRACE), ("x", GRACE)])
+def test_the_time_to_stop_is_that_of_the_daemon_that_led_where_its_configuration_was_an_older_one(host, told, grace):
+    with open(mark("leader"), "w", encoding="utf-8") as file:
+        file.write('S3_LEADER_HOLDER="é"\nS3_LEADER_STOP_GRACE="%s"\n' % told)
+    os.unlink(local.path_of("db", "leader"))
+    host.daemon_left = 1000.0
+    host.states["app.service"] = never_ends
+    fence.end("db")
+    assert 0 <= min(host.killed)[0] - (1000 + grace - REACTION) < 0.5
+
+
+def test_a_systemd_that_stops_answering_just_then_does_not_put_the_kill_off(host):
+    os.unlink(local.path_of("db", "leader"))
+    host.daemon_left = 1000.0
+    host.states["app.service"] = never_ends
+    kill_at = 1000 + GRACE - REACTION
+    host.meanwhile = {kill_at - 1.0: lambda: setattr(host, "answers", False)}
+    host.meanwhile[kill_at + 20] = lambda: setattr(host, "answers", True)
+    fence.end("db")
+    assert 0 <= min(host.killed)[0] - kill_at < 0.5
+
+
+def test_a_short_time_to_stop_is_kept_where_systemd_is_slow_and_the_daemon_dies_late(host, tmp_path):
+    configure(tmp_path, stop_grace=2)
+    look = host.look
+
+    def slow(names, patience):
+        host.time += min(1.0, patience)
+        return look(names) if patience >= 1.0 else None
+
+    def dies():
+        os.unlink(local.path_of("db", "leader"))
+        host.daemon_left = 1010.0
+
+    fence.units.look = slow
+    host.states["app.service"] = never_ends
+    host.meanwhile = {1010.0: dies}
+    fence.end("db")
+    assert min(host.killed)[0] - host.daemon_left < 2
 
 
 def test_a_configuration_that_cannot_be_read_any_more_is_made_up_for_by_the_one_at_the_start(host, tmp_path):

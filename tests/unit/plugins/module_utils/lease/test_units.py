@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import units
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import mounts, units
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.units import Unit
 
 SHOWN = """\
@@ -23,6 +23,7 @@ Job=12
 
 ControlGroup=
 Where=/srv/data
+What=/dev/disk/by-label/data
 Id=srv-data.mount
 ActiveState=inactive
 SubState=dead
@@ -31,7 +32,7 @@ Job=
 
 
 def unit(**changes):
-    quiet = dict(name="app.service", active="inactive", sub="dead", job="", group="", place="", left=0.0)
+    quiet = dict(name="app.service", active="inactive", sub="dead", job="", group="", place="", source="", left=0.0)
     return Unit(**{**quiet, **changes})
 
 
@@ -55,6 +56,7 @@ def systemctl(monkeypatch, tmp_path):
 def cgroups(monkeypatch, tmp_path):
     """Control groups in a folder."""
     monkeypatch.setattr(units, "_CGROUPS", (str(tmp_path / "v1"), str(tmp_path / "v2")))
+    monkeypatch.setattr(units, "_root", lambda: "")
 
     def put(version, group, *pids):
         folder = tmp_path / version / group.strip("/")
@@ -81,21 +83,21 @@ def test_systemctl_is_asked_about_all_units_at_once(systemctl):
     calls = systemctl(SHOWN)
     app, data = units.look(["app.service", "srv-data.mount"])
     assert app == unit(active="deactivating", sub="stop-sigterm", job="12", group="/system.slice/app.service", left=5.0)
-    assert data == unit(name="srv-data.mount", place="/srv/data")
+    assert data == unit(name="srv-data.mount", place="/srv/data", source="/dev/disk/by-label/data")
     assert calls.read_text().split()[-3:] == ["--", "app.service", "srv-data.mount"]
 
 
-def test_a_backslash_in_a_pattern_is_one(systemctl):
-    calls = systemctl(SHOWN)
-    units.look([r"srv-a\x2db.mount", r"a\x2db@*.service"])
-    assert calls.read_text().split()[-2:] == [r"srv-a\x2db.mount", r"a\\x2db@*.service"]
+def test_a_pattern_with_a_backslash_is_asked_for_in_both_forms_and_each_unit_told_once(systemctl):
+    calls = systemctl(SHOWN + "\n" + SHOWN)
+    found = units.look([r"srv-a\x2db.mount", r"a\x2db@*.service"])
+    assert calls.read_text().split()[-3:] == [r"srv-a\x2db.mount", r"a\x2db@*.service", r"a\\x2db@*.service"]
+    assert [one.name for one in found] == ["app.service", "srv-data.mount"]
 
 
 @pytest.mark.parametrize("trouble", [dict(status=1), dict(seconds=5)])
-def test_where_systemd_does_not_answer_nobody_knows(systemctl, monkeypatch, trouble):
-    monkeypatch.setattr(units, "PATIENCE", 0.2)
+def test_where_systemd_does_not_answer_nobody_knows(systemctl, trouble):
     systemctl(SHOWN, **trouble)
-    assert units.look(["app.service"]) is None
+    assert units.look(["app.service"], patience=0.2) is None
 
 
 def test_a_stop_waits_for_nobody(systemctl):
@@ -147,6 +149,22 @@ def test_where_systemd_does_not_answer_the_processes_are_known_all_the_same(cgro
     assert not any(one.gone for one in guessed)
 
 
+def test_a_service_of_that_name_in_a_container_is_another_one(systemctl, cgroups):
+    systemctl(SHOWN)
+    cgroups("v2", "/machine.slice/machine-a.scope/system.slice/system-app.slice/app@7.service", 1234)
+    cgroups("v2", "/user.slice/user-0.slice/user@0.service/app.slice/app@8.service", 1235)
+    assert not [one for one in units.look(["app@*.service"]) if "@" in one.name]
+
+
+def test_control_groups_are_looked_for_below_those_of_systemd(systemctl, cgroups, monkeypatch):
+    systemctl(SHOWN)
+    monkeypatch.setattr(units, "_root", lambda: "/outer.scope/inner")
+    cgroups("v2", "/outer.scope/inner/system.slice/system-app.slice/app@7.service", 1234)
+    cgroups("v2", "/system.slice/system-app.slice/app@8.service", 1235)
+    (instance,) = [one for one in units.look(["app@*.service"]) if "@" in one.name]
+    assert instance.processes() == [1234]
+
+
 def test_a_backslash_that_systemctl_has_escaped_is_one(cgroups):
     cgroups("v2", r"/system.slice/system-my\x2dapp.slice/my-app@1.service", 1234)
     assert unit(group=r"/system.slice/system-my\x5cx2dapp.slice/my-app@1.service").processes() == [1234]
@@ -170,39 +188,20 @@ def test_who_is_gone_by_then_is_no_trouble(cgroups, sleeper):
     assert units.kill(unit(group="/app")) == [sleeper.pid]
 
 
-def test_a_kill_of_a_mount_reaches_who_keeps_it_busy_and_nobody_else(sleeper, tmp_path):
-    (tmp_path / "a").mkdir()
-    assert units.kill(unit(name="a.mount", active="active", place=str(tmp_path / "a"))) == []
-    assert units.kill(unit(name="a.mount", place=str(tmp_path))) == []  # it is not mounted
-    assert units.kill(unit(name="a.mount", active="active", place=str(tmp_path))) == [sleeper.pid]
+def test_a_kill_of_a_mount_reaches_who_keeps_it_busy(sleeper, monkeypatch):
+    monkeypatch.setattr(mounts, "users", lambda place: [sleeper.pid] if place == "/srv/a" else [])
+    assert units.kill(unit(name="b.mount", active="active", place="/srv/b")) == []
+    assert units.kill(unit(name="a.mount", active="active", place="/srv/a")) == [sleeper.pid]
     assert sleeper.wait(10) == -signal.SIGKILL
 
 
-def test_who_has_another_file_system_there_does_not_keep_it_busy(sleeper, tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "_device", lambda process, place: "8:1" if process == "self" else "0:99")
-    assert unit(active="active", place=str(tmp_path)).users() == []
-
-
-def test_the_device_of_a_place_is_the_one_that_is_mounted_there():
-    assert units._device("self", "/proc") != ""
-    assert units._device("self", "/proc") == units._device(str(os.getpid()), "/proc")
-    assert units._device("self", "/nowhere") == units._device(str(2**30), "/proc") == ""
+def test_a_mount_is_not_gone_while_a_container_has_its_file_system(monkeypatch):
+    monkeypatch.setattr(mounts, "keepers", lambda source: [99] if source == "/dev/sdb1" else [])
+    assert not unit(name="a.mount", place="/srv/a", source="/dev/sdb1").gone
+    assert unit(name="a.mount", place="/srv/a", source="/dev/sdc1").gone
 
 
 def test_what_outlived_its_unit_is_asked_to_end_first(cgroups, sleeper):
     cgroups("v1", "/app", sleeper.pid)
     assert units.terminate(unit(group="/app")) == [sleeper.pid]
     assert sleeper.wait(10) == -signal.SIGTERM
-
-
-def test_a_file_that_is_open_keeps_a_mount_busy(tmp_path):
-    with open(tmp_path / "file", "w"):
-        assert unit(active="active", place=str(tmp_path)).users() == [os.getpid()]
-    assert unit(active="active", place=str(tmp_path)).users() == []
-
-
-def test_a_process_is_described_with_the_state_that_tells_whether_it_can_be_killed():
-    told = units.describe(os.getpid())
-    assert told.startswith("process %d (" % os.getpid())
-    assert told.endswith(", state R)")
-    assert units.describe(2**30) == "process 1073741824"
