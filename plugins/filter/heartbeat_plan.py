@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 import re
 import typing as t
 
@@ -27,6 +28,8 @@ HOOK_TIMEOUT = 10
 UNITS = "/etc/systemd/system"
 DROPINS = "/usr/local/lib/systemd/system"
 """Where the role's units are, and what it adds to services: systemctl revert takes that away in /etc, and not there."""
+DROPINS_AND_ABOVE = ["/", "/usr", "/usr/local", "/usr/local/lib", "/usr/local/lib/systemd", DROPINS]
+"""Folders whose devices tell whether systemd finds the drop-ins when it reads units at boot. /usr is mounted by then."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 
@@ -84,16 +87,24 @@ def heartbeat_plan(
     shown: t.Sequence[t.Mapping[str, t.Any]] = (),
     missing_ok: bool = False,
     there: t.Sequence[t.Mapping[str, t.Any]] = (),
+    devices: t.Sequence[str] = (),
     written: bool = False,
 ) -> dict[str, t.Any]:
-    """Return the plan. When the role's drop-ins are in place (written), what systemd shows is what holds."""
+    """Return the plan.
+
+    ``there`` are the configurations on the host, by their paths, and ``devices`` those of DROPINS_AND_ABOVE, as far as
+    they exist. When the role's drop-ins are in place (written), what systemd shows is what holds.
+    """
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
     units = {unit.name: unit for unit in map(_unit, shown)}
-    configured = {str(result["item"]): result["stdout"] for result in there}
+    configured, begun = _by_lease(there)
+    others = {name: configured[name] for name in sorted({*configured} - {str(lease["name"]) for lease in leases})}
+    owners = {service: name for name, config in others.items() for service in config.get("services", [])}
+    places = {_place(config): name for name, config in others.items()}
+    dropins = DROPINS if set(devices[2:]) <= set(devices[:2]) else UNITS
     plan: dict[str, t.Any] = dict(leases={}, services=[], dropped=[], gone=[], files=[], patterns=[], refused=[])
-    plan["folders"] = [UNITS, DROPINS]
-    owners: dict[str, str] = {}
+    plan.update(folders=[UNITS, DROPINS], above_dropins=DROPINS_AND_ABOVE)
     for lease in leases:
         name = str(lease["name"])
         try:
@@ -105,13 +116,16 @@ def heartbeat_plan(
                 plan["gone"].append(name)
                 continue
             config = _config(lease)
-            before = _parsed(configured.get(name, ""))
-            _check_place(config, before)
+            _check_place(config, configured.get(name, {}))
             _check_units(lease)
             services = [str(service) for service in lease.get("services") or []]
+            if places.setdefault(_place(config), name) != name:
+                other = places[_place(config)]
+                raise Refusal(f"the lease {other} has the same bucket and key already{_way_out(other, others)}")
             for service in services:
                 if owners.setdefault(service, name) != name:
-                    raise Refusal(f"{service} belongs to the lease {owners[service]} already: list it in one of them")
+                    other = owners[service]
+                    raise Refusal(f"{service} belongs to the lease {other} already{_way_out(other, others)}")
             shown_units = [units[service] for service in services if service in units]
             _check_services(lease, shown_units, missing_ok)
             _check_time(lease, shown_units, config, written)
@@ -131,9 +145,35 @@ def heartbeat_plan(
             hook_timeout=_hook_timeout(lease),
         )
         plan["services"] += services
-        plan["dropped"] += [service for service in before.get("services", []) if service not in services]
-        plan["files"] += _files(name, services, hooks)
+        before = [*configured.get(name, {}).get("services", []), *begun.get(name, {}).get("services", [])]
+        plan["dropped"] += [service for service in dict.fromkeys(before) if service not in services]
+        plan["files"] += _files(name, services, hooks, dropins)
     return plan
+
+
+def _by_lease(
+    there: t.Sequence[t.Mapping[str, t.Any]],
+) -> tuple[dict[str, dict[str, t.Any]], dict[str, dict[str, t.Any]]]:
+    """Return the configurations that are there, and those by which the host began to lead: the fence has kept them."""
+    configured, begun = {}, {}
+    for result in there:
+        path = pathlib.PurePath(str(result["item"]))
+        if str(path.parent) == FOLDER:
+            configured[path.stem] = _parsed(result["stdout"])
+        else:
+            begun[path.parent.name] = _parsed(result["stdout"])
+    return configured, begun
+
+
+def _place(config: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
+    return tuple(config.get(option) for option in _PLACE)
+
+
+def _way_out(other: str, others: t.Container[str]) -> str:
+    """Return what to do about another lease, which may be one that the role has set up in an earlier run."""
+    if other in others:
+        return f", in which this host takes part. To leave it, add an entry with name: {other} and state: absent"
+    return ": list it in one of them"
 
 
 def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -372,7 +412,7 @@ def _unit_of(hook: str, name: str) -> str:
     return f"s3-leader-{hook[3:]}@{name}.service"
 
 
-def _files(name: str, services: t.Sequence[str], hooks: t.Sequence[str]) -> list[dict[str, str]]:
+def _files(name: str, services: t.Sequence[str], hooks: t.Sequence[str], dropins: str) -> list[dict[str, str]]:
     """Return the files of a lease in systemd's folders, and the templates that they come from."""
     own = f"s3-leader-{name}.conf"
     files = {
@@ -384,7 +424,7 @@ def _files(name: str, services: t.Sequence[str], hooks: t.Sequence[str]) -> list
             kind, _dot, suffix = template.partition(".")
             files[f"{UNITS}/s3-leader-{kind}@{name}.{suffix}"] = template
     for service in services:
-        files[f"{DROPINS}/{service}.d/zzz-{own}"] = "service.conf"  # after those of others
+        files[f"{dropins}/{service}.d/zzz-{own}"] = "service.conf"  # after those of others
     return [dict(lease=name, path=path, template=template) for path, template in files.items()]
 
 

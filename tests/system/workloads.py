@@ -91,9 +91,11 @@ def _accept(lease: str) -> Workload:
 
 
 def _mount(lease: str) -> Workload:
-    """Its service works below the mount point, as a user of it outside of the lease may, too."""
+    """Its service works below the mount point, as a user of it outside of the lease may, too. It has a source of its own,
+    as a remote file system has.
+    """
     place = f"srv-{lease}.mount"
-    mount = f"[Mount]\nWhat=tmpfs\nWhere=/srv/{lease}\nType=tmpfs\nTimeoutSec=2\n"
+    mount = f"[Mount]\nWhat=lab:/{lease}\nWhere=/srv/{lease}\nType=tmpfs\nTimeoutSec=2\n"
     text = f"ExecStart={command(lease, 'app')}\nWorkingDirectory=/srv/{lease}\n"
     unit = f"[Unit]\nRequiresMountsFor=/srv/{lease}\n[Service]\n{text}"
     units = {place: mount, f"{lease}-app.service": unit}

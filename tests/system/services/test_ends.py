@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time
 import typing as t
 from collections.abc import Callable, Iterator
@@ -206,33 +207,47 @@ def test_no_service_runs_on_two_hosts(
     report(f"{request.node.callspec.id:45} {handovers(seen, began)}")
 
 
-# Somebody's process that is not of the lease, and works below its mount point.
-BUSY = ("systemd-run", "--quiet", "--unit=busy", "/bin/sh", "-c", "cd /srv/mount && exec sleep infinity")
+def keeper(*options: str) -> tuple[str, ...]:
+    """Somebody's process that is not of the lease, and keeps the file system of its mount."""
+    command = ("/bin/sh", "-c", "cd /srv/mount && exec sleep infinity" if not options else "exec sleep infinity")
+    return ("systemd-run", "--quiet", "--unit=keeper", *options, *command)
 
 
-def test_a_mount_that_is_busy_keeps_the_lease_until_it_can_be_unmounted(case: Case, mounts: Mounts) -> None:
+KEEPERS = {
+    "it works below the mount point": (keeper(), "active: mounted"),
+    "it has mounts of its own": (keeper("--property=MountFlags=private"), "inactive: dead"),  # as a container has
+}
+KEPT = pytest.mark.parametrize(("keeper", "state"), KEEPERS.values(), ids=KEEPERS)
+
+
+@KEPT
+def test_who_keeps_a_file_system_keeps_the_lease(
+    case: Case, mounts: Mounts, keeper: tuple[str, ...], state: str
+) -> None:
     cluster, before = case.cluster, case.cluster.record("mount")
-    case.old.run(*BUSY)
+    case.old.run(*keeper)
     case.systemctl("stop", "--no-block", "s3-leader@mount.service")
-    wait_for(
-        lambda: "srv-mount.mount (active: mounted, kept by process" in said(case.old), "the host says why it waits"
-    )
+    wait_for(lambda: f"srv-mount.mount ({state}, kept by process" in said(case.old), "the host says why it waits")
     lasts = math.ceil((TIMES["lease_duration"] + 3) / TIMES["renew_interval"])
     wait_for(lambda: cluster.record("mount")["sequence"] > before["sequence"] + lasts, "the lease is renewed")
     assert cluster.record("mount")["term"] == before["term"]
-    case.old.run("systemctl", "stop", "busy.service")
+    case.old.run("systemctl", "stop", "keeper.service")
     wait_for(lambda: leads_anew(cluster, "mount", before["term"]), "another host goes on")
     assert cluster.leader("mount") is case.new
     assert overlaps([*cluster.watcher.intervals, *mounts.intervals]) == []
 
 
-def test_who_keeps_a_mount_busy_is_killed_before_the_lease_of_a_dead_daemon_is_over(case: Case, mounts: Mounts) -> None:
+@KEPT
+def test_who_keeps_a_file_system_is_killed_before_the_lease_of_a_dead_daemon_is_over(
+    case: Case, mounts: Mounts, keeper: tuple[str, ...], state: str
+) -> None:
     cluster, before = case.cluster, case.cluster.record("mount")
-    case.old.run(*BUSY)
+    case.old.run(*keeper)
     faults.killed(case.old, "s3-leader@mount.service")
     wait_for(lambda: leads_anew(cluster, "mount", before["term"]), "another host goes on")
-    assert case.old.run("systemctl", "is-active", "busy.service", check=False).stdout.strip() != "active"
-    assert "killed process" in case.old.journal("S3_LEADER_EVENT=killed", "S3_LEADER_NAME=mount")
+    assert case.old.run("systemctl", "is-active", "keeper.service", check=False).stdout.strip() != "active"
+    killed = case.old.journal("S3_LEADER_EVENT=killed", "S3_LEADER_NAME=mount")
+    assert re.search(r"killed process \d+ \((sh|sleep), state \w\) of srv-mount.mount", killed)
     assert overlaps([*cluster.watcher.intervals, *mounts.intervals]) == []
 
 
@@ -250,6 +265,7 @@ def gather(case: Case) -> None:
             host.run("systemctl", "stop", "--no-block", DAEMONS)
             host.run("systemctl", "kill", "--signal=KILL", *case.services, check=False)  # for want of time
             host.run("systemctl", "stop", DAEMONS)
+    case.systemctl("stop", "keeper.service")
     names = [f"s3-leader@{lease}.service" for lease in case.cluster.leases]
     case.old.run("sh", "-c", "rm -f /run/s3-leader/*.away; systemctl start " + " ".join(names))
     wait_for(lambda: all(case.cluster.leader(lease) is case.old for lease in case.cluster.leases), "one leads all")

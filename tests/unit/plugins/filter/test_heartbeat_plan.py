@@ -14,7 +14,13 @@ heartbeat_plan = FilterModule().filters()["heartbeat_plan"]
 
 
 def lease(name="db", **options):
-    return dict(name=name, key="hosts/db", **options)
+    return {"name": name, "key": f"hosts/{name}", **options}
+
+
+def there(name="db", begun=False, **options):
+    """The configuration of a lease that the host has, as the role registers it."""
+    path = f"/run/s3-leader-serving/{name}/lease.json" if begun else f"/etc/s3-leader/{name}.json"
+    return dict(item=path, stdout=json.dumps(plan(lease(name, **options))["leases"][name]["config"]))
 
 
 def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="loaded", **others):
@@ -290,20 +296,62 @@ def test_an_alias_is_refused_since_it_would_hide_how_units_depend_on_each_other(
     ],
 )
 def test_a_lease_does_not_become_another_one_while_the_group_goes_by_it(changed, told):
-    there = [dict(item="db", stdout=json.dumps(plan(lease())["leases"]["db"]["config"]))]
-    refused = refusal({**lease(), **changed}, there=there)
+    refused = refusal({**lease(), **changed}, there=[there()])
     assert refused.startswith("db: " + told)
     assert "Leave the lease on all hosts first (state: absent), then take part anew" in refused
-    assert heartbeat_plan([lease(lease_duration=60)], (), False, there)["refused"] == []
+    assert heartbeat_plan([lease(lease_duration=60)], (), False, [there()])["refused"] == []
 
 
-def test_services_that_a_lease_had_are_stopped():
-    there = [
-        dict(item="db", stdout=json.dumps(plan(lease(services=["a.service", "b.timer"]))["leases"]["db"]["config"]))
-    ]
-    made = heartbeat_plan([lease(services=["b.timer", "c.service"])], (), False, there)
-    assert made["dropped"] == ["a.service"]
-    assert plan(lease(services=["a.service"]))["dropped"] == []
+def test_services_that_a_lease_had_are_stopped_also_where_an_interrupted_run_has_written_its_configuration():
+    changed = lease(services=["b.timer", "c.service"])
+    before = there(services=["a.service", "b.timer"])
+    begun = there(services=["a.service", "d.service"], begun=True)
+    after = there(services=["b.timer", "c.service"])
+    assert heartbeat_plan([changed], (), False, [before])["dropped"] == ["a.service"]
+    assert heartbeat_plan([changed], (), False, [after, begun])["dropped"] == ["a.service", "d.service"]
+    assert heartbeat_plan([changed], (), False, [after])["dropped"] == []
+
+
+def test_a_service_of_a_lease_that_the_host_has_from_an_earlier_run_is_refused():
+    earlier = there("old", services=["app.service"])
+    renamed = lease(services=["app.service"])
+    assert refusal(renamed, there=[earlier]) == (
+        "db: app.service belongs to the lease old already, in which this host takes part. To leave it, add an entry with "
+        "name: old and state: absent"
+    )
+    left = [dict(name="old", state="absent"), renamed]
+    assert heartbeat_plan(left, (), False, [earlier])["refused"] == []
+
+
+def test_two_leases_of_one_object_would_compete_with_each_other():
+    told = "db: the lease old has the same bucket and key already"
+    assert refusal(lease("old"), lease(key="hosts/old")) == told + ": list it in one of them"
+    assert refusal(lease(key="hosts/old"), there=[there("old")]).startswith(told + ", in which this host takes part")
+    elsewhere = lease(key="hosts/old", endpoint_url="https://s3.example.com")
+    assert heartbeat_plan([elsewhere], (), False, [there("old")])["refused"] == []
+
+
+@pytest.mark.parametrize("stdout", ["", "{", "[]", "null"])
+def test_a_configuration_that_cannot_be_read_says_nothing(stdout):
+    broken = [dict(item=f"/etc/s3-leader/{name}.json", stdout=stdout) for name in ("db", "old")]
+    assert heartbeat_plan([lease(services=["app.service"])], (), False, broken)["refused"] == []
+
+
+@pytest.mark.parametrize(
+    ("devices", "folder"),
+    [
+        (["1", "1", "1", "1", "1", "1"], DROPINS),
+        (["1", "1"], DROPINS),  # it is made on one of the two
+        (["1", "2", "2", "2"], DROPINS),
+        (["1", "1", "3", "3"], UNITS),
+        (["1", "2", "2", "3"], UNITS),
+        ([], DROPINS),
+    ],
+)
+def test_drop_ins_are_where_systemd_finds_them_at_boot(devices, folder):
+    made = heartbeat_plan([lease(services=["app.service"])], (), False, (), devices)
+    assert f"{folder}/app.service.d/zzz-s3-leader-db.conf" in {file["path"] for file in made["files"]}
+    assert made["folders"] == [UNITS, DROPINS]
 
 
 @pytest.mark.parametrize("other", ["everything", "text"])

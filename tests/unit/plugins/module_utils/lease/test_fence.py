@@ -357,7 +357,9 @@ def test_the_services_are_ended_by_which_the_host_began_to_lead_and_within_the_s
     assert 0 <= host.killed[0][0] - (1005 - REACTION) < 0.5
 
 
-@pytest.mark.parametrize(("told", "grace"), [("5", 5), ("6.5", 6.5), ("0", 1), ("500", GRACE), ("-5", GRACE), ("x", GRACE)])
+@pytest.mark.parametrize(
+    ("told", "grace"), [("5", 5), ("6.5", 6.5), ("0", 1), ("500", GRACE), ("-5", GRACE), ("x", GRACE)]
+)
 def test_the_time_to_stop_is_that_of_the_daemon_that_led_where_its_configuration_was_an_older_one(host, told, grace):
     with open(mark("leader"), "w", encoding="utf-8") as file:
         file.write('S3_LEADER_HOLDER="é"\nS3_LEADER_STOP_GRACE="%s"\n' % told)
