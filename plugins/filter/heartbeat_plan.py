@@ -29,7 +29,7 @@ UNITS = "/etc/systemd/system"
 DROPINS = "/usr/local/lib/systemd/system"
 """Where the role's units are, and what it adds to services: systemctl revert takes that away in /etc, and not there."""
 DROPINS_AND_ABOVE = ["/", "/usr", "/usr/local", "/usr/local/lib", "/usr/local/lib/systemd", DROPINS]
-"""Folders whose devices tell whether systemd finds the drop-ins when it reads units at boot. /usr is mounted by then."""
+"""Folders whose devices tell whether systemd finds the drop-ins when it reads units at boot: /usr is mounted then."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 

@@ -91,8 +91,9 @@ def _accept(lease: str) -> Workload:
 
 
 def _mount(lease: str) -> Workload:
-    """Its service works below the mount point, as a user of it outside of the lease may, too. It has a source of its own,
-    as a remote file system has.
+    """Its service works below the mount point, as a user of it outside of the lease may, too.
+
+    It has a source of its own, as a remote file system has.
     """
     place = f"srv-{lease}.mount"
     mount = f"[Mount]\nWhat=lab:/{lease}\nWhere=/srv/{lease}\nType=tmpfs\nTimeoutSec=2\n"

@@ -89,7 +89,7 @@ def _config_at_start(name: str) -> Config:
 
 
 def _grace_of_daemon(name: str) -> List[float]:
-    """Return by which stop_grace the daemon began to lead, if it told: its configuration may be older than all there is."""
+    """Return by which stop_grace the daemon began to lead, if it told: its configuration may be an older one."""
     path = local.serving_path_of(name, "leader")
     with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         found = re.search(r'^S3_LEADER_STOP_GRACE="([0-9]{1,4}(?:\.[0-9]{1,9})?)"$', file.read(), re.MULTILINE)

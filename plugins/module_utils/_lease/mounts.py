@@ -14,7 +14,6 @@ import re
 import stat
 from typing import Dict, Iterator, NamedTuple
 
-
 _PROC = "/proc"
 
 

@@ -182,7 +182,7 @@ def _members(group: str) -> Iterator[int]:
 def _groups(names: Sequence[str]) -> Dict[str, str]:
     """Return the control groups that are named like units of these names and patterns.
 
-    Those of systemd itself: below its slices, and not in a container or another manager, which may have such names, too.
+    Those of systemd itself, below its slices: a container or another manager may have units of such names, too.
     """
     found: Dict[str, str] = {}
     for folder, folders, _files in os.walk(_top() + _root()) if names else ():

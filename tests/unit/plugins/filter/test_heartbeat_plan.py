@@ -316,8 +316,8 @@ def test_a_service_of_a_lease_that_the_host_has_from_an_earlier_run_is_refused()
     earlier = there("old", services=["app.service"])
     renamed = lease(services=["app.service"])
     assert refusal(renamed, there=[earlier]) == (
-        "db: app.service belongs to the lease old already, in which this host takes part. To leave it, add an entry with "
-        "name: old and state: absent"
+        "db: app.service belongs to the lease old already, in which this host takes part. To leave it, add an entry "
+        "with name: old and state: absent"
     )
     left = [dict(name="old", state="absent"), renamed]
     assert heartbeat_plan(left, (), False, [earlier])["refused"] == []
