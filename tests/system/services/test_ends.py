@@ -210,7 +210,7 @@ def test_no_service_runs_on_two_hosts(
 def keeper(*options: str) -> tuple[str, ...]:
     """Somebody's process that is not of the lease, and keeps the file system of its mount."""
     command = ("/bin/sh", "-c", "cd /srv/mount && exec sleep infinity" if not options else "exec sleep infinity")
-    return ("systemd-run", "--quiet", "--unit=keeper", *options, *command)
+    return ("systemd-run", "--quiet", "--collect", "--unit=keeper", *options, *command)
 
 
 KEEPERS = {
