@@ -24,8 +24,8 @@ from multiprocessing.connection import Connection
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / ".venv" / "collections")]
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Report  # noqa: E402
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Report  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight  # noqa: E402
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint  # noqa: E402
 from bench_heartbeat import bench_heartbeat  # noqa: E402
 from seaweedfs import SeaweedFS  # noqa: E402

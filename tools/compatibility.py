@@ -22,8 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / ".venv" / "collections")]
 
 import stores  # noqa: E402
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import ESSENTIAL, Report  # noqa: E402
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import (  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import ESSENTIAL, Report  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import (  # noqa: E402
     CONTENDERS,
     ROUNDS,
     preflight,

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.config import FOLDER, Config, check_name
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import FOLDER, Config, check_name
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
     BadOption,
     Endpoint,

@@ -50,7 +50,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection, protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import StoreError
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import StoreError
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 
 

@@ -13,11 +13,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _options, _results
-from ._lease import connection, local
-from ._lease.checks import UNKNOWN, UNSAFE, WARN
-from ._lease.preflight import preflight
+from ._lease import connection
+from ._lease.host import runtime as local
+from ._lease.preflight.report import UNKNOWN, UNSAFE, WARN
+from ._lease.preflight.run import preflight
 from ._lease.settings import BadOption, check_source, credentials_in
-from ._lease.steps import StoreError, StoreUnreachable, Verdict, Why
+from ._lease.types import StoreError, StoreUnreachable, Verdict, Why
 
 
 class Task(t.NamedTuple):

@@ -11,10 +11,10 @@ from __future__ import annotations
 import typing as t
 
 from ._lease import wording
-from ._lease.checks import UNKNOWN, Report
+from ._lease.preflight.report import UNKNOWN, Report
 from ._lease.protocol import free_in, record_of, term_of
 from ._lease.record import utc
-from ._lease.steps import Absent, Found, Seen, Verdict
+from ._lease.types import Absent, Found, Seen, Verdict
 
 
 def success(verdict: Verdict, location: tuple[str, str], requests: int, started: float) -> dict[str, t.Any]:

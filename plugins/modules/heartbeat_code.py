@@ -11,7 +11,7 @@ short_description: Install the code of the heartbeat daemon on a host
 version_added: 0.1.0
 description:
   - Writes the code that the modules of this collection share into a folder, where the daemon of the role
-    P(leaderelection.s3.heartbeat#role) runs it. Removes files that are not part of it.
+    P(leaderelection.s3.heartbeat#role) runs it.
   - All files go to the host at once, as a module's own code does. To copy them one by one takes minutes on many hosts.
   - It is for that role, and can have breaking changes at any time.
 extends_documentation_fragment:
@@ -31,6 +31,11 @@ options:
       - The folder. It has to exist, but in check mode.
     type: path
     required: true
+  prune:
+    description:
+      - Remove the files that are not part of the code, like those of an earlier version. Do so once nothing runs them.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -48,7 +53,7 @@ written:
   returned: always
   type: list
   elements: str
-  sample: [protocol.py]
+  sample: [protocol.py, host/daemon.py]
 removed:
   description: The files that are not part of the code.
   returned: always
@@ -67,14 +72,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
 
 # Ansible sends all that a module imports, and the command imports all of the code.
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import (  # pylint: disable=unused-import
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (  # pylint: disable=unused-import
     command,  # noqa: F401
 )
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(path=dict(type="path", required=True)),
+        argument_spec=dict(path=dict(type="path", required=True), prune=dict(type="bool", default=False)),
         add_file_common_args=True,
         supports_check_mode=True,
     )
@@ -82,7 +87,8 @@ def main() -> None:
     code = carried()
     before = read(folder)
     written = sorted(name for name in code if before.get(name) != code[name])
-    removed = sorted(name for name in before if name not in code)
+    removed = sorted(name for name in before if name not in code) if module.params["prune"] else []
+    after = {**{name: text for name, text in before.items() if name not in removed}, **code}
     if not module.check_mode:
         for name in written:
             write(module, os.path.join(folder, name), code[name])
@@ -92,34 +98,42 @@ def main() -> None:
     for name in sorted(set(code) - set(written) if module.check_mode else code):
         attributes = module.load_file_common_arguments(module.params, os.path.join(folder, name))
         changed = module.set_fs_attributes_if_different(attributes, changed)
-    diff = dict(before_header=folder, after_header=folder, before=told(before), after=told(code))
+    diff = dict(before_header=folder, after_header=folder, before=listing(before), after=listing(after))
     module.exit_json(changed=changed, written=written, removed=removed, diff=diff)
 
 
 def carried() -> Dict[str, bytes]:
-    """Return the shared core as it came with this module: what is in each file, by its name."""
-    names = ["__init__", *(found.name for found in pkgutil.iter_modules(_lease.__path__))]
-    return {name + ".py": pkgutil.get_data(_lease.__name__, name + ".py") or b"" for name in names}
+    """Return the shared core as it came with this module: what is in each file, by its path in the package."""
+    names = ["__init__.py"]
+    start = _lease.__name__ + "."
+    for found in pkgutil.walk_packages(_lease.__path__, start):
+        path = found.name[len(start) :].replace(".", "/")
+        names.append(path + "/__init__.py" if found.ispkg else path + ".py")
+    return {name: pkgutil.get_data(_lease.__name__, name) or b"" for name in names}
 
 
 def read(folder: str) -> Dict[str, bytes]:
-    """Return what is in each file of a folder, by its name; nothing where there is no folder."""
+    """Return what is in each source file below a folder, by its path; nothing where there is no folder."""
     found = {}
-    for entry in os.scandir(folder) if os.path.isdir(folder) else []:
-        if entry.is_file():
-            with open(entry.path, "rb") as file:
-                found[entry.name] = file.read()
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for path in [os.path.join(place, name) for name in files]:
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, folder)] = file.read()
     return found
 
 
 def write(module: AnsibleModule, path: str, text: bytes) -> None:
-    """Put a file there as a whole."""
+    """Put a file there as a whole, and the folder that it is in."""
+    if not os.path.isdir(os.path.dirname(path)):
+        os.mkdir(os.path.dirname(path))
+        os.chmod(os.path.dirname(path), 0o755)
     with tempfile.NamedTemporaryFile(dir=module.tmpdir, delete=False) as file:
         file.write(text)
     module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
 
 
-def told(files: Dict[str, bytes]) -> str:
+def listing(files: Dict[str, bytes]) -> str:
     """Return a line for each file, with what tells it from others of its name."""
     return "".join(f"{name} {hashlib.sha256(text).hexdigest()[:12]}\n" for name, text in sorted(files.items()))
 

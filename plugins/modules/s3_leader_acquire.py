@@ -220,14 +220,14 @@ deadline:
 """
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.claimant import fresh_nonce
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
     TAKEOVERS,
     check_durations,
     check_metadata,
     check_waiting,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict, Want
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict, Want
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
 
 

@@ -184,7 +184,7 @@ deadline:
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run_info
 
 

@@ -136,7 +136,7 @@ seconds:
   sample: 34.6
 """
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import CONTENDERS, ROUNDS
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import CONTENDERS, ROUNDS
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import run_preflight
 
 

@@ -172,9 +172,9 @@ deadline:
 """
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.claimant import fresh_nonce
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_reason
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Verdict
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER
 

@@ -12,10 +12,10 @@ import pytest
 import seaweedfs as tool
 import stores
 import yaml
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import preflight as core
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as core
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight as module
 from support import proxy as faults

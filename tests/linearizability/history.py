@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, decode
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import (
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Answer,
     Found,
     Held,

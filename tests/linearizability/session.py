@@ -19,11 +19,12 @@ import threading
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.claimant import drive, fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import Connection
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import drive, fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import (
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store import Store
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Claimant,
     Held,
     Seen,
@@ -31,7 +32,6 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps imp
     Verdict,
     Want,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store import Store
 
 from .history import Recorder
 

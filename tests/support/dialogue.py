@@ -10,7 +10,7 @@ import json
 from collections.abc import Generator
 from typing import Any
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import (
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Answer,
     Outcome,
     Pause,

@@ -24,7 +24,7 @@ def changed_collection(folder: pathlib.Path, old: str, new: str) -> str:
     for part in ("meta", "plugins", "roles"):
         shutil.copytree(ROOT / part, copy / part)
     shutil.copy(ROOT / "galaxy.yml", copy)
-    code = copy / "plugins/module_utils/_lease/daemon.py"
+    code = copy / "plugins/module_utils/_lease/host/daemon.py"
     text = code.read_text()
     assert old in text
     code.write_text(text.replace(old, new))

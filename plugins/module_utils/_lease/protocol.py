@@ -50,7 +50,7 @@ import math
 from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar, Union, cast
 
 from .record import Record, Unreadable, encode
-from .steps import (
+from .types import (
     Absent,
     Answer,
     Claimant,

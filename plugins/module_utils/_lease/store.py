@@ -15,7 +15,7 @@ from typing import Dict, Mapping, Optional, Protocol
 
 from .connection import CannotSend, NoAnswer, Response
 from .record import MAX_BODY, decode
-from .steps import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
+from .types import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
 
 
 class Wire(Protocol):

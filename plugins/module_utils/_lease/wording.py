@@ -12,7 +12,7 @@ from typing import Callable, Dict
 
 from .protocol import free_in, record_of, term_of
 from .record import Unreadable
-from .steps import Absent, Found, Verdict, Why
+from .types import Absent, Found, Verdict, Why
 
 
 def state(found: Found) -> str:

@@ -8,7 +8,7 @@ import json
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import DROPINS, UNITS, FilterModule
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config
 
 heartbeat_plan = FilterModule().filters()["heartbeat_plan"]
 

@@ -13,9 +13,10 @@ import yaml
 from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
 from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
 from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection, preflight
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.checks import Check, Report
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.steps import Absent, Verdict, Why
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Verdict, Why
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 PLUGINS = "ansible_collections.leaderelection.s3.plugins"

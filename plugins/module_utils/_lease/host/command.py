@@ -1,0 +1,190 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The command s3-leader: the daemon, and what people and units ask about the leases of this host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from ..clock import Clock
+from ..settings import BadOption, check_range
+from . import config, fence, runtime as local
+
+UNUSABLE = 2
+"""Exit status: the question could not be answered."""
+AWAY = 60
+"""Seconds for which a host that stepped down does not compete: the others need a few."""
+STEP_DOWN = "s3-leader-step-down@%s.service"
+"""The unit that carries a step-down out: it goes on when whoever asked for it does not wait for its end."""
+_CLEAR = "\033[H\033[2J"
+"""What empties a terminal's screen."""
+
+
+class Impossible(Exception):
+    """It cannot be done here. The text says why."""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Carry out a command. Return its exit status."""
+    given = _parser().parse_args(arguments)
+    answer: Callable[[argparse.Namespace], int] = given.answer
+    try:
+        return answer(given)
+    except (BadOption, Impossible, OSError) as error:
+        sys.stderr.write("s3-leader: %s\n" % error)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="s3-leader", description="Leader election by leases on S3.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, answer: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(answer=answer)
+        return added
+
+    beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
+    beat.add_argument("name", metavar="NAME")
+    beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
+    beat.add_argument("--file", help="check this file instead of %s, and send nothing" % config.path_of("NAME"))
+    status = command("status", _status, "tell how the leases of this host stand")
+    status.add_argument("names", metavar="NAME", nargs="*")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--watch", action="store_true", help="every two seconds, until interrupted")
+    check = command("check", _check, "exit with 0 if this host leads, with 1 if it does not, with 2 if nobody knows")
+    check.add_argument("name", metavar="NAME")
+    down = command("step-down", _step_down, "hand a lease over to another host, and stay away from it for a while")
+    down.add_argument("name", metavar="NAME")
+    down.add_argument("--for", dest="seconds", type=float, default=AWAY, help="seconds (default: %(default)d)")
+    first = command("preflight", _preflight, "find out whether the store can be trusted with a lease")
+    first.add_argument("name", metavar="NAME")
+    ends = command("fence", _fence, "end the services of a lease, and wait until they have ended; systemd runs it")
+    ends.add_argument("name", metavar="NAME")
+    ends.add_argument(
+        "--abandoned", action="store_true", help="only where the host does not lead, and nobody else does it"
+    )
+    command("guard", _guard, "stop services that run here without their lease, for ever; systemd runs it")
+    return parser
+
+
+# What speaks with a store loads botocore, which takes longer than all the rest: only those who need it import it.
+
+
+def _heartbeat(given: argparse.Namespace) -> int:
+    from ..connection import CannotSend
+    from . import daemon
+    from .credentials import connect
+
+    _check_botocore()
+    try:
+        if not given.check and given.file is None:
+            return daemon.run(given.name)
+        connect(config.load(given.name, given.file))
+    except CannotSend as error:
+        raise Impossible(str(error)) from None
+    return 0
+
+
+def _check_botocore() -> None:
+    from ..connection import MISSING_LIBRARY
+
+    if MISSING_LIBRARY is not None:
+        raise Impossible("the Python library botocore is missing: install python3-boto3 (%s)" % MISSING_LIBRARY)
+
+
+def _fence(given: argparse.Namespace) -> int:
+    fence.end(given.name, given.abandoned)
+    return 0
+
+
+def _guard(_given: argparse.Namespace) -> int:
+    fence.guard()
+    return 0
+
+
+def _status(given: argparse.Namespace) -> int:
+    while True:
+        told = {name: local.told(name) for name in given.names or local.names()}
+        screen = json.dumps(told, indent=2) if given.json else _table(list(told.values()))
+        _print(_CLEAR + screen if given.watch else screen)
+        if not given.watch:
+            return 0
+        time.sleep(2)
+
+
+def _table(rows: List[Dict[str, Any]]) -> str:
+    if not rows:
+        return "This host takes part in no lease."
+    cells = [("LEASE", "ROLE", "TERM", "HOLDER", "")]
+    for row in rows:
+        cells.append((row["name"], row["role"], str(row["term"] or "-"), row["holder"] or "-", row["reason"]))
+    widths = [max(len(line[column]) for line in cells) for column in range(4)]
+    return "\n".join("  ".join([*map(str.ljust, line[:4], widths), line[4]]).rstrip() for line in cells)
+
+
+def _check(given: argparse.Namespace) -> int:
+    config.check_name(given.name)
+    told = local.status(given.name)
+    if told is None:
+        raise Impossible("no daemon of the lease %s runs here" % given.name)
+    return 0 if told["is_leader"] else 1
+
+
+def _step_down(given: argparse.Namespace) -> int:
+    config.check_name(given.name)
+    check_range("--for", given.seconds, 1, 7 * 24 * 3600)
+    if local.status(given.name) is None:
+        raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
+    try:
+        local.write(local.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
+    except PermissionError as error:
+        raise Impossible("%s. Only root can do this" % error) from None
+    told = ""
+    with subprocess.Popen(["systemctl", "start", STEP_DOWN % given.name]) as process:
+        while True:
+            try:
+                return 0 if process.wait(1) == 0 else UNUSABLE
+            except subprocess.TimeoutExpired:
+                told = _complain(local.waiting(given.name), told)
+
+
+def _complain(waits: str, told: str) -> str:
+    """Say what the services take their time for, unless that was told. Return what was told."""
+    if waits and waits != told:
+        sys.stderr.write("s3-leader: %s\n" % waits)
+    return waits or told
+
+
+def _preflight(given: argparse.Namespace) -> int:
+    from ..connection import CannotSend
+    from ..preflight.report import SAFE, UNKNOWN
+    from ..preflight.run import preflight
+    from .credentials import connect
+
+    _check_botocore()
+    one = config.load(given.name)
+    try:
+        found = preflight(one.endpoint, one.bucket, one.key, connection=connect(one))
+    except CannotSend as error:
+        raise Impossible(str(error)) from None
+    for check in found.checks:
+        _print("%-8s %-16s %s" % (check.verdict, check.name, check.told))
+    _print("%s: %s" % (found.verdict, found.reason))
+    return 0 if found.verdict == SAFE else UNUSABLE if found.verdict == UNKNOWN else 1
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

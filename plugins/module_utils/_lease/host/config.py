@@ -1,0 +1,153 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The configuration of a lease that a host takes part in: /etc/s3-leader/NAME.json, by the names that the role has."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from .. import settings
+from ..settings import HIDDEN, REACTION, BadOption, Endpoint, Timing
+
+FOLDER = "/etc/s3-leader"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
+_BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
+_TIMES = Timing._fields
+_ENDPOINT = ("endpoint_url", "profile", "region", "validate_certs", "aws_ca_bundle", "addressing_style")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the daemon goes by. Raises BadOption for what cannot be used, or does not add up."""
+
+    name: str
+    key: str
+    bucket: str = "leader-election"
+    holder: str = field(default_factory=lambda: os.uname().nodename)
+    lease_duration: float = 30
+    renew_interval: float = 5
+    stop_grace: float = 12
+    poll_interval: float = 1
+    request_timeout: float = 3
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[str] = field(default_factory=list)
+    """The units that run on the leader only. A template stands for its instances."""
+    credentials_file: Optional[str] = None
+    """In the form of ~/.aws/credentials. None leaves it to botocore to find credentials."""
+    endpoint_url: Optional[str] = None
+    profile: Optional[str] = None
+    region: Optional[str] = None
+    validate_certs: bool = True
+    aws_ca_bundle: Optional[str] = None
+    addressing_style: str = "auto"
+
+    def __post_init__(self) -> None:
+        settings.check_bucket(self.bucket)
+        settings.check_key(self.key)
+        settings.check_holder(self.holder)
+        object.__setattr__(self, "metadata", settings.check_metadata(self.metadata))
+        self.endpoint  # noqa: B018  (checks its part)
+        path = self.credentials_file
+        if path and not (path.startswith("/") and path.isprintable()):
+            raise BadOption("credentials_file", path, "use a whole path, like /etc/s3-leader/db.credentials")
+        for service in self.services:
+            if not _UNIT.fullmatch(service):
+                raise BadOption("services", service, _BINDABLE)
+        settings.check_durations(self.lease_duration, self.request_timeout)
+        settings.check_range("renew_interval", self.renew_interval, 1, 3600)
+        settings.check_range("stop_grace", self.stop_grace, 1, 3600)
+        settings.check_range("poll_interval", self.poll_interval, 1, 10)
+        needed = self.stop_grace + 2 * self.renew_interval + self.request_timeout + REACTION
+        if self.lease_duration < needed:
+            raise BadOption(
+                "lease_duration",
+                self.lease_duration,
+                "two renewals have to fit in before the services must begin to stop (stop_grace %g s + 2 x "
+                "renew_interval %g s + request_timeout %g s + %g s). Use %g s or more, or shorter ones of the others"
+                % (self.stop_grace, self.renew_interval, self.request_timeout, REACTION, needed),
+            )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(request_timeout=self.request_timeout, **{name: getattr(self, name) for name in _ENDPOINT})
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(**{name: getattr(self, name) for name in _TIMES})
+
+    @property
+    def location(self) -> str:
+        return "s3://%s/%s" % (self.bucket, self.key)
+
+
+def check_name(name: str) -> None:
+    """Raise BadOption for what cannot be part of the names of units and files."""
+    if not _NAME.fullmatch(name):
+        raise BadOption("name", name, "use 1 to 50 lower-case letters, digits, - and _, and none of the two first")
+
+
+def path_of(name: str) -> str:
+    return os.path.join(FOLDER, name + ".json")
+
+
+def names() -> List[str]:
+    """Return the leases that are configured on this host."""
+    try:
+        files = os.listdir(FOLDER)
+    except OSError:
+        return []
+    return [name for name, end in map(os.path.splitext, files) if end == ".json" and _NAME.fullmatch(name)]
+
+
+def load(name: str, path: Optional[str] = None) -> Config:
+    """Read the configuration of a lease. Raises BadOption for what cannot be used."""
+    check_name(name)
+    path = path or path_of(name)
+    try:
+        with open(path, encoding="utf-8") as file:
+            given = json.load(file)
+    except OSError as error:
+        raise BadOption("configuration", path, "%s. The role heartbeat writes it" % error.strerror) from None
+    except (ValueError, RecursionError) as error:
+        raise BadOption("configuration", path, "it is not JSON (%s)" % error) from None
+    return _config(name, path, given)
+
+
+def _config(name: str, path: str, given: Any) -> Config:
+    known = {one.name: one for one in fields(Config)}
+    if not isinstance(given, dict) or given.get("key") is None:
+        raise BadOption("configuration", path, "it has to be an object with at least a key")
+    for option, value in given.items():
+        if option == "name" or option not in known:
+            # Somebody may have tried to put a secret key there.
+            raise BadOption(option, HIDDEN, "there is no such option, but %s has it" % path)
+        _check_type(option, value)
+    options: Dict[str, Any] = {option: value for option, value in given.items() if value is not None}
+    return Config(name=name, **options)
+
+
+def _check_type(option: str, value: object) -> None:
+    if value is None:
+        return  # not set
+    if option in _TIMES:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        wanted = "a number of seconds"
+    elif option == "validate_certs":
+        good, wanted = isinstance(value, bool), "true or false"
+    elif option == "services":
+        good, wanted = isinstance(value, list) and all(isinstance(one, str) for one in value), "a list of units"
+    elif option == "metadata":
+        good, wanted = isinstance(value, dict), "an object"
+    else:
+        good, wanted = isinstance(value, str), "a text"
+    if not good:
+        raise BadOption(option, value, "it has to be %s" % wanted)

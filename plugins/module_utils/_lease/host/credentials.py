@@ -1,0 +1,80 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""A connection that follows its credentials file: keys are changed without a restart."""
+
+from __future__ import annotations
+
+import os
+from typing import Mapping, Optional, Tuple
+
+from ..connection import CannotSend, Connection, Response
+from ..settings import BadOption
+from .config import Config
+
+
+class Following:
+    """A Wire for the store: a Connection, made anew when the file changed."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises BadOption or CannotSend for what cannot be used."""
+        self._config = config
+        self._stamp = _stamp(config)
+        self._connection = connect(config)
+
+    @property
+    def origin(self) -> str:
+        return self._connection.origin
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+        """Raises NoAnswer or CannotSend."""
+        stamp = _stamp(self._config)
+        if stamp != self._stamp:
+            try:
+                self._connection = connect(self._config)
+            except BadOption as error:
+                raise CannotSend(str(error)) from None
+            self._stamp = stamp
+        return self._connection.send(method, headers, body, most)
+
+    def forget(self) -> None:
+        self._connection.forget()
+
+
+def connect(config: Config) -> Connection:
+    """Return a connection with the credentials as they are now. Raises BadOption or CannotSend."""
+    path = _path(config)
+    if path:
+        _check_readable(path)
+        os.environ["AWS_SHARED_CREDENTIALS_FILE"] = path  # botocore reads it once, for each session of its own
+    return Connection(config.endpoint, config.bucket, config.key)
+
+
+def _path(config: Config) -> Optional[str]:
+    """Return the file: as configured, or as systemd hands it over (LoadCredential=credentials:...)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    handed_over = os.path.join(folder, "credentials") if folder else ""
+    return config.credentials_file or (handed_over if os.path.exists(handed_over) else None)
+
+
+def _check_readable(path: str) -> None:
+    """Raise BadOption where botocore would pass the file over, and go by whatever other credentials it finds."""
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise BadOption("credentials_file", path, "%s, for the user of this process" % error.strerror) from None
+
+
+def _stamp(config: Config) -> Optional[Tuple[int, int, int]]:
+    """Return what tells one state of the file from the next; None where there is none."""
+    path = _path(config)
+    try:
+        found = os.stat(path) if path else None
+    except OSError:
+        return None
+    # Times have a grain of some milliseconds, in which a file may be emptied and written.
+    return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None

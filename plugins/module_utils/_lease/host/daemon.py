@@ -1,0 +1,352 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The daemon: the heartbeat's loop on a real host, under systemd.
+
+To lead is to have a file in /run: a path unit starts the services when it comes. To lead no more is to end: systemd
+stops the services that are bound to this one. Each confirmed renewal arms the watchdog anew, for the time that is left
+to lead, so that a process that hangs is ended in time, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, NamedTuple, Optional
+
+from .. import BEGAN
+from ..clock import Clock
+from ..connection import CannotSend
+from ..driver import fresh_nonce
+from ..protocol import own, term_of
+from ..record import Record, decode, encode
+from ..store import Store
+from ..types import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
+from ..wording import plain, standing
+from . import config as configuration, runtime as local, systemd
+from .config import Config
+from .credentials import Following
+from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
+
+LOST = 75
+"""Exit status of who lost the lease: it is to be started again (EX_TEMPFAIL of sysexits.h)."""
+WATCHDOG = 15.0
+"""Seconds within which a standby gives a sign of life, beside a request; a leader's time is that of its lease."""
+CALM = 30.0
+"""Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
+STARTING = 20.0
+"""Seconds for which systemd may be without services that were started: who leads gives up then."""
+BUSY = 0.1
+"""Seconds until systemd is told once more what it had no room for."""
+_STATE = "S3_LEADER_STATE"
+"""The variable by which a program hands over to the one that takes its place."""
+
+
+def run(name: str) -> int:
+    """Take part in the lease until asked to stop, or until it was lost. Return the exit status.
+
+    Raises BadOption or CannotSend for what cannot be used, OSError for a folder in /run that cannot.
+    """
+    systemd.hold_signals()
+    config = configuration.load(name)
+    try:
+        lock = local.keep_others_out(name, since=BEGAN)
+    except BlockingIOError:
+        raise CannotSend("another daemon of the lease %s runs here already" % name) from None
+    try:
+        return _take_part(config)
+    finally:
+        os.close(lock)
+
+
+def _take_part(config: Config) -> int:
+    clock = Clock()
+    me, held, until, served, elsewhere = _taken_over(config)
+    host = Host(config, me, clock, served)
+    if elsewhere:
+        host.demote("the configuration names %s now, and not %s" % (_place(config), elsewhere))
+        return LOST
+    store = Store(Following(config), config.location)
+    heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
+    while not systemd.notify(READY=1):  # many daemons start at once, and systemd has room for ten messages
+        clock.sleep(BUSY)
+    try:
+        if held is None:
+            host.stand_by()
+        else:
+            host.confirmed(held, until)
+        heartbeat.run(held, until)
+    except Stop:
+        pass
+    except Lost:
+        return LOST
+    return 0
+
+
+class Host:
+    """What the loop acts on: files in /run, systemd, the journal."""
+
+    def __init__(self, config: Config, me: Claimant, clock: Clock, served: bool = False) -> None:
+        self._config = config
+        self._me = me
+        self._clock = clock
+        self._lease: Optional[Found] = None
+        """As last seen in the store."""
+        self._role = "standby"
+        self._until: Optional[float] = None
+        self._served_at: Optional[float] = None
+        """When services were last seen to run; at first, when this host began to lead."""
+        self._served = served
+        """In this term, services were seen to run."""
+        self._trouble = ""
+        """What began the present series of errors."""
+        self._troubled_at = 0.0
+        self._hidden = False
+        """The status could not be written."""
+        self._environment_at_start = dict(os.environ)
+        """For the program that takes this one's place: what is set meanwhile is this one's own."""
+
+    def wait(self, seconds: float) -> None:
+        systemd.wait(seconds, self._clock, self._alive)
+
+    def stand_by(self) -> None:
+        """Begin without the lease. Stay away from it for as long as somebody wishes, and while services of an earlier
+        term may still be running. Raises Stop.
+        """
+        local.remove(self._path("leader"))
+        systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
+        self._say("standby", "starting to watch the lease")
+        while True:
+            left = local.away_until(self._config.name) - self._clock.now()
+            if self.serving():
+                left = 1
+                waits = local.waiting(self._config.name) or "waits until no service can run"
+                self._show("stopping", "does not compete: %s" % waits)
+            elif left > 0:
+                self._show("away", "stepped down, and does not compete for another %d s" % left)
+            else:
+                self._role = "standby"
+                return
+            try:
+                self.wait(min(left, 10))
+            except Reload:
+                self.reload(None)
+
+    def told(self, outcome: Outcome) -> None:
+        if isinstance(outcome, (Absent, Seen)):
+            before, self._lease = self._lease, outcome
+            if _who(outcome) != _who(before):
+                self._say("watching", "the lease is " + standing(outcome))
+        elif isinstance(outcome, Unchanged) and isinstance(self._lease, Seen):
+            self._lease = self._lease._replace(store_time=outcome.store_time)
+        elif isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.refuted):
+            self.trouble(outcome.why)
+            return
+        if self._clock.now() >= self._troubled_at + CALM:
+            self._well()
+        if self._until is None and self._lease is not None:
+            self._show("standby", standing(self._lease))
+
+    def trouble(self, why: str) -> None:
+        """Tell it once for each series, in the journal and to whoever waits for errors."""
+        self._show(self._role, why)
+        self._troubled_at = self._clock.now()
+        if self._trouble:
+            return
+        self._trouble = why
+        self._say("error", why, systemd.WARNING)
+        try:
+            local.write(self._path("error"), self._environment(S3_LEADER_ERROR=why))
+        except OSError as error:
+            self._say("error", "nobody was told: %s" % error, systemd.WARNING)
+
+    def promote(self, held: Held, until: float) -> None:
+        before, self._lease = self._lease, held.seen
+        if not self._arm(until, tries=10):
+            raise OSError("systemd does not listen, so nobody would end this process if it hung")
+        local.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._config.stop_grace))
+        self._well()
+        known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
+        self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)
+        self.confirmed(held, until)
+
+    def confirmed(self, held: Held, until: float) -> None:
+        now = self._clock.now()
+        started = os.path.exists(local.serving_path_of(self._config.name, "started"))
+        waits = local.waiting(self._config.name)
+        self._served = self._served or started
+        if self._served_at is None or started or waits:
+            self._served_at = now
+        elif self._served and not self.serving():
+            raise Ended("somebody has stopped its services")
+        elif now >= self._served_at + STARTING:
+            raise Lost(
+                "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
+                % (STARTING, self._config.name)
+            )
+        self._lease, self._until = held.seen, until
+        self._arm(until)
+        self._well()
+        leads = "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S"))
+        if waits:
+            self._show("stopping", "%s, and %s" % (leads, waits))
+        else:
+            self._show("leader", leads)
+
+    def demote(self, why: str) -> None:
+        try:
+            local.remove(self._path("leader"))
+        except OSError as error:
+            self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
+        self._until = self._served_at = None
+        self._served = False
+        self._say("lost", "leads no more: " + why, systemd.NOTICE)
+        self._show("standby", why)
+
+    def serving(self) -> bool:
+        return os.path.exists(local.serving_path_of(self._config.name))
+
+    def released(self) -> None:
+        self._say("released", "gave the lease back: another host may lead at once", systemd.NOTICE)
+
+    def reload(self, held: Optional[Held]) -> None:
+        self._say("reload", "going on with the code and the configuration as they are now")
+        state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until, self._served))}
+        try:
+            os.execve(sys.argv[0], sys.argv, {**self._environment_at_start, **state})
+        except OSError as error:
+            self._say("error", "cannot reload: %s" % error, systemd.ERROR)
+
+    # -- how it is told
+
+    def _arm(self, until: float, tries: int = 1) -> bool:
+        left = until - self._clock.now()
+        if systemd.notify(WATCHDOG_USEC=max(1, int(left * 1e6)), WATCHDOG=1):
+            return True
+        if tries == 1:
+            return False
+        self._clock.sleep(BUSY)
+        return self._arm(until, tries - 1)
+
+    def _alive(self) -> None:
+        if self._until is None:
+            systemd.notify(WATCHDOG=1)
+
+    def _well(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            self._say("recovered", "the store answers again")
+
+    def _say(self, event: str, message: str, priority: int = systemd.INFO) -> None:
+        systemd.journal(
+            priority,
+            "%s: %s" % (self._config.name, plain(message)),
+            S3_LEADER_EVENT=event,
+            S3_LEADER_NAME=self._config.name,
+            S3_LEADER_LOCATION=self._config.location,
+            S3_LEADER_HOLDER=self._me.holder,
+            S3_LEADER_TERM=self._term(),
+        )
+
+    def _show(self, role: str, reason: str) -> None:
+        """Tell how it stands: systemctl status, and whoever reads /run."""
+        self._role = role
+        systemd.notify(STATUS="%s: %s" % (role, plain(reason)))
+        record = self._lease.record if isinstance(self._lease, Seen) else None
+        shown: Dict[str, Any] = dict(
+            name=self._config.name,
+            role=role,
+            bucket=self._config.bucket,
+            key=self._config.key,
+            holder=plain(record.holder) if isinstance(record, Record) else None,
+            term=record.term if isinstance(record, Record) else None,
+            reason=plain(reason),
+            until=self._until,
+        )
+        try:
+            self._publish(json.dumps(shown))
+            if self._hidden:
+                self._say("recovered", "the status can be written again")
+            self._hidden = False
+        except OSError as error:
+            if not self._hidden:
+                self._say("error", "the status cannot be written: %s" % error, systemd.WARNING)
+            self._hidden = True
+
+    def _publish(self, status: str) -> None:
+        try:
+            local.write(self._path("status.json"), status)
+        except OSError:
+            local.remove(self._path("status.json"))  # an old one would be wrong
+            local.write(self._path("status.json"), status)  # on a full disk there is room for it now
+
+    def _environment(self, **more: str) -> str:
+        values = dict(
+            S3_LEADER_NAME=self._config.name,
+            S3_LEADER_TERM=self._term(),
+            S3_LEADER_HOLDER=self._me.holder,
+            **more,
+        )
+        return "".join("%s=%s\n" % (name, _quoted(value)) for name, value in values.items())
+
+    def _term(self) -> str:
+        """Return the term of the lease as last seen, '' where there is none."""
+        return str((self._lease and term_of(self._lease)) or "")
+
+    def _path(self, file: str) -> str:
+        return local.path_of(self._config.name, file)
+
+
+def _who(lease: Optional[Found]) -> object:
+    """Return what tells one state of the lease from the next, to people."""
+    record = lease.record if isinstance(lease, Seen) else lease
+    return (record.holder, record.session, record.term) if isinstance(record, Record) else type(record)
+
+
+def _quoted(value: str) -> str:
+    """Return it as systemd.exec(5) reads it in an EnvironmentFile."""
+    return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+
+
+def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
+    state: Dict[str, Any] = dict(place=_place(config), session=me.session)
+    if held is not None and isinstance(held.seen.record, Record):
+        _record, etag, modified, store_time = held.seen
+        body = encode(held.seen.record).decode("ascii")
+        state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
+        state.update(until=until, served=served)
+    return state
+
+
+def _place(config: Config) -> str:
+    """Return what tells one lease from all others, in every store."""
+    return "%s at %s" % (config.location, config.endpoint_url or "AWS")
+
+
+class Heritage(NamedTuple):
+    """What a process is from its start."""
+
+    me: Claimant
+    held: Optional[Held] = None
+    """What the program before this one led by."""
+    until: float = 0.0
+    served: bool = False
+    """Services were seen to run in this term."""
+    elsewhere: str = ""
+    """Where that is, if it is not the lease that is configured."""
+
+
+def _taken_over(config: Config) -> Heritage:
+    state = json.loads(os.environ.pop(_STATE, "{}"))
+    me = Claimant(config.holder, state.get("session") or fresh_nonce())
+    if "held" not in state:
+        return Heritage(me)
+    held = state["held"]
+    seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
+    elsewhere = "" if state["place"] == _place(config) else state["place"]
+    return Heritage(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)

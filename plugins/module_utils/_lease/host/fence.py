@@ -1,0 +1,396 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The fence and the guard: root's answer to the question whether services of a lease still run on this host.
+
+systemd orders jobs, not states. A start that somebody asks for cancels a stop that is under way, and a stop that fails
+or times out counts as done. So the fence does not go by jobs. It removes the mark without which no service starts,
+stops what runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the
+lease back.
+
+While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease runs out, and
+the fence kills what still runs just before ``stop_grace`` is over.
+
+The guard looks for services that run although no mark allows it, at any time, and stops them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Dict, Iterator, List, Optional, Set
+
+from ..clock import Clock
+from ..settings import REACTION, BadOption
+from ..wording import plain
+from . import config as configuration, runtime as local, systemd, units
+from .config import Config
+from .units import Unit
+
+LOOK_FIRST, LOOK_LAST = 0.03, 0.3
+"""Seconds between two looks at units that are stopping: they grow, since most stop at once."""
+IDLE = 5
+"""The pause after a look is at least so many times as long as the look took: systemd runs no job while it has requests
+to answer, and the fences of many leases would keep it from that."""
+PAUSE_MOST = 5.0
+"""Seconds; and a quarter of stop_grace, so that a daemon that dies is noticed in time."""
+DUE = 0.2
+"""Seconds to wait for systemctl when what still runs is to be killed."""
+STOP_AGAIN = 2.0
+"""Seconds after which what still runs is stopped once more."""
+SILENCE = 1.0
+"""Seconds for which nobody is told what is waited for: most units stop within them."""
+GUARD_INTERVAL = 2.0
+"""Seconds between two rounds of the guard."""
+_DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
+_SERVING = "s3-leader-serving@%s.service"
+"""The unit that makes the mark."""
+
+
+def end(name: str, abandoned: bool = False) -> None:
+    """End every unit of the lease, and return when they were seen to have ended, if that takes for ever.
+
+    With ``abandoned`` only what nobody else ends. Raises BadOption where no configuration tells the units, OSError
+    where the mark cannot be removed.
+    """
+    config = _config_at_start(name)
+    with _alone(name) as first:
+        if first and not (abandoned and not _is_unled(name)):
+            _Ending(config, Clock()).run()
+
+
+def _config_at_start(name: str) -> Config:
+    """Return the configuration, together with the one by which the services were started: the role may have changed it.
+
+    That has all services of both, and the shorter time.
+    """
+    found: List[Config] = []
+    with contextlib.suppress(BadOption):
+        found.append(configuration.load(name, local.serving_path_of(name, "lease.json")))
+    try:
+        found.append(configuration.load(name))
+    except BadOption:
+        if not found:
+            raise
+    services = list(dict.fromkeys(service for config in found for service in config.services))
+    graces = [config.stop_grace for config in found] + _grace_of_daemon(name)
+    return replace(found[-1], services=services, stop_grace=min(graces))
+
+
+def _grace_of_daemon(name: str) -> List[float]:
+    """Return by which stop_grace the daemon began to lead, if it told: its configuration may be an older one."""
+    path = local.serving_path_of(name, "leader")
+    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+        found = re.search(r'^S3_LEADER_STOP_GRACE="([0-9]{1,4}(?:\.[0-9]{1,9})?)"$', file.read(), re.MULTILINE)
+        return [max(1.0, float(found.group(1)))] if found else []
+    return []
+
+
+class _Ending:
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._daemon = _DAEMON % config.name
+        self._path = _PATH % config.name
+        own = [_SERVING, "s3-leader-active@%s.target", "s3-leader-acquired@%s.service", "s3-leader-lost@%s.service"]
+        self._names = [*(unit % config.name for unit in own), *_patterns(config)]
+        self._began = clock.now()
+        self._over_since: Optional[float] = None
+        """Since when nobody renews the lease for these units any more, by the clock."""
+        self._left_alone: Dict[int, float] = {}
+        """Processes that outlived their units, and since when they are asked to end."""
+        self._killed: Set[int] = set()
+        self._has_killed = False
+        """All that ran when the time to stop was over was killed once."""
+        self._stopped_at = float("-inf")
+        self._told, self._told_at = "", float("-inf")
+
+    def run(self) -> None:
+        pause = LOOK_FIRST
+        self._write_waiting("begins to stop its services")  # before the mark goes, or the daemon would not wait
+        while True:
+            self._close()
+            asked_at = self._clock.now()
+            left = self._look()
+            took = self._clock.now() - asked_at
+            if not left and self._is_closed():  # nothing could start since before the look
+                break
+            self._kill(left)
+            self._stop(left)
+            if self._clock.now() >= self._told_at + SILENCE:
+                self._tell(left)
+            self._wait(left, min(max(pause, IDLE * took), self._most()))
+            pause = min(pause * 1.3, LOOK_LAST)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(local.serving_path_of(self._config.name))
+        if self._told:
+            _say(self._config, "ended", "all services have ended", systemd.NOTICE)
+
+    def _close(self) -> None:
+        """Keep services from starting."""
+        try:
+            local.remove(local.serving_path_of(self._config.name, "started"))
+        except OSError as error:
+            if not self._told:
+                self._told = "what is started now is only stopped again: %s" % error
+                _say(self._config, "error", self._told, systemd.ERROR)
+
+    def _is_closed(self) -> bool:
+        return not os.path.exists(local.serving_path_of(self._config.name, "started"))
+
+    def _look(self) -> List[Unit]:
+        """Return the units that are not gone."""
+        leads, asked_at = os.path.lexists(local.path_of(self._config.name, "leader")), self._clock.now()
+        found = units.look([self._daemon, self._path, *self._names], self._patience())
+        dead_for = None if found is None else _dead_for(found, self._daemon)
+        if self._over_since is None and (dead_for is not None or not leads):
+            self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
+        if found is None:
+            return units.guess(self._names)
+        # The path unit goes on with a daemon that is restarted; but it must not start again what ends.
+        return [
+            unit
+            for unit in found
+            if unit.name != self._daemon
+            and not unit.gone
+            and (unit.name != self._path or (unit.active == "active" and leads))
+        ]
+
+    def _wait(self, left: List[Unit], seconds: float) -> None:
+        """Wait for so long, or until the last process of these units has ended: for that, systemd need not be asked."""
+        end = self._clock.now() + seconds
+        busy = [unit for unit in left if unit.processes()]
+        while self._clock.now() < end:
+            self._clock.sleep(min(LOOK_FIRST if busy else seconds, end - self._clock.now()))
+            if busy and not any(unit.processes() for unit in busy):
+                return
+
+    def _kill_in(self) -> float:
+        """Return the seconds until all that still runs is to be killed."""
+        if self._over_since is None or self._has_killed:
+            return float("inf")
+        return max(0.0, self._over_since + self._config.stop_grace - REACTION - self._clock.now())
+
+    def _most(self) -> float:
+        """Return the seconds that a pause may last."""
+        return min(PAUSE_MOST, self._config.stop_grace / 4, self._kill_in())
+
+    def _patience(self) -> float:
+        """Return the seconds to wait for systemctl."""
+        return min(units.PATIENCE, max(DUE, self._kill_in()))
+
+    def _is_over(self, seconds: float) -> bool:
+        return self._over_since is not None and self._clock.now() >= self._over_since + seconds
+
+    def _stop(self, left: List[Unit]) -> None:
+        # Not what is stopping: systemd would begin anew where a service is being aborted.
+        running = [unit.name for unit in left if unit.active != "deactivating"]
+        if running and self._clock.now() >= self._stopped_at + STOP_AGAIN:
+            self._stopped_at = self._clock.now()
+            units.stop(running, self._patience())
+
+    def _kill(self, left: List[Unit]) -> None:
+        """End what has outlived its unit, and kill, in time, all there is, if nobody renews the lease any more."""
+        over = self._is_over(self._config.stop_grace - REACTION)
+        self._has_killed = self._has_killed or over
+        for unit in left:
+            if over:
+                self._tell_killed(unit, units.kill(unit), "the time to stop is over")
+            elif unit.at_rest:
+                now = self._clock.now()
+                asked = [self._left_alone.setdefault(pid, now) for pid in units.terminate(unit)]
+                if asked and now >= min(asked) + self._config.stop_grace:
+                    self._tell_killed(unit, units.kill(unit), "it outlived its unit")
+
+    def _tell_killed(self, unit: Unit, pids: List[int], why: str) -> None:
+        for pid in pids:
+            if pid not in self._killed:
+                self._killed.add(pid)
+                told = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
+                _say(self._config, "killed", told, systemd.WARNING)
+
+    def _tell(self, left: List[Unit]) -> None:
+        """Say what is waited for, to people and to the daemon."""
+        services = [unit for unit in left if not unit.name.startswith("s3-leader-")] or left
+        told, self._told_at = "waits for the end of " + ", ".join(map(_standing, services)), self._clock.now()
+        self._write_waiting(told)
+        late = self._is_over(self._config.stop_grace)
+        if late:
+            told += ". Another host may take the lease, and start its services, before they have ended"
+        if self._told_at >= self._began + SILENCE and told != self._told:
+            self._told = told
+            _say(self._config, "waiting", told, systemd.CRITICAL if late else systemd.NOTICE)
+
+    def _write_waiting(self, told: str) -> None:
+        with contextlib.suppress(OSError):  # there is no folder where no service was to start, or no room
+            local.write(local.serving_path_of(self._config.name, "waiting"), told)
+
+
+def _patterns(config: Config) -> List[str]:
+    """Return the services of a lease, as systemctl takes them: a template stands for all its instances."""
+    return [service.replace("@.", "@*.") for service in config.services]
+
+
+def _dead_for(found: List[Unit], name: str) -> Optional[float]:
+    """Return for how many seconds a service has not run any more; None while it runs."""
+    for unit in found:
+        if unit.name == name and unit.active not in ("active", "reloading") and unit.sub != "start":
+            return max(0.0, time.monotonic() - unit.left) if unit.left else 0.0
+    return None
+
+
+def _standing(unit: Unit) -> str:
+    busy = (unit.processes() if unit.at_rest else []) or unit.users()
+    kept = ", kept by " + ", ".join(map(units.describe, busy[:3])) if busy else ""
+    job = ", with a job" if unit.job and unit.active in ("inactive", "failed") else ""
+    return "%s (%s: %s%s%s)" % (unit.name, unit.active, unit.sub, job, kept)
+
+
+@contextlib.contextmanager
+def _alone(name: str, wait: bool = True) -> Iterator[bool]:
+    """Let one process at a time end the units of a lease. False where another one has just done so.
+
+    Raises BlockingIOError where another one does so, and wait is false. Only root can open the lock, and nothing is
+    written for it: /run may be full. Where there is none, no service was to start.
+    """
+    path = local.serving_path_of(name, "lock")
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield True
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield _is_at(lock, path)
+    finally:
+        os.close(lock)
+
+
+def _is_at(file: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except OSError:
+        return False
+
+
+def _say(config: Config, event: str, message: str, priority: int) -> None:
+    told = "%s: %s" % (config.name, plain(message))
+    fields = dict(S3_LEADER_EVENT=event, S3_LEADER_NAME=config.name, S3_LEADER_LOCATION=config.location)
+    systemd.journal(priority, told, **fields)
+
+
+# -- the guard
+
+
+def guard() -> None:
+    """Look after all leases of this host, for ever."""
+    watching = Guard()
+    while True:
+        watching.look_around()
+        time.sleep(GUARD_INTERVAL)
+
+
+class Guard:
+    """Stops what runs without a mark, and has ended what nobody ends although its daemon is gone."""
+
+    def __init__(self) -> None:
+        self._strays: Dict[str, Set[str]] = {}
+        """Units of each lease that were told of."""
+        self._usable: Dict[str, Config] = {}
+        self._unusable: Set[str] = set()
+        """Leases without a configuration, which was told."""
+        self._ending: Dict[str, subprocess.Popen[bytes]] = {}
+
+    def look_around(self) -> None:
+        unmarked = []
+        for config in self._configs():
+            if not os.path.exists(local.serving_path_of(config.name)):
+                unmarked.append(config)
+            elif not self._is_being_ended(config.name) and _is_abandoned(config.name):
+                self._start_fence(config)
+        patterns = [pattern for config in unmarked for pattern in _patterns(config)]
+        running = [unit for unit in (units.look(patterns) if patterns else None) or [] if _runs(unit)]
+        for config in unmarked:
+            strays = [unit for unit in running if any(fnmatchcase(unit.name, one) for one in _patterns(config))]
+            self._stop(config, strays if strays and not _may_serve(config.name) else [])
+
+    def _configs(self) -> Iterator[Config]:
+        for name in configuration.names():
+            try:
+                self._usable[name] = configuration.load(name)
+            except BadOption as error:  # the last one that could be used holds for the daemon, too
+                if name not in self._usable and name not in self._unusable:
+                    systemd.journal(systemd.ERROR, "%s: its services are not looked after: %s" % (name, error))
+                    self._unusable.add(name)
+            if name in self._usable:
+                yield self._usable[name]
+
+    def _start_fence(self, config: Config) -> None:
+        command = [sys.argv[0], "fence", "--abandoned", config.name]
+        try:
+            self._ending[config.name] = subprocess.Popen(command)
+        except OSError as error:
+            _say(config, "error", "its services may still run, and nobody ends them: %s" % error, systemd.CRITICAL)
+
+    def _is_being_ended(self, name: str) -> bool:
+        child = self._ending.get(name)
+        return child is not None and child.poll() is None
+
+    def _stop(self, config: Config, strays: List[Unit]) -> None:
+        if strays:
+            units.stop([unit.name for unit in strays])
+        for unit in strays:
+            if unit.at_rest:  # what it has left behind
+                units.kill(unit)
+            if unit.name not in self._strays.get(config.name, set()):
+                told = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
+                _say(config, "stray", told, systemd.CRITICAL)
+        self._strays[config.name] = {unit.name for unit in strays}
+
+
+def _runs(unit: Unit) -> bool:
+    """It runs or starts, or left something behind. What only waits to start will not start without a mark."""
+    return unit.active not in ("inactive", "failed") or bool(unit.processes())
+
+
+def _leads(name: str) -> bool:
+    """The daemon leads, and services may start."""
+    return os.path.lexists(local.path_of(name, "leader")) and os.path.exists(local.serving_path_of(name, "started"))
+
+
+def _begins(name: str) -> bool:
+    """The mark is being made. Where systemd does not tell, it may be."""
+    found = units.look([_SERVING % name])
+    return found is None or any(unit.job or unit.active == "activating" for unit in found)
+
+
+def _is_unled(name: str) -> bool:
+    """Services may run, and the daemon does not lead, nor is it about to."""
+    return not (_leads(name) or _begins(name) or _leads(name))
+
+
+def _is_abandoned(name: str) -> bool:
+    """Services may run, the daemon does not lead, and nobody ends them: somebody has killed the fence."""
+    if not _is_unled(name):
+        return False
+    try:
+        with _alone(name, wait=False) as first:
+            return first
+    except BlockingIOError:
+        return False
+
+
+def _may_serve(name: str) -> bool:
+    """There is a mark now, or will be: the jobs of services are there before it is."""
+    return _begins(name) or os.path.exists(local.serving_path_of(name))

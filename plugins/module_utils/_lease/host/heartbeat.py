@@ -1,0 +1,258 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The daemon's loop: watch until the lease can be had, lead as long as it can be renewed in time, and end.
+
+Who leads acts through others, the host's services, and they take time to stop. So the time to lead ends ``stop_grace``
+before the deadline of the lease: from then on the services are stopped, and when the deadline comes, they are gone.
+
+Losing the lease ends the loop, and with it the process: what watches over the process stops the services then, whatever
+became of the process. To begin anew takes a new one, with a new session.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TypeVar
+
+from .. import protocol
+from ..clock import Clock
+from ..driver import drive, fresh_nonce
+from ..settings import REACTION, Timing
+from ..types import Answer, Claimant, Held, Outcome, Pause, Seen, Steps, StoreError, Verdict, Want, Why, Write
+from ..wording import sentence
+
+if TYPE_CHECKING:  # it loads botocore, which the fence can do without
+    from ..store import Store
+
+T = TypeVar("T")
+
+RETRY = 1.0
+"""Seconds until a renewal that failed is tried again."""
+
+
+class Stop(Exception):
+    """The process is asked to end."""
+
+
+class Reload(Exception):
+    """The process is asked to go on with new code and a new configuration."""
+
+
+class Lost(Exception):
+    """The time to lead is over. The text says why."""
+
+
+class Ended(Lost):
+    """Its services have ended while it led, and cannot start again, so the lease can be given back."""
+
+
+class Outside(Protocol):
+    """What the loop acts on, and whom it tells."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for so long, or for less. Raises Stop or Reload where that is asked for."""
+
+    def told(self, outcome: Outcome) -> None:
+        """The store answered this to a request, or did not answer."""
+
+    def trouble(self, why: str) -> None:
+        """Something failed that is tried again."""
+
+    def promote(self, held: Held, until: float) -> None:
+        """Lead from now on, until then by the clock. Raises OSError where that cannot be brought about."""
+
+    def confirmed(self, held: Held, until: float) -> None:
+        """Lead on, until then by the clock. Raises Lost where that is of no use, Ended where no service can run."""
+
+    def demote(self, why: str) -> None:
+        """Lead no more."""
+
+    def serving(self) -> bool:
+        """Tell whether services may still be running."""
+
+    def released(self) -> None:
+        """The lease was given back."""
+
+    def reload(self, held: Optional[Held]) -> None:
+        """Go on in a new program, with the same session. Returns only where that cannot be done."""
+
+
+class Heartbeat:
+    """One lease, one session."""
+
+    def __init__(
+        self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, outside: Outside
+    ) -> None:
+        self._me = me
+        self._timing = timing
+        self._metadata = metadata
+        self._store = store
+        self._clock = clock
+        self._outside = outside
+        self._may_hold = False
+        """A write of the present acquisition was sent."""
+
+    def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
+        """Watch, then lead. Returns when asked to stop; raises Lost when the lease was lost, or given up.
+
+        ``held`` is what an earlier program of this process held, and led by until then. It is renewed at once: its
+        times may not be those of this program.
+        """
+        at_once = True
+        while True:
+            try:
+                if held is None:
+                    held = self._promoted(self._watch())
+                else:
+                    held = self._renewed(held, until, at_once)
+                    self._outside.confirmed(held, self._until(held))
+                if held is not None:
+                    until, at_once = self._until(held), False
+            except Reload:
+                self._outside.reload(held)
+            except Stop:
+                self._step_down(held, "asked to stop")
+                return
+            except Ended as ended:
+                self._step_down(held, str(ended))
+                raise
+            except Lost as lost:
+                self._outside.demote(str(lost))
+                raise
+
+    def _until(self, held: Held) -> float:
+        """Return when the services have to begin to stop."""
+        return held.lapses_at - self._timing.stop_grace
+
+    def _give_back(self, held: Optional[Held]) -> None:
+        """Release the lease: the others may go on at once. It takes two tries at most."""
+        patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
+        steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
+        try:
+            verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
+            if verdict.why is Why.RELEASED:
+                self._outside.released()
+        except StoreError as error:
+            self._outside.trouble("the lease was not given back, and expires by itself: %s" % error)
+
+    # -- standby
+
+    def _watch(self) -> Held:
+        """Return the lease as soon as it can be had (rule 14)."""
+        timing, clock = self._timing, Interruptible(self._clock, self._outside.wait)
+        forever = float("inf")
+        want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
+        while True:
+            self._may_hold = False
+            steps = protocol.acquire(self._me, want, clock.now(), fresh_nonce)
+            try:
+                return _held(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
+            except StoreError as error:
+                self._outside.trouble(str(error))
+                clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
+
+    def _overheard(self, steps: Steps[T]) -> Steps[T]:
+        """Let the operation go on as it does, and tell what the store says."""
+        answer: Optional[Answer] = None
+        while True:
+            try:
+                step = steps.send(answer) if answer else next(steps)
+            except StopIteration as end:
+                verdict: T = end.value
+                return verdict
+            self._may_hold = self._may_hold or isinstance(step, Write)
+            answer = yield step
+            if not isinstance(step, Pause):
+                self._outside.told(answer.outcome)
+
+    def _promoted(self, held: Held) -> Optional[Held]:
+        """Begin to lead, or give the lease back for somebody who can."""
+        until = self._until(held)
+        if self._clock.now() >= until - REACTION:
+            self._give_back(held)  # it took so long that the services would be stopped at once
+            return None
+        try:
+            self._outside.promote(held, until)
+            return held
+        except OSError as error:
+            self._outside.demote("the services of this host cannot be told to start: %s" % error)
+            self._give_back(held)
+            self._may_hold = False
+            Interruptible(self._clock, self._outside.wait).sleep(self._timing.lease_duration)
+            return None
+
+    # -- leader
+
+    def _renewed(self, held: Held, until: float, at_once: bool) -> Held:
+        """Wait until it is time, and renew. Raises Lost, also when the time to lead is over."""
+        timing = self._timing
+        clock = Interruptible(self._clock, self._outside.wait, until - REACTION)
+        record = protocol.record_of(held.seen)
+        renewed_at = held.lapses_at - (record.lease_duration if record else 0)
+        try:
+            clock.sleep(0 if at_once else renewed_at + timing.renew_interval - clock.now())
+            while True:
+                steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, fresh_nonce)
+                try:
+                    verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
+                    break
+                except StoreError as error:
+                    self._outside.trouble(str(error))
+                    clock.sleep(RETRY)
+        except TimeIsUp:
+            raise Lost("it could not be renewed in time") from None
+        if not verdict.is_leader:
+            raise Lost(sentence(verdict))
+        return _held(verdict)
+
+    def _step_down(self, held: Optional[Held], why: str) -> None:
+        """Lead no more because somebody wishes so. The lease is given back only if the services are gone."""
+        if held is not None:
+            self._outside.demote(why)
+        if self._outside.serving():
+            self._outside.trouble("services may still be running, so the lease is not given back; it expires by itself")
+        elif held is not None or self._may_hold:
+            self._give_back(held)
+
+
+def _held(verdict: Verdict) -> Held:
+    if not isinstance(verdict.lease, Seen) or verdict.deadline is None:
+        raise TypeError("%r is not a leader's" % (verdict,))
+    return Held(verdict.lease, verdict.deadline)
+
+
+class TimeIsUp(Exception):
+    """There is no time left for what was going on."""
+
+
+class Interruptible(Clock):
+    """The clock of an operation that is given up when its time is up, or for a signal."""
+
+    def __init__(self, clock: Clock, wait: Callable[[float], None], until: float = float("inf")) -> None:
+        self._clock = clock
+        self._wait = wait
+        self._until = until
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Raises TimeIsUp, or what ``wait`` raises."""
+        end = self.now() + seconds
+        while self.now() < end:
+            self._wait(min(end - self.now(), self._left()))
+        self._left()
+
+    def bounded(self, call: Callable[[], T], seconds: float) -> T:
+        """Raises TimeIsUp, or Overdue, or what the call raises."""
+        return self._clock.bounded(call, min(seconds, self._left()))
+
+    def _left(self) -> float:
+        left = self._until - self.now()
+        if left <= 0:
+            raise TimeIsUp()
+        return left

@@ -1,0 +1,73 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""How a service speaks with systemd: readiness and watchdog (sd_notify(3)), the journal, and signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import Callable, Dict, Type
+
+from ..clock import Clock
+from .heartbeat import Reload, Stop
+
+JOURNAL = "/run/systemd/journal/socket"
+CRITICAL, ERROR, WARNING, NOTICE, INFO = 2, 3, 4, 5, 6
+_SIGNALS: Dict[int, Type[Exception]] = {signal.SIGTERM: Stop, signal.SIGINT: Stop, signal.SIGHUP: Reload}
+_SLICE = 1.0
+"""Seconds: the system's waits stand still in suspend, so each is looked over."""
+
+
+def notify(**state: object) -> bool:
+    """Tell systemd, if it listens. Return False where the message is lost: the watchdog then goes by the last one."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    text = "\n".join("%s=%s" % item for item in state.items())
+    return not address or _send(("\0" + address[1:]) if address[0] == "@" else address, text)
+
+
+def journal(priority: int, message: str, **fields: object) -> None:
+    """Write an entry with fields of its own, or, where there is no journal, a line.
+
+    Source: https://systemd.io/JOURNAL_NATIVE_PROTOCOL/. No value may have a line end.
+    """
+    entry = dict(fields, PRIORITY=priority, SYSLOG_IDENTIFIER="s3-leader", MESSAGE=message)
+    text = "".join("%s=%s\n" % (name, str(value).replace("\n", " ")) for name, value in entry.items())
+    if not _send(JOURNAL, text):
+        with contextlib.suppress(OSError):  # no leader ends for want of a place to write to
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
+
+
+def _send(address: str, text: str) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)  # who listens may hang, and this process has a lease to renew
+            sender.sendto(text.encode("utf-8", "replace"), address)
+        return True
+    except OSError:
+        return False
+
+
+def hold_signals() -> None:
+    """Keep signals waiting until wait() takes them: nothing is interrupted in the middle. Threads inherit that."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def wait(seconds: float, clock: Clock, meanwhile: Callable[[], None]) -> None:
+    """Wait for so long, on a clock that runs through suspend. Raises Stop or Reload for a signal."""
+    end = clock.now() + seconds
+    while True:
+        meanwhile()
+        left = end - clock.now()
+        caught = signal.sigtimedwait(_SIGNALS, min(max(left, 0), _SLICE))
+        if caught is not None:
+            raise _SIGNALS[caught.si_signo]()
+        if left <= 0:
+            return

@@ -1,0 +1,112 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What passes between a lease's store and the wire: the preflight learns from it what outcomes do not tell."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Mapping, NamedTuple, Optional
+
+from ..clock import Clock
+from ..connection import CannotSend, Connection, Response
+
+
+class Answered(NamedTuple):
+    """One answer, and the seconds until it was there."""
+
+    response: Response
+    seconds: float
+    alone: bool
+    """No other request was under way."""
+
+
+class Log:
+    """What was sent and answered; several threads write it."""
+
+    def __init__(self) -> None:
+        self.sent: List[str] = []
+        self.answered: List[Answered] = []
+        self.written: List[str] = []
+        """The objects that may have been written, once for each write."""
+        self.open: List[str] = []
+        """Those that may yet be: once for each write that got no answer so far."""
+
+
+class _Request:
+    """One request, and its answer as soon as there is one.
+
+    An overdue answer is kept with its own request, where nobody looks any more.
+    """
+
+    def __init__(self, asked: float) -> None:
+        self.asked = asked
+        self.response: Optional[Response] = None
+
+    @property
+    def status(self) -> int:
+        return self.response.status if self.response else 0
+
+
+class Wiretap:
+    """A connection that keeps a log, and may hold back the last byte of what it writes.
+
+    ``name`` is what the log calls the object.
+    """
+
+    def __init__(self, connection: Connection, name: str, log: Log, clock: Clock) -> None:
+        self._connection = connection
+        self._name, self._log, self._clock = name, log, clock
+        self.hold: Optional[Callable[[], None]] = None
+        self._last = self._last_write = _Request(0.0)
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+        asked = self._clock.now()
+        self._last = request = _Request(asked)
+        self._log.sent.append(method)
+        if method == "PUT":
+            self._last_write = request
+            self._log.written.append(self._name)
+            self._log.open.append(self._name)
+        try:
+            response = self._connection.send(method, headers, body, most, self.hold)
+        except CannotSend:
+            self._log.sent.remove(method)
+            if method == "PUT":
+                self._log.written.remove(self._name)
+                self._log.open.remove(self._name)
+            raise
+        self._log.answered.append(Answered(response, self._clock.now() - asked, self.hold is None))
+        request.response = response
+        if method == "PUT":
+            self._log.open.remove(self._name)
+        return response
+
+    def forget(self) -> None:
+        self._connection.forget()
+
+    @property
+    def origin(self) -> str:
+        return self._connection.origin
+
+    @property
+    def last(self) -> Optional[Response]:
+        """The answer to the last request, if there was one."""
+        return self._last.response
+
+    @property
+    def status(self) -> int:
+        """The status of that answer; 0 where there was none."""
+        return self._last.status
+
+    @property
+    def last_write(self) -> int:
+        """The status of the last write's answer; 0 where there was none."""
+        return self._last_write.status
+
+    @property
+    def landed(self) -> Optional[float]:
+        """When the last write was sent, where its answer says that it was carried out."""
+        return self._last_write.asked if self._last_write.status == 200 else None

@@ -1,0 +1,396 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
+    command,
+    config,
+    daemon,
+    runtime as local,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as asking
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import ESSENTIAL, Check, Report
+
+
+@pytest.fixture(autouse=True)
+def _host(monkeypatch, tmp_path):
+    """A host of its own: /etc/s3-leader and /run/s3-leader, and nothing in its environment."""
+    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
+    monkeypatch.setattr(local, "FOLDER", str(tmp_path / "run"))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run").mkdir()
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def tell(tmp_path):
+    """A daemon tells how its lease stands."""
+
+    def tell(name, role, until=None, **told):
+        (tmp_path / "run" / name).mkdir(exist_ok=True)
+        known = dict(name=name, role=role, until=until, holder="web-2", term=7, reason="held by web-2", bucket="leases")
+        (tmp_path / "run" / name / "status.json").write_text(json.dumps({**known, **told}))
+
+    return tell
+
+
+@pytest.fixture
+def say(capsys):
+    """Carries out a command: its status, and what it says and complains."""
+
+    def say(*arguments):
+        status = command.main(arguments)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return say
+
+
+class Systemctl:
+    """Notes how it is called, and ends with a status, or is not there."""
+
+    def __init__(self):
+        self.calls = []
+        self.status = 0
+        self.missing = False
+
+        self.waits = []
+        """What is done in each second of its life."""
+
+    def __call__(self, arguments):
+        self.calls.append(arguments)
+        if self.missing:
+            raise FileNotFoundError(2, "No such file or directory", "systemctl")
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        pass
+
+    def wait(self, seconds):
+        if self.waits:
+            self.waits.pop(0)()
+            raise subprocess.TimeoutExpired("systemctl", seconds)
+        return self.status
+
+
+@pytest.fixture
+def systemctl(monkeypatch):
+    stub = Systemctl()
+    monkeypatch.setattr(subprocess, "Popen", stub)
+    return stub
+
+
+SOON = 3600.0
+
+
+def leads():
+    return Clock().now() + SOON
+
+
+# -- check ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "ahead", "status"), [("leader", SOON, 0), ("leader", -1, 1), ("standby", None, 1), ("away", None, 1)]
+)
+def test_check_says_by_its_status_whether_this_host_leads(tell, say, role, ahead, status):
+    tell("db", role, until=None if ahead is None else Clock().now() + ahead)
+    assert say("check", "db") == (status, "", "")
+
+
+def test_check_knows_nothing_where_no_daemon_tells(say, tell, tmp_path):
+    assert say("check", "db") == (2, "", "s3-leader: no daemon of the lease db runs here\n")
+    tell("db", "leader", until=leads())
+    (tmp_path / "run" / "db" / "status.json").write_text('"garbage"')
+    assert say("check", "db")[0] == 2
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("status",), ("step-down",), ("heartbeat",), ("preflight",)])
+def test_a_name_that_is_none_is_refused_by_every_command(say, arguments):
+    status, out, error = say(*arguments, "../db")
+    assert (status, out) == (2, "")
+    assert error.startswith('s3-leader: name is "../db": use 1 to 50 lower-case letters')
+
+
+# -- status -----------------------------------------------------------------------------------------------------------
+
+
+def test_status_is_a_table_for_people(say, tell):
+    tell("db", "leader", until=leads(), holder="web-1", reason="leads with term 7")
+    tell("cron-jobs", "standby")
+    tell("vip", "leader", until=0.0)
+    tell("new", "standby", holder=None, term=None, reason="free: no object found")
+    status, out, error = say("status")
+    assert (status, error) == (0, "")
+    assert out.splitlines() == [
+        "LEASE      ROLE      TERM  HOLDER",
+        "cron-jobs  standby   7     web-2   held by web-2",
+        "db         leader    7     web-1   leads with term 7",
+        "new        standby   -     -       free: no object found",
+        "vip        stopping  7     web-2   it was not renewed in time, so its services are stopped",
+    ]
+
+
+def test_status_of_leases_that_are_named_tells_also_of_those_without_a_daemon(say, tell):
+    tell("db", "standby")
+    tell("other", "standby")
+    assert say("status", "gone", "db")[1].splitlines()[1:] == [
+        "gone   stopped  -     -       no daemon of it runs here: systemctl status s3-leader@gone",
+        "db     standby  7     web-2   held by web-2",
+    ]
+
+
+def test_status_tells_of_a_lease_that_is_configured_and_has_no_daemon(say, configure):
+    configure()
+    assert say("status")[1].splitlines()[1].startswith("db     stopped  -     -       no daemon of it runs here")
+    assert json.loads(say("status", "--json")[1])["db"]["is_leader"] is False
+
+
+def test_status_on_a_host_without_any_says_so(say):
+    assert say("status") == (0, "This host takes part in no lease.\n", "")
+    assert say("status", "--json") == (0, "{}\n", "")
+
+
+def test_status_as_json_has_the_same_for_programs(say, tell):
+    tell("db", "leader", until=leads())
+    told = json.loads(say("status", "--json", "db", "gone")[1])
+    assert told["db"] == dict(
+        name="db",
+        role="leader",
+        is_leader=True,
+        holder="web-2",
+        term=7,
+        reason="held by web-2",
+        bucket="leases",
+        source="local",
+    )
+    assert told["gone"] == dict(
+        name="gone",
+        role="stopped",
+        is_leader=False,
+        holder=None,
+        term=None,
+        reason="no daemon of it runs here: systemctl status s3-leader@gone",
+        source="local",
+    )
+
+
+def test_status_of_a_daemon_that_tells_less_is_no_stack_trace(say, tell, tmp_path):
+    tell("db", "standby")
+    (tmp_path / "run" / "db" / "status.json").write_text('{"role": "standby", "until": null}')
+    assert say("status")[1].splitlines()[1].startswith("db     standby  -     -")
+
+
+def test_status_is_watched_until_somebody_interrupts(say, tell, monkeypatch):
+    tell("db", "standby")
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        tell("db", "leader", until=leads())
+        if len(pauses) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    status, out, _error = say("status", "--watch")
+    assert (status, pauses) == (130, [2, 2])
+    assert ["standby" in screen for screen in out.split("\033[H\033[2J")] == [False, True, False]
+
+
+# -- heartbeat --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def configure(tmp_path):
+    def configure(text=None, **options):
+        text = json.dumps({"key": "jobs/db", **options}) if text is None else text
+        (tmp_path / "etc" / "db.json").write_text(text)
+
+    return configure
+
+
+@pytest.fixture
+def never_run(monkeypatch):
+    def run(name):
+        raise AssertionError("the daemon was started")
+
+    monkeypatch.setattr(daemon, "run", run)
+
+
+@pytest.mark.usefixtures("never_run")
+def test_a_good_configuration_is_checked_without_a_word(say, configure, tmp_path):
+    configure(endpoint_url="http://127.0.0.1:1", region="us-east-1")
+    assert say("heartbeat", "--check", "db") == (0, "", "")
+    (tmp_path / "new").write_text('{"key": "/"}')
+    for arguments in (("--check", "--file"), ("--file",)):
+        status, _out, error = say("heartbeat", *arguments, str(tmp_path / "new"), "db")
+        assert (status, error.startswith('s3-leader: key is "/"')) == (2, True)
+
+
+@pytest.mark.usefixtures("never_run")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(text="{"), "it is not JSON"),
+        (dict(text="{}"), "it has to be an object with at least a key"),
+        (dict(secret_key="hunter2"), "secret_key is ***"),
+        (dict(lease_duration=20), "two renewals have to fit in"),
+        (dict(endpoint_url="https://root:hunter2@h"), "endpoint_url is ***"),
+        (dict(credentials_file="/nowhere/hunter3"), 'credentials_file is "/nowhere/hunter3": No such file'),
+        (dict(profile="nobody"), 'profile is "nobody": there is no such profile'),
+        (dict(endpoint_url="https://h", aws_ca_bundle="/nowhere"), 'aws_ca_bundle is "/nowhere"'),
+        (dict(region="a region"), 'region is "a region"'),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_told_on_one_line(say, configure, options, words):
+    configure(**options)
+    status, out, error = say("heartbeat", "--check", "db")
+    assert (status, out) == (2, "")
+    assert error.startswith("s3-leader: ")
+    assert error.count("\n") == 1
+    assert words in error
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("status", [0, 75])
+def test_the_daemon_ends_with_its_own_status(say, monkeypatch, status):
+    started = []
+    monkeypatch.setattr(daemon, "run", lambda name: started.append(name) or status)
+    assert say("heartbeat", "db") == (status, "", "")
+    assert started == ["db"]
+
+
+def test_a_daemon_without_a_folder_in_run_says_so_on_one_line(say, configure, tmp_path, monkeypatch):
+    monkeypatch.setattr(daemon.systemd, "hold_signals", lambda: None)
+    configure()
+    assert say("heartbeat", "db") == (
+        2,
+        "",
+        f"s3-leader: [Errno 2] No such file or directory: '{tmp_path}/run/db/lock'\n",
+    )
+
+
+@pytest.mark.usefixtures("never_run")
+@pytest.mark.parametrize("arguments", [("heartbeat",), ("heartbeat", "--check"), ("preflight",)])
+def test_without_botocore_what_asks_a_store_says_what_to_install(say, configure, monkeypatch, arguments):
+    monkeypatch.setattr(connection, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
+    configure()
+    status, _out, error = say(*arguments, "db")
+    assert status == 2
+    assert "install python3-boto3 (No module named 'botocore')" in error
+
+
+@pytest.mark.usefixtures("systemctl")
+def test_without_botocore_what_asks_this_host_works(say, tell, monkeypatch):
+    monkeypatch.setattr(connection, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
+    tell("db", "leader", until=leads())
+    assert say("check", "db")[0] == say("status")[0] == say("step-down", "db")[0] == 0
+
+
+# -- step-down --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "seconds"), [((), 60), (("--for", "3.5"), 3.5)])
+def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_starts_it(
+    say, tell, systemctl, arguments, seconds
+):
+    tell("db", "leader", until=leads())
+    before = Clock().now()
+    assert say("step-down", "db", *arguments) == (0, "", "")
+    assert before + seconds - 0.001 <= local.away_until("db") <= Clock().now() + seconds + 0.001
+    assert systemctl.calls == [["systemctl", "start", "s3-leader-step-down@db.service"]]
+
+
+def test_what_a_step_down_waits_for_is_told_once(say, tell, systemctl):
+    tell("db", "leader", until=leads())
+    os.makedirs(local.serving_path_of("db"))
+    for unit in ("app.service", "app.service", "data.mount"):
+        text = "waits for the end of %s" % unit
+        systemctl.waits.append(lambda text=text: local.write(local.serving_path_of("db", "waiting"), text))
+    told = "s3-leader: waits for the end of app.service\ns3-leader: waits for the end of data.mount\n"
+    assert say("step-down", "db") == (0, "", told)
+
+
+def test_a_stop_that_fails_is_a_failure(say, tell, systemctl):
+    systemctl.status = 1
+    tell("db", "standby")
+    assert say("step-down", "db")[0] == 2
+
+
+def test_without_systemctl_it_says_so(say, tell, systemctl):
+    systemctl.missing = True
+    tell("db", "standby")
+    assert say("step-down", "db") == (2, "", "s3-leader: [Errno 2] No such file or directory: 'systemctl'\n")
+
+
+def test_who_is_not_root_is_told_that_it_takes_root(say, tell, systemctl, monkeypatch):
+    tell("db", "leader", until=leads())
+
+    def write(path, _text):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(local, "write", write)
+    status, out, error = say("step-down", "db")
+    assert (status, out) == (2, "")
+    assert error == f"s3-leader: [Errno 13] Permission denied: '{local.FOLDER}/db.away'. Only root can do this\n"
+    assert systemctl.calls == []
+
+
+def test_without_a_daemon_there_is_nothing_to_hand_over(say, systemctl, tmp_path):
+    status, _out, error = say("step-down", "db")
+    assert (status, error) == (
+        2,
+        "s3-leader: no daemon of the lease db runs here, so there is nothing to hand over\n",
+    )
+    assert systemctl.calls == []
+    assert os.listdir(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "604801"])
+def test_a_time_to_stay_away_that_is_none_is_refused(say, tell, systemctl, seconds):
+    tell("db", "leader", until=leads())
+    status, _out, error = say("step-down", "db", "--for=" + seconds)
+    assert (status, error.startswith("s3-leader: --for is ")) == (2, True)
+    assert systemctl.calls == []
+
+
+# -- preflight --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "words"),
+    [
+        ("pass", 0, "safe: the store can be"),
+        ("fail", 1, "unsafe: the store cannot"),
+        ("unknown", 2, "unknown: it is not"),
+    ],
+)
+def test_preflight_asks_about_the_store_of_the_lease(say, configure, monkeypatch, found, status, words):
+    asked = []
+
+    def preflight(endpoint, bucket, key, connection):
+        asked.append((endpoint.endpoint_url, bucket, key, connection.url))
+        return Report(tuple(Check(name, found, "it was seen", "Mend it") for name in ESSENTIAL), 1, 1.0)
+
+    monkeypatch.setattr(asking, "preflight", preflight)
+    configure(endpoint_url="http://127.0.0.1:1", region="us-east-1")
+    ended, out, error = say("preflight", "db")
+    assert (ended, error) == (status, "")
+    assert out.splitlines()[0] == "%-8s create           it was seen. Mend it" % found
+    assert out.splitlines()[-1].startswith(words)
+    assert asked == [("http://127.0.0.1:1", "leader-election", "jobs/db", "http://127.0.0.1:1/leader-election/jobs/db")]

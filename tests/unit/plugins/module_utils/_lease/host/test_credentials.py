@@ -1,0 +1,146 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.credentials import Following, connect
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
+from support.server import Answer, LoopbackServer
+
+
+class Server(LoopbackServer):
+    def handle(self, exchange):
+        exchange.reply(Answer(200, "OK"))
+
+
+@pytest.fixture
+def server():
+    with Server() as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _nothing_else(monkeypatch, tmp_path):
+    """No credentials but those of the test."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "home"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("BOTO_CONFIG", str(tmp_path / "boto"))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "db.credentials"
+
+
+def keys(name, secret="whatever"):
+    return "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % (name, secret)
+
+
+def configured(server, path):
+    return Config(name="db", key="db", endpoint_url=server.url, credentials_file=path and str(path))
+
+
+def sent_as(server, following):
+    """Who the next request is by."""
+    server.forget()
+    following.send("GET", {}, b"", 10)
+    return re.search(r"Credential=([^/]+)", server.requests[0].headers["Authorization"]).group(1)
+
+
+def test_keys_that_were_replaced_are_gone_by_from_the_next_request_on(server, path, tmp_path):
+    path.write_text(keys("first"))
+    following = Following(configured(server, path))
+    assert sent_as(server, following) == "first"
+    path.write_text(keys("in-place"))
+    assert sent_as(server, following) == "in-place"
+    (tmp_path / "new").write_text(keys("renamed"))
+    (tmp_path / "new").rename(path)
+    assert sent_as(server, following) == "renamed"
+
+
+@pytest.mark.parametrize("attribute", ["size", "inode", "time"])
+def test_each_trace_of_a_change_is_enough(server, path, tmp_path, attribute):
+    path.write_text(keys("first"))
+    before = path.stat()
+    following = Following(configured(server, path))
+    assert sent_as(server, following) == "first"
+    changed = tmp_path / "new" if attribute == "inode" else path
+    changed.write_text(keys("other" if attribute != "size" else "longer"))
+    os.utime(changed, ns=(0, before.st_mtime_ns + (attribute == "time")))
+    changed.rename(path)
+    assert sent_as(server, following) == ("longer" if attribute == "size" else "other")
+
+
+def test_a_file_that_is_the_same_is_not_read_again(server, path):
+    path.write_text(keys("first"))
+    following = Following(configured(server, path))
+    for name in ("first", "second"):
+        path.write_text(keys(name))
+        sent_as(server, following)
+        before = following._connection
+        assert sent_as(server, following) == name
+        assert following._connection is before
+
+
+def test_a_file_that_is_gone_sends_nothing_until_it_is_back(server, path):
+    path.write_text(keys("first"))
+    following = Following(configured(server, path))
+    path.rename(path.with_name("elsewhere"))
+    server.forget()
+    for _again in range(2):
+        with pytest.raises(CannotSend, match=r'credentials_file is ".*db\.credentials": No such file'):
+            following.send("GET", {}, b"", 10)
+    assert server.requests == []
+    path.with_name("elsewhere").rename(path)
+    assert sent_as(server, following) == "first"
+
+
+@pytest.mark.parametrize(
+    "half",
+    ["", "[default", "[default]\n", "[default]\naws_access_key_id = first\n", "the-secret", "[default]\nthe-secret\n"],
+)
+def test_a_file_that_is_half_written_sends_nothing_and_tells_no_secret(server, path, half):
+    path.write_text(keys("first", "the-secret"))
+    following = Following(configured(server, path))
+    path.write_text(half)
+    with pytest.raises(CannotSend) as caught:
+        following.send("GET", {}, b"", 10)
+    assert "the-secret" not in str(caught.value)
+    assert server.requests == []
+    path.write_text(keys("first", "the-secret"))
+    assert sent_as(server, following) == "first"
+
+
+def test_a_file_that_cannot_be_read_is_refused_rather_than_passed_over(server, path, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody-else")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "whatever")
+    with pytest.raises(BadOption, match="No such file"):
+        connect(configured(server, path))
+    path.mkdir()
+    with pytest.raises(BadOption, match="Is a directory"):
+        connect(configured(server, path))
+
+
+def test_what_systemd_hands_over_is_used_where_no_file_is_configured(server, path, tmp_path, monkeypatch):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "credentials").write_text(keys("handed-over"))
+    assert sent_as(server, Following(configured(server, None))) == "handed-over"
+    path.write_text(keys("configured"))
+    assert sent_as(server, Following(configured(server, path))) == "configured"
+
+
+def test_without_a_file_it_is_left_to_botocore(server, tmp_path, monkeypatch):
+    (tmp_path / "home").write_text(keys("home"))
+    assert sent_as(server, Following(configured(server, None))) == "home"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "nothing"))
+    assert sent_as(server, Following(configured(server, None))) == "home"

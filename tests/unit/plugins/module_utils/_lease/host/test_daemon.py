@@ -1,0 +1,613 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
+    config,
+    daemon,
+    runtime as local,
+    systemd,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import (
+    CALM,
+    LOST,
+    STARTING,
+    WATCHDOG,
+    Host,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
+    Absent,
+    Claimant,
+    Held,
+    Refused,
+    Seen,
+    Unchanged,
+    Unknown,
+    Written,
+)
+from support.listener import Listener
+
+ME = Claimant("web-1", "my-session")
+
+
+class Timeless:
+    """A clock that moves when it is told to."""
+
+    def __init__(self):
+        self.time = 1000.0
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+
+def record(**changes):
+    values = dict(
+        holder="web-1",
+        session="my-session",
+        term=7,
+        sequence=3,
+        nonce="n",
+        lease_duration=30.0,
+        acquired_at=1.0,
+        renewed_at=2.0,
+        lease_until=34.0,
+        metadata={"rack": "é"},
+        proven=True,
+    )
+    return Record(**{**values, **changes})
+
+
+def seen(etag="e1", **changes):
+    return Seen(record(**changes), etag, 100.0, 104.0)
+
+
+def held(lapses_at=1030.0, **changes):
+    return Held(seen(**changes), lapses_at)
+
+
+def mark():
+    """Do what the unit does before the first service starts."""
+    os.makedirs(local.serving_path_of("db"))
+    open(local.serving_path_of("db", "started"), "w").close()
+
+
+def waits_for(unit):
+    """Do what the fence does while a unit stops."""
+    local.write(local.serving_path_of("db", "waiting"), "waits for the end of %s" % unit)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Timeless()
+    monkeypatch.setattr(local, "Clock", lambda: clock)
+    return clock
+
+
+@pytest.fixture
+def notified(monkeypatch):
+    """What systemd is told."""
+    with Listener() as listener:
+        monkeypatch.setenv("NOTIFY_SOCKET", listener.variable)
+        yield listener.messages
+
+
+@pytest.fixture
+def journal(monkeypatch):
+    """What stands in the journal since it was last looked at."""
+    with Listener() as listener:
+        monkeypatch.setattr(systemd, "JOURNAL", listener.address)
+        yield listener.messages
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """The folder of the lease in /run."""
+    monkeypatch.setattr(local, "FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run" / "db").mkdir(parents=True)
+    return tmp_path / "run" / "db"
+
+
+@pytest.fixture
+def make(folder, clock, notified, journal):
+    def make(me=ME, **options):
+        return Host(Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options}), me, clock)
+
+    return make
+
+
+@pytest.fixture
+def host(make):
+    return make()
+
+
+def events(entries):
+    return [entry["S3_LEADER_EVENT"] for entry in entries]
+
+
+# -- To lead ----------------------------------------------------------------------------------------------------------
+
+
+def test_who_leads_has_a_file_and_a_watchdog_that_ends_with_its_time(host, folder, notified, journal):
+    host.promote(held(), until=1018.0)
+    assert (folder / "leader").read_text() == (
+        'S3_LEADER_NAME="db"\nS3_LEADER_TERM="7"\nS3_LEADER_HOLDER="web-1"\nS3_LEADER_STOP_GRACE="12"\n'
+    )
+    assert notified()[0] == {"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}
+    status = local.status("db")
+    assert {name: status[name] for name in ("name", "role", "is_leader", "term", "holder", "bucket", "key")} == dict(
+        name="db", role="leader", is_leader=True, term=7, holder="web-1", bucket="leader-election", key="jobs/db"
+    )
+    [entry] = journal()
+    assert entry == dict(
+        PRIORITY="5",
+        SYSLOG_IDENTIFIER="s3-leader",
+        MESSAGE="db: leads with term 7",
+        S3_LEADER_EVENT="acquired",
+        S3_LEADER_NAME="db",
+        S3_LEADER_LOCATION="s3://leader-election/jobs/db",
+        S3_LEADER_HOLDER="web-1",
+        S3_LEADER_TERM="7",
+    )
+
+
+def test_who_leads_tells_of_whom_it_took_the_lease(host, journal):
+    host.told(seen(session="other", holder="web-2", term=6))
+    host.told(Unchanged(133.0))
+    journal()
+    host.promote(held(), until=1018.0)
+    assert [entry["MESSAGE"] for entry in journal()] == [
+        "db: leads with term 7. Before, the lease was expired: web-2 (term 6) has not renewed it for 33 s"
+    ]
+
+
+def test_who_had_to_look_up_whether_it_leads_does_not_tell_of_itself(host, journal):
+    host.told(seen())
+    journal()
+    host.promote(held(), until=1018.0)
+    assert [entry["MESSAGE"] for entry in journal()] == ["db: leads with term 7"]
+
+
+def test_without_a_watchdog_nobody_leads(host, folder, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "nobody"))
+    with pytest.raises(OSError, match="systemd does not listen"):
+        host.promote(held(), until=1018.0)
+    assert os.listdir(folder) == []
+
+
+def test_where_the_file_cannot_be_written_nobody_leads(host, folder):
+    shutil.rmtree(folder)
+    with pytest.raises(OSError, match="No such file"):
+        host.promote(held(), until=1018.0)
+
+
+def test_each_confirmed_renewal_arms_the_watchdog_anew(host, clock, notified):
+    host.promote(held(), until=1018.0)
+    clock.time = 1005.0
+    notified()
+    host.confirmed(held(lapses_at=1035.0), until=1023.5)
+    arming, status = notified()
+    assert arming == {"WATCHDOG_USEC": "18500000", "WATCHDOG": "1"}
+    assert status["STATUS"].startswith("leader: leads with term 7, renewed at ")
+
+
+def test_a_time_that_is_over_ends_the_process_at_once(host, notified):
+    host.confirmed(held(), until=900.0)
+    assert notified()[0] == {"WATCHDOG_USEC": "1", "WATCHDOG": "1"}
+
+
+def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(host, notified):
+    host.wait(0)
+    assert notified() == [{"WATCHDOG": "1"}]
+    host.promote(held(), until=1018.0)
+    host.trouble("the store is away")
+    notified()
+    host.wait(0)
+    assert notified() == []
+    host.demote("it was taken")
+    notified()
+    host.wait(0)
+    assert notified() == [{"WATCHDOG": "1"}]
+
+
+def test_a_leader_in_trouble_leads_until_its_time_is_over(host, clock):
+    host.promote(held(), until=1018.0)
+    host.trouble("the store is away")
+    assert local.status("db")["is_leader"] is True
+    assert local.status("db")["reason"] == "the store is away"
+    clock.time = 1018.0
+    assert local.status("db")["is_leader"] is False
+
+
+def test_who_leads_no_more_has_no_file_and_says_why(host, folder, journal):
+    host.promote(held(), until=1018.0)
+    journal()
+    host.demote("it was\ntaken")
+    assert not (folder / "leader").exists()
+    assert local.status("db")["is_leader"] is False
+    [entry] = journal()
+    assert (entry["S3_LEADER_EVENT"], entry["MESSAGE"]) == ("lost", "db: leads no more: it was?taken")
+
+
+def test_a_file_that_cannot_be_removed_is_left_to_systemd(host, folder, journal):
+    (folder / "leader").mkdir()
+    host.demote("it was taken")
+    assert events(journal()) == ["error", "lost"]
+
+
+def test_services_may_be_running_as_long_as_their_mark_is_there(host):
+    assert not host.serving()
+    mark()
+    assert host.serving()
+
+
+def test_a_leader_whose_services_systemd_does_not_start_gives_up(host, clock):
+    host.promote(held(), until=1018.0)
+    clock.time += STARTING - 1
+    host.confirmed(held(), until=1030.0)
+    clock.time += 1
+    with pytest.raises(Lost, match=r"not started the services within 20 s: see systemctl status 's3-leader-\*@db.\*'"):
+        host.confirmed(held(), until=1040.0)
+
+
+def test_so_does_one_whose_services_systemd_may_not_start_any_more(host, clock):
+    host.promote(held(), until=1018.0)
+    mark()
+    clock.time += 2 * STARTING
+    host.confirmed(held(), until=1058.0)
+    os.unlink(local.serving_path_of("db", "started"))
+    clock.time += STARTING - 1
+    host.confirmed(held(), until=1078.0)
+    clock.time += 1
+    with pytest.raises(Lost, match="not started the services"):
+        host.confirmed(held(), until=1078.0)
+
+
+def test_a_leader_leads_on_for_as_long_as_the_fence_waits_and_says_for_what(host, clock):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    os.unlink(local.serving_path_of("db", "started"))
+    waits_for("app.service")
+    clock.time += 2 * STARTING
+    host.confirmed(held(), until=1078.0)
+    status = local.told("db")
+    assert (status["role"], status["is_leader"]) == ("stopping", False)
+    assert status["reason"].endswith(", and waits for the end of app.service")
+    host.told(Written("e2", 1040.0))
+    assert local.told("db")["role"] == "stopping"
+
+
+def test_a_leader_whose_services_were_seen_to_be_gone_gives_the_lease_back(host, clock):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    shutil.rmtree(local.serving_path_of("db"))
+    with pytest.raises(Ended, match="somebody has stopped its services"):
+        host.confirmed(held(), until=1030.0)
+
+
+def test_who_starts_while_services_of_an_earlier_term_may_run_does_not_compete(host, monkeypatch):
+    mark()
+    waits_for("app.service")
+    waits = []
+
+    def wait(seconds):
+        waits.append((seconds, local.told("db")["role"], local.told("db")["reason"]))
+        shutil.rmtree(local.serving_path_of("db"))
+
+    monkeypatch.setattr(host, "wait", wait)
+    host.stand_by()
+    assert waits == [(1, "stopping", "does not compete: waits for the end of app.service")]
+
+
+def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, journal):
+    host.promote(held(), until=1018.0)
+    (folder / "status.json.new").mkdir()
+    host.demote("it was taken")
+    assert local.status("db") is None
+
+
+def test_that_the_status_cannot_be_written_is_said_once_and_that_it_can_be_once_more(host, folder, journal):
+    (folder / "status.json.new").mkdir()
+    for _poll in range(3):
+        host.told(seen())
+    (folder / "status.json.new").rmdir()
+    for _poll in range(3):
+        host.told(seen())
+    messages = [entry["MESSAGE"] for entry in journal() if entry["S3_LEADER_EVENT"] != "watching"]
+    assert messages == [
+        "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new"),
+        "db: the status can be written again",
+    ]
+    assert local.status("db")["role"] == "standby"
+
+
+def test_where_there_is_room_for_one_status_only_the_old_one_makes_way(host, folder, journal, monkeypatch):
+    def write(path, text, write=local.write):
+        if os.path.exists(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, text)
+
+    monkeypatch.setattr(local, "write", write)
+    host.told(seen())
+    host.told(seen(term=8))
+    assert local.status("db")["term"] == 8
+    assert set(events(journal())) == {"watching"}
+
+
+@pytest.mark.parametrize(
+    "holder",
+    ["a b", "100% %n %%", '"quoted"', "it's", "$HOME ${HOME}", "`id`", "$(id)", "back\\slash\\", "#;=&", "wéb"],
+)
+def test_a_file_for_the_environment_says_what_is_meant(make, folder, holder):
+    make(Claimant(holder, "my-session")).promote(held(), until=1018.0)
+    script = '. "$0"; printf %s "$S3_LEADER_HOLDER"'
+    read = subprocess.run(["sh", "-c", script, str(folder / "leader")], stdout=subprocess.PIPE, check=True)
+    assert read.stdout.decode() == holder
+
+
+def test_no_text_of_others_gets_another_variable_into_the_environment(host, folder):
+    host.trouble('a\nLD_PRELOAD=/tmp/x\r\0"\nLD_PRELOAD=/tmp/x')
+    *_known, error = (folder / "error").read_text().splitlines()
+    assert error == 'S3_LEADER_ERROR="a?LD_PRELOAD=/tmp/x??\\"?LD_PRELOAD=/tmp/x"'
+
+
+def test_no_text_of_others_tells_systemd_anything(host, notified):
+    host.trouble("a\nWATCHDOG=1")
+    assert notified() == [{"STATUS": "standby: a?WATCHDOG=1"}]
+    assert local.status("db")["reason"] == "a?WATCHDOG=1"
+
+
+# -- Standby ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_standby_begins_without_the_file_of_an_earlier_leader(host, folder, notified, journal):
+    (folder / "leader").touch()
+    host.stand_by()
+    assert not (folder / "leader").exists()
+    assert notified() == [{"WATCHDOG_USEC": str(int((WATCHDOG + 3) * 1e6))}]
+    assert events(journal()) == ["standby"]
+
+
+def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, monkeypatch):
+    reasons = []
+
+    def wait(seconds, _clock, meanwhile):
+        assert seconds <= 10
+        meanwhile()
+        reasons.append((local.status("db")["role"], local.status("db")["reason"]))
+        clock.time += seconds
+
+    monkeypatch.setattr(systemd, "wait", wait)
+    local.write(local.away_path_of("db"), "1025.000\n")
+    host.stand_by()
+    assert clock.time == 1025.0
+    assert reasons == [("away", "stepped down, and does not compete for another %d s" % left) for left in (25, 15, 5)]
+    host.trouble("the store is away")
+    assert local.status("db")["role"] == "standby"
+
+
+def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
+    local.write(local.away_path_of("db"), "1025.000\n")
+    asked = [Reload(), Stop()]
+
+    def wait(*_arguments):
+        raise asked.pop(0)
+
+    replaced = []
+    monkeypatch.setattr(systemd, "wait", wait)
+    monkeypatch.setattr(os, "execve", lambda *arguments: replaced.append(arguments))
+    with pytest.raises(Stop):
+        host.stand_by()
+    assert len(replaced) == 1
+
+
+def test_a_standby_tells_who_leads_once_for_each_of_them(host, journal):
+    others = dict(holder="web-2", session="other")
+    for outcome in (
+        Absent(1.0),
+        Absent(2.0),
+        seen(**others),
+        Unchanged(105.0),
+        seen(etag="e2", **others, sequence=4),
+        seen(**dict(others, term=8)),
+        seen(holder=""),
+        Seen(Unreadable("it is not JSON"), "e3", 1.0, 2.0),
+        Unchanged(3.0),
+    ):
+        host.told(outcome)
+    entries = journal()
+    assert events(entries) == ["watching"] * 5
+    assert [entry["S3_LEADER_TERM"] for entry in entries] == ["", "7", "8", "7", ""]
+
+
+def test_what_anybody_wrote_into_the_lease_is_harmless_when_it_is_told(host, journal, notified):
+    host.told(seen(holder="\x1b[2Jweb\n2", session="other"))
+    assert local.status("db")["holder"] == "?[2Jweb?2"
+    assert "held by ?[2Jweb?2 (term 7)" in local.status("db")["reason"]
+    assert "\x1b" not in journal()[0]["MESSAGE"] + notified()[0]["STATUS"]
+
+
+# -- Errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [Refused("403"), Unknown("no answer"), Unknown("503", throttled=True)])
+def test_an_error_is_told_with_what_is_known(host, folder, journal, outcome):
+    host.told(seen(holder="web-2", session="other"))
+    journal()
+    host.told(outcome)
+    [entry] = journal()
+    assert (entry["PRIORITY"], entry["S3_LEADER_EVENT"], entry["MESSAGE"]) == ("4", "error", "db: %s" % outcome.why)
+    assert (folder / "error").read_text() == (
+        'S3_LEADER_NAME="db"\nS3_LEADER_TERM="7"\nS3_LEADER_HOLDER="web-1"\nS3_LEADER_ERROR="%s"\n' % outcome.why
+    )
+
+
+@pytest.mark.parametrize("refuted", [Unknown("412", precondition_failed=True), Unknown("409", conflict=True)])
+def test_that_another_one_was_faster_is_no_error(host, folder, journal, refuted):
+    host.told(refuted)
+    assert journal() == []
+    assert not (folder / "error").exists()
+
+
+def test_a_series_of_errors_is_told_once_at_its_beginning_and_once_at_its_end(host, clock, journal, folder):
+    host.trouble("the first")
+    (folder / "error").unlink()
+    for _try in range(10):  # a store that can be read and not be written to
+        host.told(Absent(1.0))
+        clock.time += CALM - 1
+        host.told(Refused("403"))
+    assert not (folder / "error").exists()
+    clock.time += CALM
+    host.told(Absent(1.0))
+    host.told(Absent(1.0))
+    assert events(journal()) == ["error", "watching", "recovered"]
+    host.trouble("the second")
+    assert events(journal()) == ["error"]
+    assert (folder / "error").exists()
+
+
+def test_a_renewal_that_is_confirmed_ends_the_series_at_once(host, journal):
+    host.promote(held(), until=1018.0)
+    host.told(Unknown("no answer"))
+    journal()
+    host.told(Written("e2", 105.0))
+    assert journal() == []
+    host.confirmed(held(), until=1018.0)
+    assert events(journal()) == ["recovered"]
+
+
+def test_an_error_that_nobody_can_be_told_of_is_in_the_journal(host, folder, journal):
+    (folder / "error").mkdir()
+    host.trouble("the first")
+    messages = [entry["MESSAGE"] for entry in journal()]
+    assert messages[0] == "db: the first"
+    assert messages[1].startswith("db: nobody was told: ")
+
+
+# -- Going on in a new program ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def replaced(monkeypatch):
+    """What the program is replaced by: path, arguments, environment."""
+    calls = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
+    return calls
+
+
+def taken_over(monkeypatch, environment, **options):
+    monkeypatch.setattr(os, "environ", dict(environment))
+    found = daemon._taken_over(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}))
+    assert daemon._STATE not in os.environ  # nor do children get it
+    return found
+
+
+def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    host.reload(held(lapses_at=1030.123456789))
+    [(path, arguments, environment)] = replaced
+    assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
+    assert taken_over(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, "")
+
+
+def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
+    host.reload(None)
+    heritage = taken_over(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
+    assert heritage == (Claimant("renamed", "my-session"), None, 0.0, False, "")
+
+
+def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):
+    sessions = {taken_over(monkeypatch, {}).me.session for _start in range(2)}
+    assert len(sessions) == 2
+
+
+def test_a_new_program_gets_the_environment_that_the_old_one_got(make, replaced, monkeypatch):
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/of/the/unit")
+    host = make()
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/of/the/old/configuration")
+    host.reload(None)
+    environment = replaced[0][2]
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/of/the/unit"
+    assert environment["NOTIFY_SOCKET"] == os.environ["NOTIFY_SOCKET"]
+
+
+def test_a_program_that_cannot_be_replaced_goes_on(host, folder, journal, monkeypatch):
+    host.promote(held(), until=1018.0)
+    journal()
+    monkeypatch.setattr(sys, "argv", [str(folder / "removed"), "heartbeat", "db"])
+    before = dict(os.environ)
+    host.reload(held())
+    assert events(journal()) == ["reload", "error"]
+    assert dict(os.environ) == before
+    assert (folder / "leader").exists()
+
+
+def test_a_new_program_that_is_to_have_another_lease_ends(host, folder, replaced, monkeypatch, journal):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    journal()
+    (folder.parent.parent / "etc" / "db.json").write_text('{"key": "elsewhere"}')
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    monkeypatch.setattr(systemd, "hold_signals", lambda: None)
+    assert daemon.run("db") == LOST
+    assert not (folder / "leader").exists()
+    [entry] = journal()
+    assert entry["MESSAGE"] == (
+        "db: leads no more: the configuration names s3://leader-election/elsewhere at AWS now, "
+        "and not s3://leader-election/jobs/db at AWS"
+    )
+
+
+# -- What cannot begin ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    monkeypatch.setattr(systemd, "hold_signals", lambda: None)
+    (folder.parent.parent / "etc" / "db.json").write_text('{"key": "jobs/db"}')
+    return lambda: daemon.run("db")
+
+
+def test_of_two_daemons_of_one_lease_the_second_ends_and_touches_nothing(run, folder):
+    (folder / "leader").touch()
+    lock = local.keep_others_out("db", since=0)
+    with pytest.raises(CannotSend, match="another daemon of the lease db runs here already"):
+        run()
+    os.close(lock)
+    assert sorted(os.listdir(folder)) == ["leader", "lock"]
+
+
+def test_a_folder_in_run_that_is_not_there_is_an_error(run, folder):
+    folder.rmdir()
+    with pytest.raises(OSError, match="No such file or directory"):
+        run()
+
+
+def test_a_configuration_that_cannot_be_used_is_an_error_before_systemd_is_told_anything(run, folder, notified):
+    (folder.parent.parent / "etc" / "db.json").write_text(json.dumps({"key": "/"}))
+    with pytest.raises(BadOption):
+        run()
+    assert notified() == []

@@ -1,0 +1,305 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The loop, on a store that answers at once and a clock that only moves when it is waited on."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
+    REACTION,
+    Heartbeat,
+    Lost,
+    Reload,
+    Stop,
+    Timing,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, decode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
+    Absent,
+    Claimant,
+    Refused,
+    Seen,
+    Unchanged,
+    Unknown,
+    Written,
+)
+
+ME = Claimant("web-1", "session-1")
+TIMING = Timing(lease_duration=30, renew_interval=5, stop_grace=12, poll_interval=2, request_timeout=3)
+BUSY = Record(
+    holder="web-2",
+    session="session-2",
+    term=7,
+    sequence=3,
+    nonce="n",
+    lease_duration=30,
+    acquired_at=1000.0,
+    renewed_at=1000.0,
+    lease_until=1032.0,
+    metadata={},
+    proven=True,
+)
+FREE = BUSY._replace(holder="")
+
+
+SERVING = "services may still be running, so the lease is not given back; it expires by itself"
+
+
+class Timeless:
+    """A clock that only moves when it is slept on."""
+
+    def __init__(self):
+        self.time = 100.0
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+    def bounded(self, call, seconds):
+        return call()
+
+
+class OneObject:
+    """A store with one object, that is changed by what is written to it."""
+
+    def __init__(self, clock, record):
+        self._clock = clock
+        self.put(record)
+        self.written = []
+        self.fault = None
+        """What is answered instead of reading or writing."""
+
+    def put(self, record):
+        self.record, self.etag, self._modified = record, f"etag-{record!r}", self._clock.time
+
+    def read(self, known):
+        if self.fault:
+            return self.fault
+        if self.record is None:
+            return Absent(self._clock.time)
+        if known == self.etag:
+            return Unchanged(self._clock.time)
+        return Seen(self.record, self.etag, self._modified, self._clock.time)
+
+    def write(self, body, replaces, _requote):
+        if self.fault:
+            return self.fault
+        if replaces != (self.etag if self.record else None):
+            return Unknown("412", precondition_failed=True)
+        self.put(decode(body))
+        self.written.append(self.record)
+        return Written(self.etag, self._clock.time)
+
+    def forget_connection(self):
+        pass
+
+
+class Host:
+    """Notes what the loop says, and lets the test say what happens when it waits."""
+
+    def __init__(self, clock):
+        self._clock = clock
+        self.heard = []
+        self.untils = []
+        self.happens = {}
+        """By the time of the clock, in seconds since the start: what to do or raise then."""
+        self.services = False
+        self.full = False
+
+    def wait(self, seconds):
+        due = [at for at in self.happens if 100 + at <= self._clock.time]
+        for at in due:
+            happening = self.happens.pop(at)
+            if isinstance(happening, type):
+                raise happening
+            happening()
+        self._clock.sleep(min(seconds, 0.25))
+        assert self._clock.time < 500, "it goes on and on"
+
+    def told(self, outcome):
+        pass
+
+    def trouble(self, why):
+        self.heard.append(f"trouble: {why}")
+
+    def promote(self, held, until):
+        if self.full:
+            raise OSError("No space left on device")
+        self.heard.append(f"promote {held.seen.record.term}")
+        self.untils.append(until)
+
+    def confirmed(self, held, until):
+        self.untils.append(until)
+
+    def demote(self, why):
+        self.heard.append(f"demote: {why}")
+
+    def serving(self):
+        return self.services
+
+    def released(self):
+        self.heard.append("released")
+
+    def reload(self, held):
+        self.heard.append("reload" if held else "reload without the lease")
+
+
+class Lab:
+    def __init__(self, record=FREE):
+        self.clock = Timeless()
+        self.store = OneObject(self.clock, record)
+        self.host = Host(self.clock)
+        self.loop = Heartbeat(ME, TIMING, {}, self.store, self.clock, self.host)
+
+    def at(self, seconds, happening):
+        self.host.happens[seconds] = happening
+        return self
+
+    def run_until_lost(self):
+        with pytest.raises(Lost) as lost:
+            self.loop.run()
+        return str(lost.value)
+
+    def fail_with(self, fault):
+        self.store.fault = fault
+
+
+def test_a_free_lease_is_taken_and_led_until_somebody_asks_to_stop():
+    lab = Lab().at(19, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
+    assert lab.store.record.released
+    assert [record.sequence for record in lab.store.written] == [1, 2, 3, 4, 5]
+
+
+def test_the_services_have_to_stop_before_the_deadline_of_the_lease():
+    lab = Lab().at(1, Stop)
+    lab.loop.run()
+    assert lab.host.untils == [100 + TIMING.lease_duration - TIMING.stop_grace]
+
+
+def test_rule_14_a_lease_whose_holder_is_silent_is_taken_when_it_was_watched_for_long_enough():
+    lab = Lab(BUSY).at(35, Stop)
+    lab.loop.run()
+    assert lab.host.heard[0] == "promote 8"
+    assert lab.store.written[0].acquired_at >= 100 + 32
+
+
+def test_a_lease_that_is_renewed_by_its_holder_is_left_alone():
+    lab = Lab(BUSY)
+    for turn in range(1, 8):
+        lab.at(turn * 8, lambda turn=turn: lab.store.put(BUSY._replace(sequence=3 + turn)))
+    lab.at(60, Stop).loop.run()
+    assert lab.host.heard == []
+    assert lab.store.written == []
+
+
+def test_a_renewal_that_fails_is_tried_again_until_the_services_have_to_stop():
+    lab = Lab().at(11, lambda: lab.fail_with(Unknown("no answer")))
+    assert lab.run_until_lost() == "it could not be renewed in time"
+    assert lab.clock.time == pytest.approx(lab.host.untils[-1] - REACTION)
+    assert lab.host.heard[-1] == "demote: it could not be renewed in time"
+
+
+def test_an_outage_that_ends_in_time_is_none():
+    lab = Lab().at(11, lambda: lab.fail_with(Unknown("no answer"))).at(20, lambda: lab.fail_with(None)).at(60, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
+
+
+def test_credentials_that_are_renewed_in_time_cost_nothing():
+    lab = Lab().at(11, lambda: lab.fail_with(Refused("expired"))).at(20, lambda: lab.fail_with(None)).at(60, Stop)
+    lab.loop.run()
+    assert lab.host.heard[0] == "promote 8"
+    assert set(lab.host.heard[1:-2]) == {"trouble: expired"}
+    assert lab.host.heard[-1] == "released"
+
+
+@pytest.mark.parametrize(
+    ("instead", "why"),
+    [
+        pytest.param(BUSY._replace(term=9), "held by web-2", id="taken"),
+        pytest.param(None, "removed", id="removed"),
+        pytest.param(Unreadable("it is not JSON"), "unreadable", id="corrupt"),
+        pytest.param(FREE._replace(term=8), "free", id="broken by force"),
+    ],
+)
+def test_who_lost_the_lease_ends_at_the_next_renewal(instead, why):
+    lab = Lab().at(11, lambda: lab.store.put(instead))
+    assert why in lab.run_until_lost()
+    assert lab.clock.time < 100 + 17
+    assert lab.host.heard[-1].startswith("demote: ")
+
+
+def test_the_lease_is_not_given_back_while_services_may_run():
+    lab = Lab().at(11, Stop)
+    lab.host.services = True
+    lab.loop.run()
+    assert "released" not in lab.host.heard
+    assert not lab.store.record.released
+
+
+def test_a_host_that_cannot_start_its_services_leaves_the_lease_to_others():
+    lab = Lab().at(20, Stop)
+    lab.host.full = True
+    lab.loop.run()
+    assert lab.host.heard == [
+        "demote: the services of this host cannot be told to start: No space left on device",
+        "released",
+    ]
+    assert lab.store.record.released
+
+
+def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
+    lab = Lab()
+    swallowed = lab.store.write
+
+    def lose_the_answer(body, replaces, requote):
+        swallowed(body, replaces, requote)
+        lab.fail_with(Unknown("no answer"))
+        return Unknown("no answer")
+
+    lab.store.write = lose_the_answer
+    lab.at(3, lambda: (lab.fail_with(None), setattr(lab.store, "write", swallowed)))
+    lab.at(3.5, Stop)
+    lab.loop.run()
+    assert lab.store.record.released
+
+
+def test_a_new_program_goes_on_with_what_is_held():
+    lab = Lab().at(11, Reload).at(30, Stop)
+    lab.loop.run()  # the new program cannot be started, so the old one goes on
+    assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
+
+
+def test_a_standby_reloads_without_the_lease():
+    lab = Lab(BUSY).at(5, Reload).at(10, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["reload without the lease"]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(TIMING, id="as before"),
+        pytest.param(TIMING._replace(lease_duration=300, renew_interval=60), id="a longer interval"),
+        pytest.param(TIMING._replace(lease_duration=120, stop_grace=60), id="a longer grace"),
+        pytest.param(TIMING._replace(lease_duration=20, renew_interval=3, stop_grace=5), id="a shorter lease"),
+    ],
+)
+def test_a_new_program_renews_at_once_what_the_old_one_held(times):
+    lab = Lab().at(11, Stop)
+    held = []
+    lab.host.confirmed = lambda one, until: held.append((one, until))
+    lab.host.services = True
+    lab.loop.run()
+    lab.host.happens = {25.0: Stop}
+    successor = Heartbeat(ME, times, {}, lab.store, lab.clock, lab.host)
+    written = len(lab.store.written)
+    successor.run(*held[-1])
+    assert lab.clock.time >= 125
+    assert lab.store.written[written].renewed_at < 112
+    assert lab.host.heard == ["promote 8", *["demote: asked to stop", "trouble: " + SERVING] * 2]

@@ -1,0 +1,165 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import wording
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Seen, Verdict, Why
+
+NOW = 1795409376.0
+ABSENT = Absent(NOW)
+
+
+def seen(age=4.0, **fields):
+    """A lease of web-2, written so many seconds ago."""
+    given = dict(
+        holder="web-2",
+        session="5f2f2b0f",
+        term=7,
+        sequence=1,
+        nonce="n",
+        lease_duration=30.0,
+        acquired_at=NOW,
+        renewed_at=NOW,
+        lease_until=NOW,
+        metadata={},
+    )
+    return Seen(Record(**{**given, **fields}), "e", NOW - age, NOW)
+
+
+HELD = seen()
+EXPIRED = seen(age=3600)
+FREED = seen(holder="")
+FREED_BY = seen(holder="", metadata={"released_by": "operator"})
+UNREADABLE = Seen(Unreadable("it is not JSON"), "e", NOW - 4, NOW)
+FOREIGN = seen(session="", term=0, lease_duration=0.0, lease_until=NOW + 60)
+FOREIGN_OVER = seen(session="", term=0, lease_duration=0.0, lease_until=NOW - 60)
+FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_until=NOW - 60)
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "standing"),
+    [
+        (ABSENT, "absent", "free: no object found"),
+        (HELD, "held", "held by web-2 (term 7), renewed 4 s ago, free in at most 28 s"),
+        (seen(age=0.0), "held", "held by web-2 (term 7), renewed 0 s ago, free in at most 32 s"),
+        (seen(age=31.9), "held", "held by web-2 (term 7), renewed 31.9 s ago, free in at most 0.1 s"),
+        (seen(age=32.0), "expired", "expired: web-2 (term 7) has not renewed it for 32 s"),
+        (EXPIRED, "expired", "expired: web-2 (term 7) has not renewed it for 3600 s"),
+        (FREED, "released", "free: released 4 s ago (term 7)"),
+        (FREED_BY, "released", "free: released by operator 4 s ago (term 7)"),
+        (
+            UNREADABLE,
+            "unreadable",
+            (
+                "unreadable, so treated as held: it is not JSON. Look at the object; "
+                "s3_leader_release with force=true frees it"
+            ),
+        ),
+        (
+            FOREIGN,
+            "held",
+            "held by web-2 (by the .NET library, which knows no term), renewed 4 s ago, free in at most 62 s",
+        ),
+        (
+            FOREIGN_OVER,
+            "expired",
+            "expired: web-2 (by the .NET library, which knows no term) has not renewed it for 4 s",
+        ),
+    ],
+)
+def test_each_state_has_its_sentence(found, state, standing):
+    assert wording.state(found) == state
+    assert wording.standing(found) == standing
+
+
+def test_a_lease_that_the_dotnet_library_released_has_no_term_to_tell():
+    assert wording.state(FOREIGN_FREED) == "released"
+    assert "free: released" in wording.standing(FOREIGN_FREED)
+    assert "term" not in wording.standing(FOREIGN_FREED)
+
+
+def test_all_states_are_documented_ones():
+    found = (ABSENT, HELD, EXPIRED, FREED, UNREADABLE)
+    assert tuple(map(wording.state, found)) == ("absent", "held", "expired", "released", "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("why", "lease", "before", "sentence"),
+    [
+        (
+            Why.ACQUIRED,
+            HELD,
+            FREED_BY,
+            "leader now, with term 7. Before, the lease was free: released by operator 4 s ago (term 7)",
+        ),
+        (
+            Why.ACQUIRED,
+            HELD,
+            ABSENT,
+            "leader now, with term 7. Before, the lease was free: no object found",
+        ),
+        (Why.RENEWED, HELD, HELD, "still leader with term 7, renewed for 30 s"),
+        (Why.RENEWED, seen(lease_duration=86400.0), HELD, "still leader with term 7, renewed for 86400 s"),
+        (Why.RELEASED, FREED, HELD, "released, the next one can take it at once (term 7 is over)"),
+        (
+            Why.BROKEN,
+            FREED,
+            HELD,
+            (
+                "broken by force. Before, it was held by web-2 (term 7), renewed 4 s ago, free in at most 28 s. "
+                "Its holder may go on as leader until it renews or its time is over"
+            ),
+        ),
+        (Why.FOUND, HELD, HELD, wording.standing(HELD)),
+        (Why.FREE, ABSENT, ABSENT, wording.standing(ABSENT)),
+        (Why.HELD, HELD, HELD, wording.standing(HELD)),
+        (
+            Why.NEVER_TAKEN_OVER,
+            EXPIRED,
+            EXPIRED,
+            wording.standing(EXPIRED) + ", and takeover is 'never'. s3_leader_release with force=true frees it",
+        ),
+        (
+            Why.NOT_WATCHED_LONG_ENOUGH,
+            EXPIRED,
+            EXPIRED,
+            (
+                wording.standing(EXPIRED) + ", but takeover is 'observed', and this task has not watched it for its "
+                "whole duration. Use a longer wait_timeout"
+            ),
+        ),
+        (Why.UNREADABLE, UNREADABLE, UNREADABLE, wording.standing(UNREADABLE)),
+        (Why.TAKEN, HELD, HELD, wording.standing(HELD)),
+        (Why.GONE, ABSENT, HELD, "the lease object was removed"),
+        (
+            Why.UNFINISHED,
+            HELD,
+            HELD,
+            "its acquisition failed before it was finished, so nobody leads by it. Acquire it again",
+        ),
+        (
+            Why.LAPSED,
+            EXPIRED,
+            EXPIRED,
+            "it was not renewed in time, so its term is over. Acquire it again",
+        ),
+    ],
+)
+def test_each_end_has_its_sentence(why, lease, before, sentence):
+    assert wording.sentence(Verdict(why in (Why.ACQUIRED, Why.RENEWED), why, lease, before)) == sentence
+
+
+def test_every_end_there_is_stands_in_the_table_above():
+    table = test_each_end_has_its_sentence.pytestmark[0].args[1]
+    assert {why for why, *_rest in table} == set(Why)
+
+
+def test_a_sentence_is_one_line_whatever_the_record_says():
+    """A record is anybody's to write, and the sentence goes to terminals and logs."""
+    nasty = seen(holder="web\n\x1b[31m2", metadata={"released_by": "a\nb"})
+    freed = seen(holder="", metadata={"released_by": "a\nb\x1b[31m"})
+    for found in (nasty, freed):
+        assert wording.standing(found).isprintable()
