@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _options, _results
 from ._lease import connection
-from ._lease.host import runtime as local
+from ._lease.host import runtime
 from ._lease.preflight.report import UNKNOWN, UNSAFE, WARN
 from ._lease.preflight.run import preflight
 from ._lease.settings import BadOption, check_source, credentials_in
@@ -46,7 +46,7 @@ def run_info(own_options: dict[str, dict[str, t.Any]], inspect: t.Callable[[Task
     try:
         check_source(source, module.params["key"], name)
         if source == "local":
-            module.exit_json(**_results.local(local.told(name)))
+            module.exit_json(**_results.local(runtime.told(name)))
     except BadOption as error:
         module.fail_json(**_results.failure(str(error), 0))
     _run(module, inspect)

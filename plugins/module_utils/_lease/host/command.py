@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ..clock import Clock
 from ..settings import BadOption, check_range
-from . import config, fence, runtime as local
+from . import config, fence, guard, runtime
 
 UNUSABLE = 2
 """Exit status: the question could not be answered."""
@@ -110,13 +110,13 @@ def _fence(given: argparse.Namespace) -> int:
 
 
 def _guard(_given: argparse.Namespace) -> int:
-    fence.guard()
+    guard.guard()
     return 0
 
 
 def _status(given: argparse.Namespace) -> int:
     while True:
-        told = {name: local.told(name) for name in given.names or local.names()}
+        told = {name: runtime.told(name) for name in given.names or runtime.names()}
         screen = json.dumps(told, indent=2) if given.json else _table(list(told.values()))
         _print(_CLEAR + screen if given.watch else screen)
         if not given.watch:
@@ -136,7 +136,7 @@ def _table(rows: List[Dict[str, Any]]) -> str:
 
 def _check(given: argparse.Namespace) -> int:
     config.check_name(given.name)
-    told = local.status(given.name)
+    told = runtime.status(given.name)
     if told is None:
         raise Impossible("no daemon of the lease %s runs here" % given.name)
     return 0 if told["is_leader"] else 1
@@ -145,10 +145,10 @@ def _check(given: argparse.Namespace) -> int:
 def _step_down(given: argparse.Namespace) -> int:
     config.check_name(given.name)
     check_range("--for", given.seconds, 1, 7 * 24 * 3600)
-    if local.status(given.name) is None:
+    if runtime.status(given.name) is None:
         raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
     try:
-        local.write(local.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
+        runtime.write(runtime.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
     except PermissionError as error:
         raise Impossible("%s. Only root can do this" % error) from None
     told = ""
@@ -157,7 +157,7 @@ def _step_down(given: argparse.Namespace) -> int:
             try:
                 return 0 if process.wait(1) == 0 else UNUSABLE
             except subprocess.TimeoutExpired:
-                told = _complain(local.waiting(given.name), told)
+                told = _complain(runtime.waiting(given.name), told)
 
 
 def _complain(waits: str, told: str) -> str:

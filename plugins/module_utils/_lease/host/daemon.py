@@ -28,7 +28,7 @@ from ..record import Record, decode, encode
 from ..store import Store
 from ..types import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
 from ..wording import plain, standing
-from . import config as configuration, runtime as local, systemd
+from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import Following
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
@@ -55,7 +55,7 @@ def run(name: str) -> int:
     systemd.hold_signals()
     config = configuration.load(name)
     try:
-        lock = local.keep_others_out(name, since=BEGAN)
+        lock = runtime.keep_others_out(name, since=BEGAN)
     except BlockingIOError:
         raise CannotSend("another daemon of the lease %s runs here already" % name) from None
     try:
@@ -118,14 +118,14 @@ class Host:
         """Begin without the lease. Stay away from it for as long as somebody wishes, and while services of an earlier
         term may still be running. Raises Stop.
         """
-        local.remove(self._path("leader"))
+        runtime.remove(self._path("leader"))
         systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
         self._say("standby", "starting to watch the lease")
         while True:
-            left = local.away_until(self._config.name) - self._clock.now()
+            left = runtime.away_until(self._config.name) - self._clock.now()
             if self.serving():
                 left = 1
-                waits = local.waiting(self._config.name) or "waits until no service can run"
+                waits = runtime.waiting(self._config.name) or "waits until no service can run"
                 self._show("stopping", "does not compete: %s" % waits)
             elif left > 0:
                 self._show("away", "stepped down, and does not compete for another %d s" % left)
@@ -161,7 +161,7 @@ class Host:
         self._trouble = why
         self._say("error", why, systemd.WARNING)
         try:
-            local.write(self._path("error"), self._environment(S3_LEADER_ERROR=why))
+            runtime.write(self._path("error"), self._environment(S3_LEADER_ERROR=why))
         except OSError as error:
             self._say("error", "nobody was told: %s" % error, systemd.WARNING)
 
@@ -169,7 +169,7 @@ class Host:
         before, self._lease = self._lease, held.seen
         if not self._arm(until, tries=10):
             raise OSError("systemd does not listen, so nobody would end this process if it hung")
-        local.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._config.stop_grace))
+        runtime.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._config.stop_grace))
         self._well()
         known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
         self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)
@@ -177,8 +177,8 @@ class Host:
 
     def confirmed(self, held: Held, until: float) -> None:
         now = self._clock.now()
-        started = os.path.exists(local.serving_path_of(self._config.name, "started"))
-        waits = local.waiting(self._config.name)
+        started = os.path.exists(runtime.serving_path_of(self._config.name, "started"))
+        waits = runtime.waiting(self._config.name)
         self._served = self._served or started
         if self._served_at is None or started or waits:
             self._served_at = now
@@ -200,7 +200,7 @@ class Host:
 
     def demote(self, why: str) -> None:
         try:
-            local.remove(self._path("leader"))
+            runtime.remove(self._path("leader"))
         except OSError as error:
             self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
         self._until = self._served_at = None
@@ -209,7 +209,7 @@ class Host:
         self._show("standby", why)
 
     def serving(self) -> bool:
-        return os.path.exists(local.serving_path_of(self._config.name))
+        return os.path.exists(runtime.serving_path_of(self._config.name))
 
     def released(self) -> None:
         self._say("released", "gave the lease back: another host may lead at once", systemd.NOTICE)
@@ -280,10 +280,10 @@ class Host:
 
     def _publish(self, status: str) -> None:
         try:
-            local.write(self._path("status.json"), status)
+            runtime.write(self._path("status.json"), status)
         except OSError:
-            local.remove(self._path("status.json"))  # an old one would be wrong
-            local.write(self._path("status.json"), status)  # on a full disk there is room for it now
+            runtime.remove(self._path("status.json"))  # an old one would be wrong
+            runtime.write(self._path("status.json"), status)  # on a full disk there is room for it now
 
     def _environment(self, **more: str) -> str:
         values = dict(
@@ -299,7 +299,7 @@ class Host:
         return str((self._lease and term_of(self._lease)) or "")
 
     def _path(self, file: str) -> str:
-        return local.path_of(self._config.name, file)
+        return runtime.path_of(self._config.name, file)
 
 
 def _who(lease: Optional[Found]) -> object:

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The fence and the guard: root's answer to the question whether services of a lease still run on this host.
+"""The fence: root's answer to the question whether services of a lease still run on this host.
 
 systemd orders jobs, not states. A start that somebody asks for cancels a stop that is under way, and a stop that fails
 or times out counts as done. So the fence does not go by jobs. It removes the mark without which no service starts,
@@ -13,8 +13,6 @@ lease back.
 
 While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease runs out, and
 the fence kills what still runs just before ``stop_grace`` is over.
-
-The guard looks for services that run although no mark allows it, at any time, and stops them.
 """
 
 from __future__ import annotations
@@ -24,17 +22,14 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Dict, Iterator, List, Optional, Set
 
 from ..clock import Clock
 from ..settings import REACTION, BadOption
 from ..wording import plain
-from . import config as configuration, runtime as local, systemd, units
+from . import config as configuration, runtime, systemd, units
 from .config import Config
 from .units import Unit
 
@@ -51,8 +46,6 @@ STOP_AGAIN = 2.0
 """Seconds after which what still runs is stopped once more."""
 SILENCE = 1.0
 """Seconds for which nobody is told what is waited for: most units stop within them."""
-GUARD_INTERVAL = 2.0
-"""Seconds between two rounds of the guard."""
 _DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
 _SERVING = "s3-leader-serving@%s.service"
 """The unit that makes the mark."""
@@ -65,8 +58,8 @@ def end(name: str, abandoned: bool = False) -> None:
     where the mark cannot be removed.
     """
     config = _config_at_start(name)
-    with _alone(name) as first:
-        if first and not (abandoned and not _is_unled(name)):
+    with alone(name) as first:
+        if first and not (abandoned and not is_unled(name)):
             _Ending(config, Clock()).run()
 
 
@@ -77,7 +70,7 @@ def _config_at_start(name: str) -> Config:
     """
     found: List[Config] = []
     with contextlib.suppress(BadOption):
-        found.append(configuration.load(name, local.serving_path_of(name, "lease.json")))
+        found.append(configuration.load(name, runtime.serving_path_of(name, "lease.json")))
     try:
         found.append(configuration.load(name))
     except BadOption:
@@ -90,7 +83,7 @@ def _config_at_start(name: str) -> Config:
 
 def _grace_of_daemon(name: str) -> List[float]:
     """Return by which stop_grace the daemon began to lead, if it told: its configuration may be an older one."""
-    path = local.serving_path_of(name, "leader")
+    path = runtime.serving_path_of(name, "leader")
     with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         found = re.search(r'^S3_LEADER_STOP_GRACE="([0-9]{1,4}(?:\.[0-9]{1,9})?)"$', file.read(), re.MULTILINE)
         return [max(1.0, float(found.group(1)))] if found else []
@@ -104,7 +97,7 @@ class _Ending:
         self._daemon = _DAEMON % config.name
         self._path = _PATH % config.name
         own = [_SERVING, "s3-leader-active@%s.target", "s3-leader-acquired@%s.service", "s3-leader-lost@%s.service"]
-        self._names = [*(unit % config.name for unit in own), *_patterns(config)]
+        self._names = [*(unit % config.name for unit in own), *patterns(config)]
         self._began = clock.now()
         self._over_since: Optional[float] = None
         """Since when nobody renews the lease for these units any more, by the clock."""
@@ -133,25 +126,25 @@ class _Ending:
             self._wait(left, min(max(pause, IDLE * took), self._most()))
             pause = min(pause * 1.3, LOOK_LAST)
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(local.serving_path_of(self._config.name))
+            shutil.rmtree(runtime.serving_path_of(self._config.name))
         if self._told:
-            _say(self._config, "ended", "all services have ended", systemd.NOTICE)
+            say(self._config, "ended", "all services have ended", systemd.NOTICE)
 
     def _close(self) -> None:
         """Keep services from starting."""
         try:
-            local.remove(local.serving_path_of(self._config.name, "started"))
+            runtime.remove(runtime.serving_path_of(self._config.name, "started"))
         except OSError as error:
             if not self._told:
                 self._told = "what is started now is only stopped again: %s" % error
-                _say(self._config, "error", self._told, systemd.ERROR)
+                say(self._config, "error", self._told, systemd.ERROR)
 
     def _is_closed(self) -> bool:
-        return not os.path.exists(local.serving_path_of(self._config.name, "started"))
+        return not os.path.exists(runtime.serving_path_of(self._config.name, "started"))
 
     def _look(self) -> List[Unit]:
         """Return the units that are not gone."""
-        leads, asked_at = os.path.lexists(local.path_of(self._config.name, "leader")), self._clock.now()
+        leads, asked_at = os.path.lexists(runtime.path_of(self._config.name, "leader")), self._clock.now()
         found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
         if self._over_since is None and (dead_for is not None or not leads):
@@ -218,7 +211,7 @@ class _Ending:
             if pid not in self._killed:
                 self._killed.add(pid)
                 told = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
-                _say(self._config, "killed", told, systemd.WARNING)
+                say(self._config, "killed", told, systemd.WARNING)
 
     def _tell(self, left: List[Unit]) -> None:
         """Say what is waited for, to people and to the daemon."""
@@ -230,14 +223,14 @@ class _Ending:
             told += ". Another host may take the lease, and start its services, before they have ended"
         if self._told_at >= self._began + SILENCE and told != self._told:
             self._told = told
-            _say(self._config, "waiting", told, systemd.CRITICAL if late else systemd.NOTICE)
+            say(self._config, "waiting", told, systemd.CRITICAL if late else systemd.NOTICE)
 
     def _write_waiting(self, told: str) -> None:
         with contextlib.suppress(OSError):  # there is no folder where no service was to start, or no room
-            local.write(local.serving_path_of(self._config.name, "waiting"), told)
+            runtime.write(runtime.serving_path_of(self._config.name, "waiting"), told)
 
 
-def _patterns(config: Config) -> List[str]:
+def patterns(config: Config) -> List[str]:
     """Return the services of a lease, as systemctl takes them: a template stands for all its instances."""
     return [service.replace("@.", "@*.") for service in config.services]
 
@@ -258,13 +251,13 @@ def _standing(unit: Unit) -> str:
 
 
 @contextlib.contextmanager
-def _alone(name: str, wait: bool = True) -> Iterator[bool]:
+def alone(name: str, wait: bool = True) -> Iterator[bool]:
     """Let one process at a time end the units of a lease. False where another one has just done so.
 
     Raises BlockingIOError where another one does so, and wait is false. Only root can open the lock, and nothing is
     written for it: /run may be full. Where there is none, no service was to start.
     """
-    path = local.serving_path_of(name, "lock")
+    path = runtime.serving_path_of(name, "lock")
     try:
         lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -284,113 +277,23 @@ def _is_at(file: int, path: str) -> bool:
         return False
 
 
-def _say(config: Config, event: str, message: str, priority: int) -> None:
+def say(config: Config, event: str, message: str, priority: int) -> None:
     told = "%s: %s" % (config.name, plain(message))
     fields = dict(S3_LEADER_EVENT=event, S3_LEADER_NAME=config.name, S3_LEADER_LOCATION=config.location)
     systemd.journal(priority, told, **fields)
 
 
-# -- the guard
-
-
-def guard() -> None:
-    """Look after all leases of this host, for ever."""
-    watching = Guard()
-    while True:
-        watching.look_around()
-        time.sleep(GUARD_INTERVAL)
-
-
-class Guard:
-    """Stops what runs without a mark, and has ended what nobody ends although its daemon is gone."""
-
-    def __init__(self) -> None:
-        self._strays: Dict[str, Set[str]] = {}
-        """Units of each lease that were told of."""
-        self._usable: Dict[str, Config] = {}
-        self._unusable: Set[str] = set()
-        """Leases without a configuration, which was told."""
-        self._ending: Dict[str, subprocess.Popen[bytes]] = {}
-
-    def look_around(self) -> None:
-        unmarked = []
-        for config in self._configs():
-            if not os.path.exists(local.serving_path_of(config.name)):
-                unmarked.append(config)
-            elif not self._is_being_ended(config.name) and _is_abandoned(config.name):
-                self._start_fence(config)
-        patterns = [pattern for config in unmarked for pattern in _patterns(config)]
-        running = [unit for unit in (units.look(patterns) if patterns else None) or [] if _runs(unit)]
-        for config in unmarked:
-            strays = [unit for unit in running if any(fnmatchcase(unit.name, one) for one in _patterns(config))]
-            self._stop(config, strays if strays and not _may_serve(config.name) else [])
-
-    def _configs(self) -> Iterator[Config]:
-        for name in configuration.names():
-            try:
-                self._usable[name] = configuration.load(name)
-            except BadOption as error:  # the last one that could be used holds for the daemon, too
-                if name not in self._usable and name not in self._unusable:
-                    systemd.journal(systemd.ERROR, "%s: its services are not looked after: %s" % (name, error))
-                    self._unusable.add(name)
-            if name in self._usable:
-                yield self._usable[name]
-
-    def _start_fence(self, config: Config) -> None:
-        command = [sys.argv[0], "fence", "--abandoned", config.name]
-        try:
-            self._ending[config.name] = subprocess.Popen(command)
-        except OSError as error:
-            _say(config, "error", "its services may still run, and nobody ends them: %s" % error, systemd.CRITICAL)
-
-    def _is_being_ended(self, name: str) -> bool:
-        child = self._ending.get(name)
-        return child is not None and child.poll() is None
-
-    def _stop(self, config: Config, strays: List[Unit]) -> None:
-        if strays:
-            units.stop([unit.name for unit in strays])
-        for unit in strays:
-            if unit.at_rest:  # what it has left behind
-                units.kill(unit)
-            if unit.name not in self._strays.get(config.name, set()):
-                told = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
-                _say(config, "stray", told, systemd.CRITICAL)
-        self._strays[config.name] = {unit.name for unit in strays}
-
-
-def _runs(unit: Unit) -> bool:
-    """It runs or starts, or left something behind. What only waits to start will not start without a mark."""
-    return unit.active not in ("inactive", "failed") or bool(unit.processes())
-
-
 def _leads(name: str) -> bool:
     """The daemon leads, and services may start."""
-    return os.path.lexists(local.path_of(name, "leader")) and os.path.exists(local.serving_path_of(name, "started"))
+    return os.path.lexists(runtime.path_of(name, "leader")) and os.path.exists(runtime.serving_path_of(name, "started"))
 
 
-def _begins(name: str) -> bool:
+def begins(name: str) -> bool:
     """The mark is being made. Where systemd does not tell, it may be."""
     found = units.look([_SERVING % name])
     return found is None or any(unit.job or unit.active == "activating" for unit in found)
 
 
-def _is_unled(name: str) -> bool:
+def is_unled(name: str) -> bool:
     """Services may run, and the daemon does not lead, nor is it about to."""
-    return not (_leads(name) or _begins(name) or _leads(name))
-
-
-def _is_abandoned(name: str) -> bool:
-    """Services may run, the daemon does not lead, and nobody ends them: somebody has killed the fence."""
-    if not _is_unled(name):
-        return False
-    try:
-        with _alone(name, wait=False) as first:
-            return first
-    except BlockingIOError:
-        return False
-
-
-def _may_serve(name: str) -> bool:
-    """There is a mark now, or will be: the jobs of services are there before it is."""
-    return _begins(name) or os.path.exists(local.serving_path_of(name))
+    return not (_leads(name) or begins(name) or _leads(name))

@@ -14,7 +14,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
     command,
     config,
     daemon,
-    runtime as local,
+    runtime,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as asking
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import ESSENTIAL, Check, Report
@@ -24,7 +24,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 def _host(monkeypatch, tmp_path):
     """A host of its own: /etc/s3-leader and /run/s3-leader, and nothing in its environment."""
     monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
-    monkeypatch.setattr(local, "FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(runtime, "FOLDER", str(tmp_path / "run"))
     (tmp_path / "etc").mkdir()
     (tmp_path / "run").mkdir()
     for name in list(os.environ):
@@ -312,16 +312,16 @@ def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_start
     tell("db", "leader", until=leads())
     before = Clock().now()
     assert say("step-down", "db", *arguments) == (0, "", "")
-    assert before + seconds - 0.001 <= local.away_until("db") <= Clock().now() + seconds + 0.001
+    assert before + seconds - 0.001 <= runtime.away_until("db") <= Clock().now() + seconds + 0.001
     assert systemctl.calls == [["systemctl", "start", "s3-leader-step-down@db.service"]]
 
 
 def test_what_a_step_down_waits_for_is_told_once(say, tell, systemctl):
     tell("db", "leader", until=leads())
-    os.makedirs(local.serving_path_of("db"))
+    os.makedirs(runtime.serving_path_of("db"))
     for unit in ("app.service", "app.service", "data.mount"):
         text = "waits for the end of %s" % unit
-        systemctl.waits.append(lambda text=text: local.write(local.serving_path_of("db", "waiting"), text))
+        systemctl.waits.append(lambda text=text: runtime.write(runtime.serving_path_of("db", "waiting"), text))
     told = "s3-leader: waits for the end of app.service\ns3-leader: waits for the end of data.mount\n"
     assert say("step-down", "db") == (0, "", told)
 
@@ -344,10 +344,10 @@ def test_who_is_not_root_is_told_that_it_takes_root(say, tell, systemctl, monkey
     def write(path, _text):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(local, "write", write)
+    monkeypatch.setattr(runtime, "write", write)
     status, out, error = say("step-down", "db")
     assert (status, out) == (2, "")
-    assert error == f"s3-leader: [Errno 13] Permission denied: '{local.FOLDER}/db.away'. Only root can do this\n"
+    assert error == f"s3-leader: [Errno 13] Permission denied: '{runtime.FOLDER}/db.away'. Only root can do this\n"
     assert systemctl.calls == []
 
 

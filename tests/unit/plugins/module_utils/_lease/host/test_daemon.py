@@ -15,7 +15,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connectio
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
     config,
     daemon,
-    runtime as local,
+    runtime,
     systemd,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
@@ -84,19 +84,19 @@ def held(lapses_at=1030.0, **changes):
 
 def mark():
     """Do what the unit does before the first service starts."""
-    os.makedirs(local.serving_path_of("db"))
-    open(local.serving_path_of("db", "started"), "w").close()
+    os.makedirs(runtime.serving_path_of("db"))
+    open(runtime.serving_path_of("db", "started"), "w").close()
 
 
 def waits_for(unit):
     """Do what the fence does while a unit stops."""
-    local.write(local.serving_path_of("db", "waiting"), "waits for the end of %s" % unit)
+    runtime.write(runtime.serving_path_of("db", "waiting"), "waits for the end of %s" % unit)
 
 
 @pytest.fixture
 def clock(monkeypatch):
     clock = Timeless()
-    monkeypatch.setattr(local, "Clock", lambda: clock)
+    monkeypatch.setattr(runtime, "Clock", lambda: clock)
     return clock
 
 
@@ -109,17 +109,9 @@ def notified(monkeypatch):
 
 
 @pytest.fixture
-def journal(monkeypatch):
-    """What stands in the journal since it was last looked at."""
-    with Listener() as listener:
-        monkeypatch.setattr(systemd, "JOURNAL", listener.address)
-        yield listener.messages
-
-
-@pytest.fixture
 def folder(monkeypatch, tmp_path):
     """The folder of the lease in /run."""
-    monkeypatch.setattr(local, "FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(runtime, "FOLDER", str(tmp_path / "run"))
     monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
     (tmp_path / "etc").mkdir()
     (tmp_path / "run" / "db").mkdir(parents=True)
@@ -152,7 +144,7 @@ def test_who_leads_has_a_file_and_a_watchdog_that_ends_with_its_time(host, folde
         'S3_LEADER_NAME="db"\nS3_LEADER_TERM="7"\nS3_LEADER_HOLDER="web-1"\nS3_LEADER_STOP_GRACE="12"\n'
     )
     assert notified()[0] == {"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}
-    status = local.status("db")
+    status = runtime.status("db")
     assert {name: status[name] for name in ("name", "role", "is_leader", "term", "holder", "bucket", "key")} == dict(
         name="db", role="leader", is_leader=True, term=7, holder="web-1", bucket="leader-election", key="jobs/db"
     )
@@ -231,10 +223,10 @@ def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(
 def test_a_leader_in_trouble_leads_until_its_time_is_over(host, clock):
     host.promote(held(), until=1018.0)
     host.trouble("the store is away")
-    assert local.status("db")["is_leader"] is True
-    assert local.status("db")["reason"] == "the store is away"
+    assert runtime.status("db")["is_leader"] is True
+    assert runtime.status("db")["reason"] == "the store is away"
     clock.time = 1018.0
-    assert local.status("db")["is_leader"] is False
+    assert runtime.status("db")["is_leader"] is False
 
 
 def test_who_leads_no_more_has_no_file_and_says_why(host, folder, journal):
@@ -242,7 +234,7 @@ def test_who_leads_no_more_has_no_file_and_says_why(host, folder, journal):
     journal()
     host.demote("it was\ntaken")
     assert not (folder / "leader").exists()
-    assert local.status("db")["is_leader"] is False
+    assert runtime.status("db")["is_leader"] is False
     [entry] = journal()
     assert (entry["S3_LEADER_EVENT"], entry["MESSAGE"]) == ("lost", "db: leads no more: it was?taken")
 
@@ -273,7 +265,7 @@ def test_so_does_one_whose_services_systemd_may_not_start_any_more(host, clock):
     mark()
     clock.time += 2 * STARTING
     host.confirmed(held(), until=1058.0)
-    os.unlink(local.serving_path_of("db", "started"))
+    os.unlink(runtime.serving_path_of("db", "started"))
     clock.time += STARTING - 1
     host.confirmed(held(), until=1078.0)
     clock.time += 1
@@ -285,22 +277,22 @@ def test_a_leader_leads_on_for_as_long_as_the_fence_waits_and_says_for_what(host
     host.promote(held(), until=1018.0)
     mark()
     host.confirmed(held(), until=1018.0)
-    os.unlink(local.serving_path_of("db", "started"))
+    os.unlink(runtime.serving_path_of("db", "started"))
     waits_for("app.service")
     clock.time += 2 * STARTING
     host.confirmed(held(), until=1078.0)
-    status = local.told("db")
+    status = runtime.told("db")
     assert (status["role"], status["is_leader"]) == ("stopping", False)
     assert status["reason"].endswith(", and waits for the end of app.service")
     host.told(Written("e2", 1040.0))
-    assert local.told("db")["role"] == "stopping"
+    assert runtime.told("db")["role"] == "stopping"
 
 
 def test_a_leader_whose_services_were_seen_to_be_gone_gives_the_lease_back(host, clock):
     host.promote(held(), until=1018.0)
     mark()
     host.confirmed(held(), until=1018.0)
-    shutil.rmtree(local.serving_path_of("db"))
+    shutil.rmtree(runtime.serving_path_of("db"))
     with pytest.raises(Ended, match="somebody has stopped its services"):
         host.confirmed(held(), until=1030.0)
 
@@ -311,8 +303,8 @@ def test_who_starts_while_services_of_an_earlier_term_may_run_does_not_compete(h
     waits = []
 
     def wait(seconds):
-        waits.append((seconds, local.told("db")["role"], local.told("db")["reason"]))
-        shutil.rmtree(local.serving_path_of("db"))
+        waits.append((seconds, runtime.told("db")["role"], runtime.told("db")["reason"]))
+        shutil.rmtree(runtime.serving_path_of("db"))
 
     monkeypatch.setattr(host, "wait", wait)
     host.stand_by()
@@ -323,7 +315,7 @@ def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, j
     host.promote(held(), until=1018.0)
     (folder / "status.json.new").mkdir()
     host.demote("it was taken")
-    assert local.status("db") is None
+    assert runtime.status("db") is None
 
 
 def test_that_the_status_cannot_be_written_is_said_once_and_that_it_can_be_once_more(host, folder, journal):
@@ -338,19 +330,19 @@ def test_that_the_status_cannot_be_written_is_said_once_and_that_it_can_be_once_
         "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new"),
         "db: the status can be written again",
     ]
-    assert local.status("db")["role"] == "standby"
+    assert runtime.status("db")["role"] == "standby"
 
 
 def test_where_there_is_room_for_one_status_only_the_old_one_makes_way(host, folder, journal, monkeypatch):
-    def write(path, text, write=local.write):
+    def write(path, text, write=runtime.write):
         if os.path.exists(path):
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, text)
 
-    monkeypatch.setattr(local, "write", write)
+    monkeypatch.setattr(runtime, "write", write)
     host.told(seen())
     host.told(seen(term=8))
-    assert local.status("db")["term"] == 8
+    assert runtime.status("db")["term"] == 8
     assert set(events(journal())) == {"watching"}
 
 
@@ -374,7 +366,7 @@ def test_no_text_of_others_gets_another_variable_into_the_environment(host, fold
 def test_no_text_of_others_tells_systemd_anything(host, notified):
     host.trouble("a\nWATCHDOG=1")
     assert notified() == [{"STATUS": "standby: a?WATCHDOG=1"}]
-    assert local.status("db")["reason"] == "a?WATCHDOG=1"
+    assert runtime.status("db")["reason"] == "a?WATCHDOG=1"
 
 
 # -- Standby ----------------------------------------------------------------------------------------------------------
@@ -394,20 +386,20 @@ def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, mo
     def wait(seconds, _clock, meanwhile):
         assert seconds <= 10
         meanwhile()
-        reasons.append((local.status("db")["role"], local.status("db")["reason"]))
+        reasons.append((runtime.status("db")["role"], runtime.status("db")["reason"]))
         clock.time += seconds
 
     monkeypatch.setattr(systemd, "wait", wait)
-    local.write(local.away_path_of("db"), "1025.000\n")
+    runtime.write(runtime.away_path_of("db"), "1025.000\n")
     host.stand_by()
     assert clock.time == 1025.0
     assert reasons == [("away", "stepped down, and does not compete for another %d s" % left) for left in (25, 15, 5)]
     host.trouble("the store is away")
-    assert local.status("db")["role"] == "standby"
+    assert runtime.status("db")["role"] == "standby"
 
 
 def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
-    local.write(local.away_path_of("db"), "1025.000\n")
+    runtime.write(runtime.away_path_of("db"), "1025.000\n")
     asked = [Reload(), Stop()]
 
     def wait(*_arguments):
@@ -442,8 +434,8 @@ def test_a_standby_tells_who_leads_once_for_each_of_them(host, journal):
 
 def test_what_anybody_wrote_into_the_lease_is_harmless_when_it_is_told(host, journal, notified):
     host.told(seen(holder="\x1b[2Jweb\n2", session="other"))
-    assert local.status("db")["holder"] == "?[2Jweb?2"
-    assert "held by ?[2Jweb?2 (term 7)" in local.status("db")["reason"]
+    assert runtime.status("db")["holder"] == "?[2Jweb?2"
+    assert "held by ?[2Jweb?2 (term 7)" in runtime.status("db")["reason"]
     assert "\x1b" not in journal()[0]["MESSAGE"] + notified()[0]["STATUS"]
 
 
@@ -593,7 +585,7 @@ def run(folder, monkeypatch):
 
 def test_of_two_daemons_of_one_lease_the_second_ends_and_touches_nothing(run, folder):
     (folder / "leader").touch()
-    lock = local.keep_others_out("db", since=0)
+    lock = runtime.keep_others_out("db", since=0)
     with pytest.raises(CannotSend, match="another daemon of the lease db runs here already"):
         run()
     os.close(lock)

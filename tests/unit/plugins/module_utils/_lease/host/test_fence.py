@@ -4,129 +4,13 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import time
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
-    config,
-    fence,
-    runtime as local,
-    systemd,
-)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, runtime
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.units import Unit
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, BadOption
-from support.listener import Listener
-
-DAEMON = "s3-leader@db.service"
-GRACE = 12
-
-
-class Systemd:
-    """Units whose life is told by a function of the seconds since they were first asked to stop."""
-
-    def __init__(self, monkeypatch):
-        self.time = 1000.0
-        self.states = {}
-        self.asked = {}
-        self.stops = []
-        self.killed = []
-        self.daemon_left = 0.0
-        self.asked_to_end = []
-        self.answers = True
-        self.meanwhile = {}
-        monkeypatch.setattr(fence, "Clock", lambda: self)
-        monkeypatch.setattr(fence.units, "look", self.look)
-        monkeypatch.setattr(fence.units, "stop", self.stop)
-        monkeypatch.setattr(fence.units, "kill", self.kill)
-        monkeypatch.setattr(fence.units, "terminate", lambda unit: self.asked_to_end.append(unit.name) or [99])
-        monkeypatch.setattr(fence.units, "guess", lambda names: [self._unit(name, "unknown") for name in names])
-        monkeypatch.setattr(time, "monotonic", lambda: self.time)
-
-    def now(self):
-        return self.time
-
-    def sleep(self, seconds):
-        self.time += seconds
-        for when in [when for when in self.meanwhile if when <= self.time]:
-            self.meanwhile.pop(when)()
-
-    def look(self, names, patience=0.0):
-        if not self.answers:
-            self.time += patience
-            return None
-        found = [self._unit(name) for name in names if "*" not in name]
-        return found + [self._unit(name) for name in self.states if "@1." in name and "app@*.service" in names]
-
-    def stop(self, names, patience=0.0):
-        if not self.answers:
-            self.time += patience
-            return
-        self.stops.append((self.time, list(names)))
-        for name in names:
-            self.asked.setdefault(name, self.time)
-
-    def kill(self, unit):
-        self.killed.append((self.time, unit.name))
-        self.states[unit.name] = lambda asked: "inactive"
-        return [len(self.killed)]
-
-    def _unit(self, name, state=""):
-        if name == DAEMON:
-            return Unit(name, "failed" if self.daemon_left else "active", "", "", "", "", "", self.daemon_left)
-        asked = self.asked.get(name)
-        state = state or self.states.get(name, lambda asked: "inactive")(asked and self.time - asked)
-        active, _dash, job = state.partition("-")
-        return Unit(name, active, "sub", job, "", "", "", 0.0)
-
-
-@pytest.fixture
-def host(monkeypatch, tmp_path):
-    """A host with the lease db, which leads."""
-    monkeypatch.setattr(local, "FOLDER", str(tmp_path / "run"))
-    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "run" / "db").mkdir(parents=True)
-    (tmp_path / "run" / "db" / "leader").touch()
-    configure(tmp_path)
-    os.makedirs(mark())
-    for file in ("lock", "started"):
-        open(mark(file), "w").close()
-    return Systemd(monkeypatch)
-
-
-@pytest.fixture
-def journal(monkeypatch):
-    """What stands in the journal since it was last looked at."""
-    with Listener() as listener:
-        monkeypatch.setattr(systemd, "JOURNAL", listener.address)
-        yield listener.messages
-
-
-def configure(folder, *services, **options):
-    given = {"key": "jobs/db", "stop_grace": GRACE, "services": list(services or ("app.service",)), **options}
-    (folder / "etc" / "db.json").write_text(json.dumps(given))
-
-
-def mark(file=""):
-    return local.serving_path_of("db", file)
-
-
-def ends_after(seconds):
-    """It runs, and ends so long after it was asked to."""
-    return lambda asked: "active" if asked is None else "deactivating" if asked < seconds else "inactive"
-
-
-def never_ends(asked):
-    return "active"
-
-
-def events(entries):
-    return [entry["S3_LEADER_EVENT"] for entry in entries]
-
-
-# -- the fence
+from support.fenced import GRACE, configure, ends_after, events, mark, never_ends
 
 
 def test_the_mark_goes_when_all_services_were_seen_to_be_gone_and_not_before(host, journal):
@@ -184,7 +68,7 @@ def test_a_path_unit_that_would_start_the_services_again_is_stopped_while_the_da
 
 
 def test_a_path_unit_that_waits_for_the_next_term_is_left_alone(host):
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.states["s3-leader-active@db.path"] = never_ends
     fence.end("db")
     assert host.stops == []
@@ -201,10 +85,10 @@ def test_the_daemon_is_told_what_is_waited_for(host, tmp_path):
     configure(tmp_path, "app.service", "other.service")
     host.states["app.service"] = ends_after(5)
     told = []
-    host.meanwhile = {1003.0: lambda: told.append(local.waiting("db"))}
+    host.meanwhile = {1003.0: lambda: told.append(runtime.waiting("db"))}
     fence.end("db")
     assert told == ["waits for the end of app.service (deactivating: sub)"]
-    assert local.waiting("db") == ""
+    assert runtime.waiting("db") == ""
 
 
 @pytest.mark.parametrize("gone", [True, False])  # a hung one leaves it
@@ -213,7 +97,7 @@ def test_when_the_daemon_is_dead_all_that_runs_is_killed_just_before_the_time_to
     host, journal, left, gone
 ):
     if gone:
-        os.unlink(local.path_of("db", "leader"))
+        os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = left
     host.states["app.service"] = never_ends
     fence.end("db")
@@ -225,7 +109,7 @@ def test_when_the_daemon_is_dead_all_that_runs_is_killed_just_before_the_time_to
 
 def test_a_daemon_that_dies_while_services_stop_has_them_killed_in_time_too(host):
     def dies():
-        os.unlink(local.path_of("db", "leader"))
+        os.unlink(runtime.path_of("db", "leader"))
         host.daemon_left = host.time
 
     host.states["app.service"] = never_ends
@@ -236,10 +120,10 @@ def test_a_daemon_that_dies_while_services_stop_has_them_killed_in_time_too(host
 
 
 def test_a_daemon_that_comes_back_meanwhile_changes_nothing(host):
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = 1000.0
     host.states["app.service"] = never_ends
-    host.meanwhile = {1005.0: lambda: open(local.path_of("db", "leader"), "w").close()}
+    host.meanwhile = {1005.0: lambda: open(runtime.path_of("db", "leader"), "w").close()}
     fence.end("db")
     assert len(host.killed) == 1
 
@@ -266,7 +150,7 @@ def test_what_is_being_aborted_is_not_stopped_anew(host):
 
 
 def test_what_cannot_be_killed_is_named_and_that_another_host_may_go_on(host, journal, monkeypatch):
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = 1000.0
     monkeypatch.setattr(fence.units, "kill", lambda unit: [99])
     host.states["app.service"] = lambda asked: "deactivating" if host.time < 1050 else "inactive"
@@ -285,7 +169,7 @@ def test_where_systemd_does_not_answer_nothing_counts_as_gone(host):
 
 
 def test_where_systemd_does_not_answer_all_is_killed_in_time_all_the_same(host):
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.answers = False
     host.meanwhile = {1040.0: lambda: setattr(host, "answers", True)}
     fence.end("db")
@@ -354,7 +238,7 @@ def test_the_services_are_ended_by_which_the_host_began_to_lead_and_within_the_s
     configure(tmp_path, "old.service", stop_grace=5)
     os.rename(tmp_path / "etc" / "db.json", mark("lease.json"))
     configure(tmp_path, "app.service", stop_grace=30, lease_duration=60)
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = 1000.0
     host.states = {"old.service": never_ends, "app.service": never_ends}
     fence.end("db")
@@ -368,7 +252,7 @@ def test_the_services_are_ended_by_which_the_host_began_to_lead_and_within_the_s
 def test_the_time_to_stop_is_that_of_the_daemon_that_led_where_its_configuration_was_an_older_one(host, told, grace):
     with open(mark("leader"), "w", encoding="utf-8") as file:
         file.write('S3_LEADER_HOLDER="é"\nS3_LEADER_STOP_GRACE="%s"\n' % told)
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = 1000.0
     host.states["app.service"] = never_ends
     fence.end("db")
@@ -376,7 +260,7 @@ def test_the_time_to_stop_is_that_of_the_daemon_that_led_where_its_configuration
 
 
 def test_a_systemd_that_stops_answering_just_then_does_not_put_the_kill_off(host):
-    os.unlink(local.path_of("db", "leader"))
+    os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = 1000.0
     host.states["app.service"] = never_ends
     kill_at = 1000 + GRACE - REACTION
@@ -395,7 +279,7 @@ def test_a_short_time_to_stop_is_kept_where_systemd_is_slow_and_the_daemon_dies_
         return look(names) if patience >= 1.0 else None
 
     def dies():
-        os.unlink(local.path_of("db", "leader"))
+        os.unlink(runtime.path_of("db", "leader"))
         host.daemon_left = 1010.0
 
     fence.units.look = slow
@@ -451,164 +335,10 @@ def test_a_mark_that_cannot_be_taken_away_keeps_no_service_from_being_stopped(ho
     def refused(path):
         raise PermissionError("read-only")
 
-    remove = local.remove
-    monkeypatch.setattr(local, "remove", refused)
-    host.meanwhile = {1003.0: lambda: monkeypatch.setattr(local, "remove", remove)}
+    remove = runtime.remove
+    monkeypatch.setattr(runtime, "remove", refused)
+    host.meanwhile = {1003.0: lambda: monkeypatch.setattr(runtime, "remove", remove)}
     host.states["app.service"] = ends_after(0.1)
     fence.end("db")
     assert len(host.stops) == 1
     assert events(journal())[0] == "error"
-
-
-# -- the guard
-
-
-class Child:
-    ended = False
-
-    def poll(self):
-        return 0 if self.ended else None
-
-
-@pytest.fixture
-def children(monkeypatch):
-    """What the guard starts."""
-    started = []
-
-    def start(command):
-        started.append((command, Child()))
-        return started[-1][1]
-
-    monkeypatch.setattr(fence.subprocess, "Popen", start)
-    return started
-
-
-def unmark():
-    for file in os.listdir(mark()):
-        os.unlink(mark(file))
-    os.rmdir(mark())
-
-
-def test_what_runs_without_a_mark_is_stopped_and_told_once(host, journal):
-    unmark()
-    host.states["app.service"] = ends_after(5)
-    guard = fence.Guard()
-    guard.look_around()
-    host.time += 1
-    guard.look_around()
-    assert [names for _when, names in host.stops] == [["app.service"]] * 2
-    [entry] = journal()
-    assert (entry["S3_LEADER_EVENT"], entry["PRIORITY"]) == ("stray", "2")
-    assert entry["MESSAGE"].startswith("db: app.service ran here without the lease")
-    host.time += 5
-    guard.look_around()
-    host.states["app.service"] = never_ends
-    guard.look_around()
-    assert events(journal()) == ["stray"]
-
-
-@pytest.mark.parametrize("state", ["activating", "reloading"])
-def test_so_is_what_starts(host, state):
-    unmark()
-    host.states["app.service"] = lambda asked: state
-    fence.Guard().look_around()
-    assert len(host.stops) == 1
-
-
-def test_what_waits_to_start_finds_no_mark_then(host):
-    unmark()
-    host.states["app.service"] = lambda asked: "inactive-7"
-    fence.Guard().look_around()
-    assert host.stops == []
-
-
-def test_what_a_unit_has_left_behind_is_killed(host, monkeypatch):
-    unmark()
-    monkeypatch.setattr(Unit, "processes", lambda unit: [99])
-    fence.Guard().look_around()
-    assert [name for _when, name in host.killed] == ["app.service"]
-
-
-@pytest.mark.parametrize("serving", ["inactive-3", "activating", "activating-3"])
-def test_services_that_wait_for_the_mark_are_left_alone(host, serving):
-    unmark()
-    host.states["app.service"] = lambda asked: "activating"
-    host.states["s3-leader-serving@db.service"] = lambda asked: serving
-    fence.Guard().look_around()
-    assert host.stops == []
-
-
-def test_a_mark_that_comes_meanwhile_counts(host, monkeypatch):
-    unmark()
-    host.states["app.service"] = never_ends
-    monkeypatch.setattr(fence, "_begins", lambda name: os.makedirs(mark()) or False)
-    fence.Guard().look_around()
-    assert host.stops == []
-
-
-def test_a_host_that_leads_is_left_alone(host, children):
-    host.states["app.service"] = never_ends
-    fence.Guard().look_around()
-    assert (host.stops, children) == ([], [])
-
-
-def test_what_nobody_ends_is_ended(host, children):
-    os.unlink(mark("started"))
-    guard = fence.Guard()
-    guard.look_around()
-    guard.look_around()
-    [(command, child)] = children
-    assert command[1:] == ["fence", "--abandoned", "db"]
-    child.ended = True
-    guard.look_around()
-    assert len(children) == 2
-
-
-def test_so_is_what_a_dead_daemon_left(host, children):
-    os.unlink(local.path_of("db", "leader"))
-    fence.Guard().look_around()
-    assert len(children) == 1
-
-
-def test_what_the_fence_ends_is_left_to_it(host, children):
-    os.unlink(mark("started"))
-    with open(mark("lock")) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        fence.Guard().look_around()
-    assert children == []
-
-
-def test_a_mark_that_is_being_made_is_left_alone(host, children):
-    os.unlink(mark("started"))
-    host.states["s3-leader-serving@db.service"] = lambda asked: "activating"
-    fence.Guard().look_around()
-    assert children == []
-
-
-def test_a_guard_goes_by_the_last_configuration_that_can_be_used(host, tmp_path, journal):
-    unmark()
-    guard = fence.Guard()
-    guard.look_around()
-    (tmp_path / "etc" / "db.json").write_text("{")
-    host.states["app.service"] = never_ends
-    guard.look_around()
-    assert len(host.stops) == 1
-    assert events(journal()) == ["stray"]
-
-
-def test_a_guard_that_cannot_start_a_process_guards_on(host, monkeypatch, journal):
-    def refused(command):
-        raise OSError(11, "Resource temporarily unavailable")
-
-    monkeypatch.setattr(fence.subprocess, "Popen", refused)
-    os.unlink(mark("started"))
-    fence.Guard().look_around()
-    assert "nobody ends them" in journal()[0]["MESSAGE"]
-
-
-def test_a_lease_that_cannot_be_looked_after_is_told_once(host, tmp_path, journal):
-    (tmp_path / "etc" / "db.json").write_text("{")
-    guard = fence.Guard()
-    guard.look_around()
-    guard.look_around()
-    assert len(journal()) == 1

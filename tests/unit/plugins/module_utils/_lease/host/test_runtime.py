@@ -12,14 +12,14 @@ import stat
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, runtime as local
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, runtime
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     """/run/s3-leader, with the folder of one lease; and no lease is configured."""
     run = tmp_path / "run"
-    monkeypatch.setattr(local, "FOLDER", str(run))
+    monkeypatch.setattr(runtime, "FOLDER", str(run))
     monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
     (run / "db").mkdir(parents=True)
     return run
@@ -47,7 +47,7 @@ def tell(folder):
 )
 def test_this_host_leads_as_long_as_its_own_clock_says_so(tell, role, ahead, leads):
     tell(role=role, until=None if ahead is None else Clock().now() + ahead, term=7)
-    assert local.status("db") == {"role": role, "term": 7, "is_leader": leads}
+    assert runtime.status("db") == {"role": role, "term": 7, "is_leader": leads}
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_this_host_leads_as_long_as_its_own_clock_says_so(tell, role, ahead, lea
 )
 def test_what_cannot_be_read_says_nothing(tell, text):
     tell(text)
-    assert local.status("db") is None
+    assert runtime.status("db") is None
 
 
 def test_without_a_daemon_nothing_is_told(folder):
-    assert local.status("db") is None
-    assert local.status("other") is None
+    assert runtime.status("db") is None
+    assert runtime.status("other") is None
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,15 @@ def test_without_a_daemon_nothing_is_told(folder):
 )
 def test_who_did_not_renew_in_time_is_told_to_stop_whatever_it_said_before(tell, ahead, role, reason):
     tell(role="leader", until=Clock().now() + ahead, term=7, reason="leads with term 7")
-    told = local.told("db")
+    told = runtime.told("db")
     assert (told["role"], told["is_leader"], told["reason"]) == (role, ahead > 0, reason)
 
 
 def test_a_lease_without_a_daemon_is_told_with_the_same_keys(tell):
-    without = local.told("db")
+    without = runtime.told("db")
     assert (without["role"], without["is_leader"]) == ("stopped", False)
     tell(role="leader", until=Clock().now() + 60, name="db", holder="web-1", term=7, reason="leads with term 7")
-    assert local.told("db").keys() == without.keys()
+    assert runtime.told("db").keys() == without.keys()
 
 
 def test_the_leases_of_the_host_are_those_that_are_configured_too(folder, tell):
@@ -104,7 +104,7 @@ def test_the_leases_of_the_host_are_those_that_are_configured_too(folder, tell):
     for name in ("stopped.json", "db.json", "db.credentials", "old.json.rpmsave", "A lease.json"):
         (etc / name).write_text("{}")
     tell(role="standby", until=None)
-    assert local.names() == ["db", "stopped"]
+    assert runtime.names() == ["db", "stopped"]
 
 
 def test_the_leases_of_the_host_are_those_that_a_daemon_tells_of(folder, tell, monkeypatch):
@@ -113,9 +113,9 @@ def test_the_leases_of_the_host_are_those_that_a_daemon_tells_of(folder, tell, m
     (folder / "a" / "status.json").write_text("{}")
     (folder / "stopped").mkdir()
     (folder / "db.away").write_text("1")
-    assert local.names() == ["a", "db"]
-    monkeypatch.setattr(local, "FOLDER", str(folder / "missing"))
-    assert local.names() == []
+    assert runtime.names() == ["a", "db"]
+    monkeypatch.setattr(runtime, "FOLDER", str(folder / "missing"))
+    assert runtime.names() == []
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_the_leases_of_the_host_are_those_that_a_daemon_tells_of(folder, tell, m
 def test_a_host_is_away_until_a_time_that_can_be_read(folder, text, until):
     if text is not None:
         (folder / "db.away").write_text(text)
-    assert local.away_until("db") == until
+    assert runtime.away_until("db") == until
 
 
 def test_what_is_written_is_readable_by_all_whatever_the_umask(folder):
     before = os.umask(0o077)
     try:
-        local.write(str(folder / "db" / "leader"), "é\n")
+        runtime.write(str(folder / "db" / "leader"), "é\n")
     finally:
         os.umask(before)
     assert (folder / "db" / "leader").read_bytes() == "é\n".encode()
@@ -152,11 +152,11 @@ def no_room():
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(folder):
     path = str(folder / "db" / "leader")
-    local.write(path, "before")
+    runtime.write(path, "before")
     with no_room(), pytest.raises(OSError, match="File too large"):
-        local.write(path, "after")
+        runtime.write(path, "after")
     assert (folder / "db" / "leader").read_text() == "before"
-    local.write(path, "after")
+    runtime.write(path, "after")
     assert (folder / "db" / "leader").read_text() == "after"
 
 
@@ -164,29 +164,29 @@ def test_nothing_is_written_through_a_link(folder):
     (folder / "passwd").write_text("root")
     (folder / "db.away.new").symlink_to(folder / "passwd")
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
-        local.write(local.away_path_of("db"), "0")
+        runtime.write(runtime.away_path_of("db"), "0")
     assert (folder / "passwd").read_text() == "root"
 
 
 def test_to_remove_what_is_gone_is_no_error(folder):
     (folder / "db" / "leader").write_text("")
-    local.remove(local.path_of("db", "leader"))
-    local.remove(local.path_of("db", "leader"))
+    runtime.remove(runtime.path_of("db", "leader"))
+    runtime.remove(runtime.path_of("db", "leader"))
     assert os.listdir(folder / "db") == []
     with pytest.raises(OSError, match="directory"):
-        local.remove(str(folder / "db"))
+        runtime.remove(str(folder / "db"))
 
 
 def test_of_two_daemons_of_one_lease_the_second_is_kept_out_until_the_first_has_ended(folder):
     (folder / "other").mkdir()
-    first = local.keep_others_out("db", since=1_700_000_000.5)
+    first = runtime.keep_others_out("db", since=1_700_000_000.5)
     assert os.stat(folder / "db" / "lock").st_mtime == 1_700_000_000.5
     try:
-        os.close(local.keep_others_out("other", since=0))
+        os.close(runtime.keep_others_out("other", since=0))
         with pytest.raises(BlockingIOError):
-            local.keep_others_out("db", since=0)
+            runtime.keep_others_out("db", since=0)
         assert not os.get_inheritable(first)
         assert stat.S_IMODE(os.stat(folder / "db" / "lock").st_mode) == 0o600  # who may open it could lock it
     finally:
         os.close(first)
-    os.close(local.keep_others_out("db", since=0))
+    os.close(runtime.keep_others_out("db", since=0))

@@ -1,0 +1,111 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The guard stops, at any time, services that run although no mark allows it, and starts a fence that is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from fnmatch import fnmatchcase
+from typing import Dict, Iterator, List, Set
+
+from ..settings import BadOption
+from . import config as configuration, fence, runtime, systemd, units
+from .config import Config
+from .units import Unit
+
+INTERVAL = 2.0
+"""Seconds between two rounds."""
+
+
+def guard() -> None:
+    """Look after all leases of this host, for ever."""
+    watching = Guard()
+    while True:
+        watching.look_around()
+        time.sleep(INTERVAL)
+
+
+class Guard:
+    """Stops what runs without a mark, and has ended what nobody ends although its daemon is gone."""
+
+    def __init__(self) -> None:
+        self._strays: Dict[str, Set[str]] = {}
+        """Units of each lease that were told of."""
+        self._usable: Dict[str, Config] = {}
+        self._unusable: Set[str] = set()
+        """Leases without a configuration, which was told."""
+        self._ending: Dict[str, subprocess.Popen[bytes]] = {}
+
+    def look_around(self) -> None:
+        unmarked = []
+        for config in self._configs():
+            if not os.path.exists(runtime.serving_path_of(config.name)):
+                unmarked.append(config)
+            elif not self._is_being_ended(config.name) and _is_abandoned(config.name):
+                self._start_fence(config)
+        patterns = [pattern for config in unmarked for pattern in fence.patterns(config)]
+        running = [unit for unit in (units.look(patterns) if patterns else None) or [] if _runs(unit)]
+        for config in unmarked:
+            strays = [unit for unit in running if any(fnmatchcase(unit.name, one) for one in fence.patterns(config))]
+            self._stop(config, strays if strays and not _may_serve(config.name) else [])
+
+    def _configs(self) -> Iterator[Config]:
+        for name in configuration.names():
+            try:
+                self._usable[name] = configuration.load(name)
+            except BadOption as error:  # the last one that could be used holds for the daemon, too
+                if name not in self._usable and name not in self._unusable:
+                    systemd.journal(systemd.ERROR, "%s: its services are not looked after: %s" % (name, error))
+                    self._unusable.add(name)
+            if name in self._usable:
+                yield self._usable[name]
+
+    def _start_fence(self, config: Config) -> None:
+        command = [sys.argv[0], "fence", "--abandoned", config.name]
+        try:
+            self._ending[config.name] = subprocess.Popen(command)
+        except OSError as error:
+            fence.say(config, "error", "its services may still run, and nobody ends them: %s" % error, systemd.CRITICAL)
+
+    def _is_being_ended(self, name: str) -> bool:
+        child = self._ending.get(name)
+        return child is not None and child.poll() is None
+
+    def _stop(self, config: Config, strays: List[Unit]) -> None:
+        if strays:
+            units.stop([unit.name for unit in strays])
+        for unit in strays:
+            if unit.at_rest:  # what it has left behind
+                units.kill(unit)
+            if unit.name not in self._strays.get(config.name, set()):
+                told = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
+                fence.say(config, "stray", told, systemd.CRITICAL)
+        self._strays[config.name] = {unit.name for unit in strays}
+
+
+def _runs(unit: Unit) -> bool:
+    """It runs or starts, or left something behind. What only waits to start will not start without a mark."""
+    return unit.active not in ("inactive", "failed") or bool(unit.processes())
+
+
+def _is_abandoned(name: str) -> bool:
+    """Services may run, the daemon does not lead, and nobody ends them: somebody has killed the fence."""
+    if not fence.is_unled(name):
+        return False
+    try:
+        with fence.alone(name, wait=False) as first:
+            return first
+    except BlockingIOError:
+        return False
+
+
+def _may_serve(name: str) -> bool:
+    """There is a mark now, or will be: the jobs of services are there before it is."""
+    return fence.begins(name) or os.path.exists(runtime.serving_path_of(name))
