@@ -41,6 +41,10 @@ GATES = {
     "format": Gate("ruff format --check --diff"),
     "mypy-plugins": Gate(f"{MYPY} {PACKAGE}/plugins", folder=COLLECTIONS),
     "mypy-tools": Gate(f"{MYPY} --python-version 3.11 {PACKAGE}/tools", folder=COLLECTIONS),
+    "imports": Gate(
+        "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. lint-imports --no-cache ../../pyproject.toml",
+        folder=COPY / "plugins" / "module_utils",
+    ),
     "licences": Gate("reuse lint --lines"),
     "changelog": Gate("antsibull-changelog lint"),
     "docs": Gate("antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all ."),
