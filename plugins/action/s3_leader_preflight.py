@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._results import no_report
+from ansible_collections.leaderelection.s3.plugins.module_utils._report import failure
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
 
 
 class ActionModule(LeaseAction):
-    failure = staticmethod(no_report)
+    failure = staticmethod(failure)

@@ -14,10 +14,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _options, _results
 from ._lease import connection
-from ._lease.host import runtime
-from ._lease.preflight.report import UNKNOWN, UNSAFE, WARN
-from ._lease.preflight.run import preflight
-from ._lease.settings import BadOption, check_source, credentials_in
+from ._lease.settings import BadOption, credentials_in
 from ._lease.types import StoreError, StoreUnreachable, Verdict, Why
 
 
@@ -36,28 +33,16 @@ def run(
     **module_options: t.Any,
 ) -> None:
     """Run a lease module and exit. Where ``lost`` says so, its result is a failure."""
-    _run(_module(own_options, **module_options), operate, lost)
+    carry_out(read(own_options, **module_options), operate, lost)
 
 
-def run_info(own_options: dict[str, dict[str, t.Any]], inspect: t.Callable[[Task], Verdict]) -> None:
-    """Run the module that only reads, and exit: it asks the store, or the daemon of the host."""
-    module = _module(own_options)
-    source, name = module.params["source"], module.params["name"]
-    try:
-        check_source(source, module.params["key"], name)
-        if source == "local":
-            module.exit_json(**_results.local(runtime.told(name)))
-    except BadOption as error:
-        module.fail_json(**_results.failure(str(error), 0))
-    _run(module, inspect)
-
-
-def _run(
+def carry_out(
     module: AnsibleModule,
     operate: t.Callable[[Task], Verdict],
     lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
 ) -> None:
-    lease = _opened(module, _results.failure)
+    """Do what the arguments of a lease module ask for, and exit."""
+    lease = opened(module, _results.failure)
     task = Task(lease, module.params, module.check_mode)
     try:
         verdict = operate(task)
@@ -74,33 +59,14 @@ def _run(
     module.exit_json(**result)
 
 
-def run_preflight(own_options: dict[str, dict[str, t.Any]]) -> None:
-    """Run the preflight and exit. Where the store is not safe, its result is a failure, or, if asked for, is not."""
-    module = _module(own_options)
-    lease = _opened(module, _results.no_report)
-    options = (lease.endpoint, lease.bucket, lease.key, module.params["contenders"], module.params["rounds"])
-    try:
-        found = preflight(*options, module.check_mode, lease.clock, lease.connection)
-    except BadOption as error:
-        module.fail_json(**_results.no_report(str(error), 0))
-    result = _results.report(found)
-    for check in found.of(WARN):
-        module.warn(f"{check.name}: {check.told}")
-    # A dry run leaves most questions open, but those that it asks want an answer.
-    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not module.check_mode))
-    if bad and not module.params["report_only"]:
-        module.fail_json(msg=f"{lease.location}: {result['reason']}", **result)
-    module.exit_json(**result)
-
-
-def _module(own_options: dict[str, dict[str, t.Any]], **module_options: t.Any) -> AnsibleModule:
+def read(own_options: dict[str, dict[str, t.Any]], **module_options: t.Any) -> AnsibleModule:
     """Read the arguments. Ends the module with a failure where they are none."""
     module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
     module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
     return module
 
 
-def _opened(module: AnsibleModule, failure: t.Callable[[str, int], dict[str, t.Any]]) -> _options.Handle:
+def opened(module: AnsibleModule, failure: t.Callable[[str, int], dict[str, t.Any]]) -> _options.Handle:
     """Return the lease that the arguments name. Ends the module with a failure where they are of no use."""
     if connection.MISSING_LIBRARY is not None:
         module.fail_json(**failure(missing_required_lib("botocore"), 0))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import typing as t
 
 from ._lease import wording
-from ._lease.preflight.report import UNKNOWN, Report
 from ._lease.protocol import free_in, record_of, term_of
 from ._lease.record import utc
 from ._lease.types import Absent, Found, Seen, Verdict
@@ -94,20 +93,3 @@ def difference(verdict: Verdict, location: tuple[str, str]) -> dict[str, t.Any]:
 
     name = "s3://%s/%s" % location
     return dict(before=stable(before), after=stable(verdict.lease), before_header=name, after_header=name)
-
-
-def report(found: Report) -> dict[str, t.Any]:
-    """Return the preflight's result. It removes what it writes, so it changes nothing."""
-    return dict(
-        changed=False,
-        verdict=found.verdict,
-        reason=found.reason,
-        checks=[dict(check._asdict()) for check in found.checks],
-        requests=found.requests,
-        seconds=round(found.seconds, 3),
-    )
-
-
-def no_report(message: str, requests: int) -> dict[str, t.Any]:
-    """Return the result of a preflight that could not ask the store anything."""
-    return dict(msg=message, changed=False, verdict=UNKNOWN, reason=message, checks=[], requests=requests, seconds=0.0)

@@ -182,10 +182,12 @@ deadline:
       sample: 86432.1
 """
 
+from ansible_collections.leaderelection.s3.plugins.module_utils import _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES, BadOption, check_source
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run_info
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, carry_out, read
 
 
 def inspect(task: Task) -> Verdict:
@@ -194,14 +196,21 @@ def inspect(task: Task) -> Verdict:
 
 
 def main() -> None:
-    run_info(
+    module = read(
         dict(
             source=dict(type="str", choices=list(SOURCES), default="store"),
             key=dict(type="str", aliases=["object_key"], no_log=False),
             name=dict(type="str"),
-        ),
-        inspect,
+        )
     )
+    source, name = module.params["source"], module.params["name"]
+    try:
+        check_source(source, module.params["key"], name)
+        if source == "local":
+            module.exit_json(**_results.local(runtime.told(name)))
+    except BadOption as error:
+        module.fail_json(**_results.failure(str(error), 0))
+    carry_out(module, inspect)
 
 
 if __name__ == "__main__":

@@ -136,18 +136,39 @@ seconds:
   sample: 34.6
 """
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import CONTENDERS, ROUNDS
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import run_preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils import _report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import UNKNOWN, UNSAFE, WARN
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import (
+    CONTENDERS,
+    ROUNDS,
+    preflight,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import opened, read
 
 
 def main() -> None:
-    run_preflight(
+    module = read(
         dict(
             contenders=dict(type="int", default=CONTENDERS),
             rounds=dict(type="int", default=ROUNDS),
             report_only=dict(type="bool", default=False),
         )
     )
+    lease = opened(module, _report.failure)
+    options = (lease.endpoint, lease.bucket, lease.key, module.params["contenders"], module.params["rounds"])
+    try:
+        found = preflight(*options, module.check_mode, lease.clock, lease.connection)
+    except BadOption as error:
+        module.fail_json(**_report.failure(str(error), 0))
+    result = _report.result(found)
+    for check in found.of(WARN):
+        module.warn(f"{check.name}: {check.told}")
+    # A dry run leaves most questions open, but those that it asks want an answer.
+    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not module.check_mode))
+    if bad and not module.params["report_only"]:
+        module.fail_json(msg=f"{lease.location}: {result['reason']}", **result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

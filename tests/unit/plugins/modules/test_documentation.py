@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
 from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
-from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _results
+from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _report, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
@@ -110,8 +110,8 @@ def test_what_is_returned_is_documented():
 
 def test_what_a_preflight_returns_is_documented():
     told = yaml.safe_load(module_of("s3_leader_preflight").RETURN)
-    done = _results.report(Report((Check("create", "pass", "seen"),), 1, 0.5))
-    assert set(done) - {"changed"} == set(_results.no_report("no", 0)) - {"changed", "msg"} == set(told)
+    done = _report.result(Report((Check("create", "pass", "seen"),), 1, 0.5))
+    assert set(done) - {"changed"} == set(_report.failure("no", 0)) - {"changed", "msg"} == set(told)
     assert set(done["checks"][0]) == set(told["checks"]["contains"])
     assert {name for name, one in told.items() if one["returned"] != "always"} == set()
 

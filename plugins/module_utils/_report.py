@@ -1,0 +1,30 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What a preflight's report is to Ansible."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._lease.preflight.report import UNKNOWN, Report
+
+
+def result(found: Report) -> dict[str, t.Any]:
+    """Return the preflight's result. It removes what it writes, so it changes nothing."""
+    return dict(
+        changed=False,
+        verdict=found.verdict,
+        reason=found.reason,
+        checks=[dict(check._asdict()) for check in found.checks],
+        requests=found.requests,
+        seconds=round(found.seconds, 3),
+    )
+
+
+def failure(message: str, requests: int) -> dict[str, t.Any]:
+    """Return the result of a preflight that could not ask the store anything."""
+    return dict(msg=message, changed=False, verdict=UNKNOWN, reason=message, checks=[], requests=requests, seconds=0.0)
