@@ -163,7 +163,7 @@ def main() -> None:
         module.fail_json(**_report.failure(str(error), 0))
     result = _report.result(found)
     for check in found.of(WARN):
-        module.warn(f"{check.name}: {check.told}")
+        module.warn(f"{check.name}: {check.text}")
     # A dry run leaves most questions open, but those that it asks want an answer.
     bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not module.check_mode))
     if bad and not module.params["report_only"]:

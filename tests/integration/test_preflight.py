@@ -13,7 +13,7 @@ import seaweedfs as tool
 import stores
 import yaml
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as core
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import conditions, reads
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
@@ -275,7 +275,7 @@ def test_a_proxy_with_a_date_of_its_own_is_found_out(open_store, ahead, verdict,
 
 def test_a_write_that_was_tried_twice_hides_no_clock_that_is_ahead(open_store, monkeypatch):
     """The pause between the tries, of 2 s at least, is none of the store's time."""
-    monkeypatch.setattr(core, "READS", 2)
+    monkeypatch.setattr(reads, "READS", 2)
     store = open_store(TakesOneWriteAtATime)
     store.apart = 0.2
     with FaultProxy(store.url) as proxy:
@@ -369,10 +369,10 @@ def test_a_write_that_lands_after_the_cleanup_is_removed_too(open_store):
 def test_after_the_last_try_of_a_write_nobody_waits(open_store):
     clock = Noting()
     with FaultProxy(open_store(Store).url) as proxy:
-        proxy.on("PUT", faults.answer(500), nth=range(2, 2 + core.TRIES), condition="create")
+        proxy.on("PUT", faults.answer(500), nth=range(2, 2 + conditions.TRIES), condition="create")
         report = ask(proxy.url, rounds=1, clock=clock)
     assert check(report, "create_again").verdict == "unknown", report
-    assert clock.pauses.count(core.FIRST_RETRY) == core.TRIES - 1
+    assert clock.pauses.count(conditions.FIRST_RETRY) == conditions.TRIES - 1
 
 
 def test_what_was_not_looked_at_after_a_refusal_is_unknown(open_store):

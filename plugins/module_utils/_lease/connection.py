@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
 from .settings import BadOption, Endpoint, check_endpoint_url
+from .types import with_advice
 
 try:
     import botocore.auth
@@ -55,6 +56,10 @@ class NoAnswer(Exception):
 
 class CannotSend(Exception):
     """The request was not sent, and will not be before something was mended."""
+
+    def __init__(self, why: str, advice: str = "") -> None:
+        super().__init__(with_advice(why, advice))
+        self.why, self.advice = why, advice
 
 
 class Connection:
@@ -142,14 +147,14 @@ class Connection:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 why = re.search(r"verify failed: ([^(]*[^( ])", str(error))
                 raise CannotSend(
-                    "the TLS certificate of %s is not trusted (%s). Where a CA of your own signed it, set "
-                    "aws_ca_bundle to the file of that CA"
-                    % (self.origin, why.group(1) if why else "it cannot be verified")
+                    "the TLS certificate of %s is not trusted (%s)"
+                    % (self.origin, why.group(1) if why else "it cannot be verified"),
+                    "Where a CA of your own signed it, set aws_ca_bundle to the file of that CA",
                 ) from None
             if not _is_ca_bundle(self._verify):
                 raise CannotSend(
-                    "aws_ca_bundle is %s: there is no certificate in it. Set it to the file of the CA that signed "
-                    "the store's" % self._verify
+                    "aws_ca_bundle is %s: there is no certificate in it" % self._verify,
+                    "Set it to the file of the CA that signed the store's",
                 ) from None
             raise NoAnswer("the TLS connection to %s broke, or it does not speak TLS" % self.origin) from None
         except botocore.exceptions.BotoCoreError as error:
@@ -199,8 +204,9 @@ class Connection:
             credentials = self._session.get_credentials()
             if credentials is None:
                 raise CannotSend(
-                    "there are no credentials. Set access_key and secret_key, profile, "
-                    "or any other source that botocore knows (environment, ~/.aws, instance role)"
+                    "there are no credentials",
+                    "Set access_key and secret_key, profile, or any other source that botocore knows (environment, "
+                    "~/.aws, instance role)",
                 )
             return credentials.get_frozen_credentials()
         except (botocore.exceptions.CredentialRetrievalError, botocore.exceptions.MetadataRetrievalError) as error:

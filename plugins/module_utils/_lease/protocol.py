@@ -56,6 +56,7 @@ from .types import (
     Claimant,
     Found,
     Held,
+    Outcome,
     Pause,
     Read,
     Refused,
@@ -258,7 +259,7 @@ def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
         if isinstance(outcome, Unchanged) and known is not None:
             return View(known._replace(store_time=outcome.store_time), answer.asked, answer.at)
         if isinstance(outcome, Refused):
-            raise StoreRefused(outcome.why)
+            raise StoreRefused(*outcome)
         if not isinstance(outcome, Unknown):
             raise TypeError("%r is no answer to a read" % (outcome,))
         if outcome.throttled:
@@ -284,7 +285,7 @@ def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Lan
             seen = Seen(draft, outcome.etag, outcome.store_time, outcome.store_time)
             return Landed(seen, body, anchor, answer.at)
         if isinstance(outcome, Refused) and not doubtful:
-            raise StoreRefused(outcome.why)
+            raise StoreRefused(*outcome)
         doubtful = True
         view = yield from look(until)
         found = view.found
@@ -299,8 +300,7 @@ def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Lan
             requoted = True  # rule 19: nothing was written, so the other form can go at once
             continue
         if view.at + WRITES_APART >= until:
-            why = outcome.why if isinstance(outcome, (Unknown, Refused)) else "no clean answer"
-            raise StoreUnreachable(why)
+            raise _unreachable(outcome)
         yield Pause(WRITES_APART, WRITES_APART * 1.5)
 
 
@@ -318,15 +318,20 @@ def ask_for_conditions(landed: Landed, until: float) -> Steps[None]:
                 break
             if isinstance(outcome, Written):
                 raise StoreRefused(
-                    "the store accepted a write whose %s condition does not hold, so several could lead at once. "
-                    "Use a store that enforces conditional writes" % name
+                    "the store accepted a write whose %s condition does not hold, so several could lead at once" % name,
+                    "Use a store that enforces conditional writes",
                 )
             if isinstance(outcome, Refused):
-                raise StoreRefused(outcome.why)
+                raise StoreRefused(*outcome)
             if answer.at + WRITES_APART >= until:
-                why = outcome.why if isinstance(outcome, Unknown) else "no clean answer"
-                raise StoreUnreachable(why)
+                raise _unreachable(outcome)
             yield Pause(WRITES_APART, WRITES_APART * 1.5)
+
+
+def _unreachable(outcome: Outcome) -> StoreUnreachable:
+    if isinstance(outcome, Refused):
+        return StoreUnreachable(*outcome)
+    return StoreUnreachable(outcome.why if isinstance(outcome, Unknown) else "no clean answer")
 
 
 _NO_ETAG = "00000000000000000000000000000000"
@@ -354,7 +359,8 @@ def tells_of_doubt(operation: Operation) -> Operation:
                 verdict: Verdict = end.value
                 return verdict
             except StoreError as error:
-                raise type(error)(str(error), doubtful=doubtful) from None
+                error.doubtful = doubtful
+                raise
             answer = yield step
             outcome = answer.outcome
             unsent = isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.sent)

@@ -71,7 +71,7 @@ class Store:
             return Unknown(str(error))
         except CannotSend as error:
             self.requests -= 1
-            return Refused(str(error))
+            return Refused(error.why, error.advice)
         unchanged = response.status == 304 and method == "GET" and "If-None-Match" in headers
         if response.status != 200 and not unchanged:
             return self._no_success(method, response)
@@ -92,8 +92,8 @@ class Store:
             return Refused("%s answers without a usable Last-Modified" % self._connection.origin)
         if etag.startswith("W/"):
             return Refused(
-                "%s answers with a weak ETag, which no write can be conditional on. "
-                "Look for a proxy that changes answers, to compress them for one" % self._connection.origin
+                "%s answers with a weak ETag, which no write can be conditional on" % self._connection.origin,
+                "Look for a proxy that changes answers, to compress them for one",
             )
         return Seen(decode(response.body), etag.strip('"'), modified, date)
 
@@ -103,8 +103,8 @@ class Store:
 
     def _no_date(self) -> Refused:
         return Refused(
-            "%s answers without a usable Date, and a lease is timed by the store's clock. "
-            "Look for a proxy that removes it" % self._connection.origin
+            "%s answers without a usable Date, and a lease is timed by the store's clock" % self._connection.origin,
+            "Look for a proxy that removes it",
         )
 
     def _no_success(self, method: str, response: Response) -> Outcome:
@@ -126,7 +126,7 @@ class Store:
                 conflict=status == 409,
                 throttled=status in (429, 503),
             )
-        return Refused("%s. %s" % (answer, self._advice(method, status, code, response)))
+        return Refused(answer, self._advice(method, status, code, response))
 
     def _advice(self, method: str, status: int, code: str, response: Response) -> str:
         region = response.headers.get("x-amz-bucket-region") or element(response, "Region")

@@ -14,6 +14,12 @@ from typing import Generator, Mapping, NamedTuple, Optional, TypeVar, Union
 
 from .record import Record, Unreadable
 
+
+def with_advice(why: str, advice: str) -> str:
+    """Return what happened, and what to do, as sentences without the last full stop."""
+    return "%s. %s" % (why, advice) if advice else why
+
+
 # -- What the store says ----------------------------------------------------------------------------------------------
 
 
@@ -71,6 +77,12 @@ class Refused(NamedTuple):
     """The same request will not do: something has to be mended first."""
 
     why: str
+    advice: str = ""
+    """What to do; '' where that is not known."""
+
+    @property
+    def text(self) -> str:
+        return with_advice(self.why, self.advice)
 
 
 Found = Union[Absent, Seen]
@@ -186,9 +198,10 @@ class Verdict(NamedTuple):
 class StoreError(Exception):
     """The operation could not be carried out, so nobody was made leader by it. The text is for people."""
 
-    def __init__(self, why: str, doubtful: bool = False) -> None:
-        super().__init__(why)
-        self.doubtful = doubtful
+    def __init__(self, why: str, advice: str = "") -> None:
+        super().__init__(with_advice(why, advice))
+        self.why, self.advice = why, advice
+        self.doubtful = False
         """A write of this operation may have landed, or may land yet."""
 
 

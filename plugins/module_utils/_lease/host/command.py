@@ -180,7 +180,7 @@ def _preflight(given: argparse.Namespace) -> int:
     except CannotSend as error:
         raise Impossible(str(error)) from None
     for check in found.checks:
-        _print("%-8s %-16s %s" % (check.verdict, check.name, check.told))
+        _print("%-8s %-16s %s" % (check.verdict, check.name, check.text))
     _print("%s: %s" % (found.verdict, found.reason))
     return 0 if found.verdict == SAFE else UNUSABLE if found.verdict == UNKNOWN else 1
 

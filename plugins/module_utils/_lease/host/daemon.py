@@ -145,7 +145,7 @@ class Host:
         elif isinstance(outcome, Unchanged) and isinstance(self._lease, Seen):
             self._lease = self._lease._replace(store_time=outcome.store_time)
         elif isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.refuted):
-            self.trouble(outcome.why)
+            self.trouble(outcome.text if isinstance(outcome, Refused) else outcome.why)
             return
         if self._clock.now() >= self._troubled_at + CALM:
             self._well()

@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 from xml.etree import ElementTree
 
 from ..connection import Response
 from ..store import element
 from .report import FAIL, PASS, UNKNOWN, WARN, Check
+from .scratch import Workspace
 
 MOST = 1048576
 """Bytes of a configuration that are read: a lifecycle may have a thousand rules."""
@@ -21,7 +22,7 @@ RENEWALS_A_DAY = 8640
 """One each 10 s."""
 SMALLEST, LARGEST = 300, 12288
 """Bytes that a lease may have, for rules that choose by size."""
-VERSIONS_EXPIRE = "noncurrent versions expire after "
+_VERSIONS_EXPIRE = "; noncurrent versions expire after %s"
 FROZEN = ("GLACIER", "DEEP_ARCHIVE")
 """Storage classes whose objects cannot be read at once."""
 
@@ -37,6 +38,21 @@ class Setting(NamedTuple):
     root: str
     """A part of what the answer's document is called; stores differ in the rest."""
     judge: Callable[[ElementTree.Element, str], Check]
+
+
+def ask(work: Workspace) -> List[Check]:
+    """Read all settings. What the lifecycle does to old versions decides what versioning means."""
+    responses = {name: work.ask_bucket(setting.query, MOST) for name, setting in SETTINGS.items()}
+    checks: Dict[str, Check] = {}
+    for name, response in responses.items():
+        if response is None:
+            checks[name] = Check(name, UNKNOWN, "no answer to ?%s" % SETTINGS[name].query)
+        else:
+            checks[name] = check(name, response, work.key, "s3://" + work.bucket)
+    lifecycle = responses["lifecycle"]
+    expiry = versions_expire_after(lifecycle, work.key) if lifecycle else ""
+    checks["versioning"] = with_expiry(checks["versioning"], expiry)
+    return list(checks.values())
 
 
 def check(name: str, response: Response, key: str, location: str) -> Check:
@@ -101,7 +117,7 @@ def _versioning(document: ElementTree.Element, _key: str) -> Check:
 
 
 def _lifecycle(document: ElementTree.Element, key: str) -> Check:
-    rules = [rule for rule in _all(document, "Rule") if _text(rule, "Status") == "Enabled" and _matches(rule, key)]
+    rules = _rules(document, key)
     for rule in rules:
         name = "rule %r" % _text(rule, "ID")[:100]
         if _text(rule, "Expiration", "Date"):
@@ -129,17 +145,31 @@ def _lifecycle(document: ElementTree.Element, key: str) -> Check:
                     % (name, _text(transition, "StorageClass")),
                     "Have its filter leave out %s" % key,
                 )
-    noncurrent = [_text(rule, "NoncurrentVersionExpiration", "NoncurrentDays") for rule in rules]
-    told = [VERSIONS_EXPIRE + _days(text) for text in noncurrent if text]
-    return Check("lifecycle", PASS, "; ".join(["no rule deletes the lease", *told[:1]]))
+    expiry = _expiry(rules)
+    return Check("lifecycle", PASS, "no rule deletes the lease" + (_VERSIONS_EXPIRE % expiry if expiry else ""))
 
 
-def with_expiry(versioning: Check, lifecycle: Check) -> Check:
-    """Return what versioning means where these are the bucket's lifecycle rules."""
-    _rest, expire, days = lifecycle.seen.partition(VERSIONS_EXPIRE)
-    if versioning.verdict != WARN or not expire:
+def versions_expire_after(lifecycle: Response, key: str) -> str:
+    """Return after which time noncurrent versions of the lease expire, '' where they do not."""
+    document = _document(lifecycle.body) if lifecycle.status == 200 else None
+    return _expiry(_rules(document, key)) if document is not None else ""
+
+
+def with_expiry(versioning: Check, expiry: str) -> Check:
+    """Return what versioning means where noncurrent versions expire after this time, or, with '', do not."""
+    if versioning.verdict != WARN or not expiry:
         return versioning
-    return Check(versioning.name, PASS, "%s; %s%s" % (versioning.seen, expire, days))
+    return Check(versioning.name, PASS, versioning.seen + _VERSIONS_EXPIRE % expiry)
+
+
+def _expiry(rules: Sequence[ElementTree.Element]) -> str:
+    noncurrent = [_text(rule, "NoncurrentVersionExpiration", "NoncurrentDays") for rule in rules]
+    return next((_days(text) for text in noncurrent if text), "")
+
+
+def _rules(document: ElementTree.Element, key: str) -> List[ElementTree.Element]:
+    """Return the enabled rules that may take in the lease."""
+    return [rule for rule in _all(document, "Rule") if _text(rule, "Status") == "Enabled" and _matches(rule, key)]
 
 
 def _days(number: str) -> str:
@@ -178,8 +208,7 @@ def _object_lock(document: ElementTree.Element, _key: str) -> Check:
 
 
 def _replication(document: ElementTree.Element, key: str) -> Check:
-    rules = [rule for rule in _all(document, "Rule") if _text(rule, "Status") == "Enabled" and _matches(rule, key)]
-    if not rules:
+    if not _rules(document, key):
         return Check("replication", PASS, "no rule takes in the lease")
     return Check(
         "replication",

@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from .report import FAIL, PASS, WARN, Check
+from .scratch import Workspace
 
 
 class Known(NamedTuple):
@@ -110,6 +111,13 @@ KNOWN: Sequence[Known] = (
         advice="Use a bucket of another location type",
     ),
 )
+
+
+def ask(work: Workspace) -> Optional[Check]:
+    """Name the store by its last answer; None where there was none."""
+    if not work.log.answered:
+        return None
+    return check(work.connection.origin, work.log.answered[-1].response.headers.get("server", ""))
 
 
 def check(origin: str, server: str) -> Check:

@@ -50,7 +50,7 @@ class _Request:
         return self.response.status if self.response else 0
 
 
-class Wiretap:
+class RecordingConnection:
     """A connection that keeps a log, and may hold back the last byte of what it writes.
 
     ``name`` is what the log calls the object.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence, Tuple
 
+from ..types import with_advice
+
 PASS, WARN, FAIL, UNKNOWN = "pass", "warn", "fail", "unknown"
 SAFE, UNSAFE = "safe", "unsafe"
 
@@ -39,8 +41,8 @@ class Check(NamedTuple):
     """What to do; '' for nothing."""
 
     @property
-    def told(self) -> str:
-        return "%s. %s" % (self.seen, self.advice) if self.advice else self.seen
+    def text(self) -> str:
+        return with_advice(self.seen, self.advice)
 
 
 class Report(NamedTuple):

@@ -122,7 +122,7 @@ GET_REFUSED = [
 def test_a_read_is_refused_with_what_to_mend(given, words):
     outcome = read(given)
     assert isinstance(outcome, Refused)
-    assert [word for word in words if word not in outcome.why] == []
+    assert [word for word in words if word not in outcome.text] == []
 
 
 PUT_REFUSED = [
@@ -141,7 +141,7 @@ PUT_REFUSED = [
 def test_a_write_is_refused_with_what_to_mend(given, words):
     outcome = write(given)
     assert isinstance(outcome, Refused)
-    assert [word for word in words if word not in outcome.why] == []
+    assert [word for word in words if word not in outcome.text] == []
 
 
 @pytest.mark.parametrize("ask", [read, write])
@@ -182,7 +182,7 @@ def test_rule_12_a_write_that_landed_with_an_odd_answer_is_for_the_next_read_to_
 def test_a_weak_etag_is_refused_since_no_write_can_be_conditional_on_it():
     outcome = read(object_of(etag='W/"e1"'))
     assert isinstance(outcome, Refused)
-    assert "proxy" in outcome.why
+    assert "proxy" in outcome.text
 
 
 def test_rule_13_a_404_on_a_write_is_for_the_next_read_to_explain():

@@ -8,6 +8,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connectio
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.bucket_settings import (
     SETTINGS,
     check,
+    versions_expire_after,
     with_expiry,
 )
 
@@ -23,9 +24,13 @@ def error(code):
     return f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>"
 
 
-def lifecycle(rule, status="Enabled", filters="<Filter/>"):
+def rules(rule, status="Enabled", filters="<Filter/>"):
     rules = f"<Rule><ID>r1</ID><Status>{status}</Status>{filters}{rule}</Rule>"
-    return judge("lifecycle", f'<LifecycleConfiguration xmlns="{NAMESPACE}">{rules}</LifecycleConfiguration>')
+    return f'<LifecycleConfiguration xmlns="{NAMESPACE}">{rules}</LifecycleConfiguration>'
+
+
+def lifecycle(rule, **options):
+    return judge("lifecycle", rules(rule, **options))
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -116,9 +121,15 @@ def test_it_is_told_how_long_versions_stay(days, words):
 @pytest.mark.parametrize(("filters", "verdict"), [("", "pass"), ("<Prefix>logs/</Prefix>", "warn")])
 def test_versions_that_a_rule_expires_are_no_matter(filters, verdict):
     on = f'<VersioningConfiguration xmlns="{NAMESPACE}"><Status>Enabled</Status></VersioningConfiguration>'
-    found = with_expiry(judge("versioning", on), lifecycle(EXPIRES_VERSIONS.format(1), filters=filters))
+    answer = Response(200, {}, rules(EXPIRES_VERSIONS.format(1), filters=filters).encode())
+    found = with_expiry(judge("versioning", on), versions_expire_after(answer, KEY))
     assert found.verdict == verdict
     assert ("after 1 day" in found.seen) == (verdict == "pass")
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, b""), (200, b"<!nothing"), (200, b"")])
+def test_where_no_rules_can_be_read_versions_do_not_expire(status, body):
+    assert versions_expire_after(Response(status, {}, body), KEY) == ""
 
 
 @pytest.mark.parametrize(

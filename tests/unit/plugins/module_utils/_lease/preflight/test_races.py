@@ -54,10 +54,10 @@ def test_a_race_has_one_winner_whose_write_stands(one, fault, decided):
 @pytest.mark.parametrize(
     ("one", "trouble"),
     [
-        (race(WON, LOST), ""),
-        (race(WON, SILENT), "no answer"),
-        (race(LOST, Refused("answered 403")), "answered 403"),
-        (race(WON, Unknown("answered 409", conflict=True)), ""),
+        (race(WON, LOST), ("", "")),
+        (race(WON, SILENT), ("no answer", "")),
+        (race(LOST, Refused("answered 403", "Grant it")), ("answered 403", "Grant it")),
+        (race(WON, Unknown("answered 409", conflict=True)), ("", "")),
     ],
 )
 def test_what_was_no_clean_answer_is_told(one, trouble):

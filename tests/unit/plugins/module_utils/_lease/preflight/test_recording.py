@@ -8,7 +8,10 @@ import threading
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, NoAnswer, Response
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.recording import Log, Wiretap
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.recording import (
+    Log,
+    RecordingConnection,
+)
 
 
 def answer(status):
@@ -34,7 +37,7 @@ def raises(error):
 
 def tapped(*turns):
     log = Log()
-    return Wiretap(Line(*turns), "-1", log, Clock()), log
+    return RecordingConnection(Line(*turns), "-1", log, Clock()), log
 
 
 def put(wire):

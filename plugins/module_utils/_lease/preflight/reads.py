@@ -1,0 +1,69 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Do reads see the write before them, and do Date and Last-Modified agree?"""
+
+from __future__ import annotations
+
+from typing import List
+
+from ..protocol import View, look, put
+from ..types import Seen, StoreError
+from . import store_clock
+from .report import FAIL, PASS, UNKNOWN, Check
+from .scratch import Scratch, Workspace, is_of
+
+READS = 10
+"""How often it is looked whether reads see the write before them."""
+
+
+def reads_and_clock(work: Workspace, scratch: Scratch, standing: Seen) -> List[Check]:
+    """Write and read in turn. ``standing`` is what the scratch object holds before."""
+    samples: List[store_clock.Sample] = []
+    reads = stale = 0
+    trouble = ("", "")
+    started = work.clock.now()
+    try:
+        for number in range(1, READS + 1):
+            # Date and Last-Modified tell whole seconds, so the reads have to fall on all parts of one.
+            work.clock.sleep((started + number / READS - work.clock.now()) % 1)
+            draft = work.draft()
+            result = work.drive(put(draft, standing.etag, work.until), scratch)
+            if isinstance(result, View):
+                raise StoreError("a write was not carried out, because something else stood there")
+            before, standing = standing, result.seen
+            other = work.scratch()
+            other.wire.forget()
+            view = work.look(other)
+            found = view.found
+            reads += 1
+            if not is_of(draft, found):
+                stale += 1
+            elif isinstance(found, Seen) and scratch.wire.landed is not None:
+                samples.append(
+                    store_clock.Sample(
+                        scratch.wire.landed, result.at, view.asked, view.at, found.modified, found.store_time
+                    )
+                )
+            view = work.drive(look(work.until, before), other)
+            reads += 1
+            stale += not is_of(draft, view.found)
+    except StoreError as error:
+        trouble = (error.why, error.advice)
+    return [_reads(reads, stale, *trouble), store_clock.check(samples)]
+
+
+def _reads(reads: int, stale: int, trouble: str, advice: str) -> Check:
+    if stale:
+        return Check(
+            "reads",
+            FAIL,
+            "%d of %d reads right after a write do not see it" % (stale, reads),
+            "Look for a cache on the way, or use a store that is consistent at once",
+        )
+    if trouble:
+        return Check("reads", UNKNOWN, trouble, advice)
+    return Check("reads", PASS, "%d reads right after a write see it, over new connections" % reads)

@@ -1,0 +1,182 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The scratch objects of a preflight: beside the lease, under names that nobody else has, and removed at the end."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Dict, List, Mapping, NamedTuple, Optional, TypeVar
+
+from ..clock import Clock, Overdue
+from ..connection import CannotSend, Connection, NoAnswer, Response
+from ..driver import drive, fresh_nonce
+from ..protocol import WRITES_APART, View, look, record_of
+from ..record import MAX_BODY, Record
+from ..settings import Endpoint
+from ..store import Store
+from ..types import Found, Steps, StoreUnreachable
+from .recording import Log, RecordingConnection
+from .report import PASS, WARN, Check
+
+T = TypeVar("T")
+
+
+def scratch_name(key: str) -> str:
+    """Return what the names of all scratch objects begin with: the key, cut where they would get too long."""
+    folder, slash, name = key.rpartition("/")
+    # File systems take 255 bytes between two slashes, S3 takes 1024 in all; what is added needs less than 40.
+    short = folder + slash + name.encode("utf-8")[:200].decode("utf-8", "ignore")
+    return "%s.preflight-%s" % (short.encode("utf-8")[:984].decode("utf-8", "ignore"), secrets.token_hex(8))
+
+
+class Scratch(NamedTuple):
+    """A scratch object, by the end of its name."""
+
+    name: str
+    wire: RecordingConnection
+    store: Store
+
+
+class Workspace:
+    """What the questions of one preflight share: where the scratch objects are, and what was sent and answered."""
+
+    def __init__(self, connection: Connection, endpoint: Endpoint, bucket: str, key: str, clock: Clock) -> None:
+        self.connection = connection
+        self.timeout, self._patience = endpoint.request_timeout, endpoint.patience
+        self.clock = clock
+        self.bucket, self.key, self._name = bucket, key, scratch_name(key)
+        self.log = Log()
+        self.quoted = True
+        """The form of the ETag that If-Match takes."""
+        self.silent = False
+        """The store answers no more: asking on is of no use."""
+
+    @property
+    def until(self) -> float:
+        """Until when an operation that begins now is tried."""
+        return self.clock.now() + self._patience
+
+    def scratch(self, name: str = "") -> Scratch:
+        wire = self._wire(self._name + name, name)
+        return Scratch(name, wire, Store(wire, self._names_of_all + "*", self.quoted))
+
+    def draft(self) -> Record:
+        return Record(
+            holder="preflight",
+            session="preflight",
+            term=1,
+            sequence=1,
+            nonce=fresh_nonce(),
+            lease_duration=1,
+            acquired_at=0,
+            renewed_at=0,
+            lease_until=0,
+            metadata={"note": "a scratch object of a preflight: remove it if it is still there after an hour"},
+        )
+
+    def drive(self, steps: Steps[T], scratch: Scratch) -> T:
+        """Carry an operation out. Raises StoreError."""
+        try:
+            return drive(steps, scratch.store, self.timeout, self.clock)
+        except StoreUnreachable as error:
+            self.silent = scratch.wire.last is None
+            if not self.silent:
+                raise
+            advice = "Check endpoint_url and the network, or raise request_timeout"
+            raise StoreUnreachable(str(error), advice) from None
+
+    def look(self, scratch: Scratch) -> View:
+        """Read a scratch object. Raises StoreError."""
+        return self.drive(look(self.until), scratch)
+
+    def exchange(
+        self,
+        wire: RecordingConnection,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        most: int = MAX_BODY,
+        more_time: float = 0.0,
+    ) -> Optional[Response]:
+        """Send one request. Return its answer, or None where there is none in time."""
+        try:
+            return self.clock.bounded(lambda: wire.send(method, headers, body, most), self.timeout + more_time)
+        except (NoAnswer, CannotSend, Overdue):
+            return None
+
+    def ask_bucket(self, query: str, most: int) -> Optional[Response]:
+        """Read a setting of the bucket. Return the answer, or None where there is none in time."""
+        wire = RecordingConnection(self.connection.at("", query), "", self.log, self.clock)
+        return self.exchange(wire, "GET", {}, most=most)
+
+    def latencies(self) -> List[float]:
+        """Return the seconds that requests took which were alone under way, the lowest first."""
+        return sorted(answer.seconds for answer in self.log.answered if answer.alone)
+
+    def clean_up(self) -> Optional[Check]:
+        """Remove what was written, and what may have been. Return how that went; None where nothing was."""
+        if not self.log.written:
+            return None
+        names = list(dict.fromkeys(self.log.written))
+        left = self._remove(names)
+        late = [name for name in names if name in self.log.open]
+        if late and not self.silent:
+            # A write that got no answer may have been carried out since.
+            self.clock.sleep(self.timeout)
+            left.update(self._remove(late))
+        return self._cleaned({name: status for name, status in left.items() if status not in (200, 204, 404)})
+
+    def _cleaned(self, left: Mapping[str, int]) -> Check:
+        where = "s3://%s/%s*" % (self.bucket, self._name)
+        if 0 in left.values():
+            seen = "the store did not answer, so scratch objects may be left at %s" % where
+            return Check("cleanup", WARN, seen, "Remove them")
+        if left:
+            statuses = ", ".join("%d" % status for status in dict.fromkeys(left.values()))
+            number = "1 scratch object is" if len(left) == 1 else "%d scratch objects are" % len(left)
+            advice = "Remove what is left"
+            if not {401, 403}.isdisjoint(left.values()):
+                advice = "Grant s3:DeleteObject on %s*, and remove what is left" % self._names_of_all
+            return Check("cleanup", WARN, "%s left at %s (%s)" % (number, where, statuses), advice)
+        if any("x-amz-version-id" in answer.response.headers for answer in self.log.answered):
+            seen = "the scratch objects were deleted; the bucket keeps their versions at %s" % where
+            return Check("cleanup", PASS, seen)
+        return Check("cleanup", PASS, "the scratch objects were removed")
+
+    def _remove(self, names: List[str]) -> Dict[str, int]:
+        """Delete these scratch objects, and try again what fails. Return the last status of each; 0 for none."""
+        statuses = dict.fromkeys(names, 0)
+        tries = 2
+        for name in names:
+            wire = self._wire(self._name + name, name)
+            for left in reversed(range(tries)):
+                response = self.exchange(wire, "DELETE", {})
+                statuses[name] = status = response.status if response else 0
+                if (status and status != 429 and status < 500) or (not status and self.silent):
+                    break
+                if not left:
+                    tries = 1  # it will not be better with the others
+                elif status:
+                    self.clock.sleep(WRITES_APART)
+            if not statuses[name]:
+                self.silent = True
+                break
+        return statuses
+
+    def _wire(self, key: str, name: str) -> RecordingConnection:
+        return RecordingConnection(self.connection.at(key), name, self.log, self.clock)
+
+    @property
+    def _names_of_all(self) -> str:
+        """What the scratch objects of every run begin with, for a policy."""
+        return "s3://%s/%s" % (self.bucket, self._name.rpartition("-")[0] + "-")
+
+
+def is_of(draft: Record, found: Found) -> bool:
+    """Tell whether this very draft was found."""
+    record = record_of(found)
+    return record is not None and record.nonce == draft.nonce
