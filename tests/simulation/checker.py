@@ -153,7 +153,7 @@ class Checker:
             self._never.update(self._put_by[process.name])
             if not self._never.isdisjoint(self._landed):
                 raise Violation(f"{process.name} was told that nothing was written, and it was (rule 12)")
-        if isinstance(error, self._core.steps.StoreUnreachable) and patience > 1 and took < patience / 4:
+        if isinstance(error, self._core.types.StoreUnreachable) and patience > 1 and took < patience / 4:
             raise Violation(f"{process.name} gave up after {took:.2f} of {patience} s for an error (rule 10)")
         self._world.tell(process.name, f"could not: {error}")
 

@@ -24,15 +24,15 @@ from . import machine
 FOLDER = pathlib.Path(_lease.__path__[0])
 MODULES = (
     "record",
-    "steps",
+    "types",
     "protocol",
     "settings",
     "connection",
     "clock",
     "store",
-    "claimant",
+    "driver",
     "wording",
-    "heartbeat",
+    "host/heartbeat",
 )
 
 _REPLACED: dict[str, t.Any] = {
@@ -50,7 +50,7 @@ _REPLACED: dict[str, t.Any] = {
 
 
 class Change(t.NamedTuple):
-    """A change to a file of the core: what stands there once, and what stands there instead."""
+    """A change to a file of the core, by its path: what stands there once, and what stands there instead."""
 
     file: str
     original: str
@@ -62,26 +62,33 @@ def load(name: str, changes: t.Sequence[Change] = ()) -> t.Any:
 
     Raises ValueError where the code has moved on, so that a change has nothing to change.
     """
-    package = types.ModuleType(f"simulated core: {name}")
-    package.__path__ = []
-    sys.modules[package.__name__] = package
-    for module_name in MODULES:
-        path = FOLDER / f"{module_name}.py"
-        source = path.read_text(encoding="utf-8")
+    package = _package(f"simulated core: {name}")
+    package.host = _package(f"{package.__name__}.host")
+    for file in (f"{module}.py" for module in MODULES):
+        source = (FOLDER / file).read_text(encoding="utf-8")
         for change in changes:
-            if change.file == path.name:
+            if change.file == file:
                 if source.count(change.original) != 1:
                     found = source.count(change.original)
-                    raise ValueError(f"{change.original!r} stands {found} times in {path.name}: mend the mutant {name}")
+                    raise ValueError(f"{change.original!r} stands {found} times in {file}: mend the mutant {name}")
                 source = source.replace(change.original, change.broken)
-        module = types.ModuleType(f"{package.__name__}.{module_name}")
-        module.__package__ = package.__name__
+        folder, _slash, module_name = file.removesuffix(".py").rpartition("/")
+        room = getattr(package, folder) if folder else package
+        module = types.ModuleType(f"{room.__name__}.{module_name}")
+        module.__package__ = room.__name__
         module.__dict__["__builtins__"] = _BUILTINS
         sys.modules[module.__name__] = module
-        exec(compile(source, str(path), "exec"), module.__dict__)
-        setattr(package, module_name, module)
+        exec(compile(source, str(FOLDER / file), "exec"), module.__dict__)
+        setattr(room, module_name, module)
     # Faster: the same few bodies are read again and again.
     package.store.decode = functools.lru_cache(1000)(package.store.decode)
+    return package
+
+
+def _package(name: str) -> t.Any:
+    package = types.ModuleType(name)
+    package.__path__ = []
+    sys.modules[name] = package
     return package
 
 

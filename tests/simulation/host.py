@@ -61,7 +61,7 @@ class Host:
         return self._around.world.rng.random() < chance * self._around.network.trouble
 
     def wait(self, seconds: float) -> None:
-        heartbeat = self._around.core.heartbeat
+        heartbeat = self._around.core.host.heartbeat
         if self.held and self._clock.now() >= self.until:
             raise Violation(f"{self._process.name} goes on, and its services can't stop in time (heartbeat)")
         if (self._process.stepping_down and self.held) or self._happens(0.05):

@@ -46,7 +46,7 @@ class Life:
     def daemon(self) -> None:
         """Run the heartbeat; begin anew when it ended, with a new session."""
         core, rng = self._around.core, self._rng
-        core.heartbeat.drive = _carry_out_for_daemon
+        core.host.heartbeat.drive = _carry_out_for_daemon
         while True:
             self._begin_session()
             self._host = Host(self._around, self._process, self._clock, self._me)
@@ -58,12 +58,12 @@ class Life:
         core, rng, held, duration = self._around.core, self._rng, None, self._duration
         while True:
             timing = core.settings.Timing(duration, 0.2 * duration, 0.1 * duration, POLL, REQUEST_TIMEOUT)
-            heartbeat = core.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
+            heartbeat = core.host.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
             self._host.grace = timing.stop_grace
             try:
                 heartbeat.run(held, self._host.until)
                 return
-            except core.heartbeat.Lost:
+            except core.host.heartbeat.Lost:
                 self._around.checker.lost_at = self._around.world.now
                 return
             except Replaced as replaced:
@@ -85,7 +85,7 @@ class Life:
             for turn in range(rng.randint(1, 6)):
                 try:
                     verdict = self._acquire_once() if turn == 0 or rng.random() < 0.2 else self._renew_somehow(verdict)
-                except (self._around.core.steps.StoreError, ResultLost):
+                except (self._around.core.types.StoreError, ResultLost):
                     if rng.random() < 0.5:
                         break
                 first = first or verdict
@@ -96,7 +96,7 @@ class Life:
                 self._clock.sleep(self._duration * 0.8 * rng.random() ** 2)
                 act(self._around, self._me)
             if rng.random() < 0.8:
-                with contextlib.suppress(self._around.core.steps.StoreError, ResultLost):
+                with contextlib.suppress(self._around.core.types.StoreError, ResultLost):
                     self._release(verdict, handed_over=rng.random() < 0.5)
             self._clock.sleep(rng.uniform(1, 4))
 
@@ -112,7 +112,7 @@ class Life:
     def operator(self) -> None:
         """Break the lease, whosever it is."""
         now, nonce = self._now_and_nonce()
-        with contextlib.suppress(self._around.core.steps.StoreError):
+        with contextlib.suppress(self._around.core.types.StoreError):
             steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
             self._carry_out(self._noting_what_is_seen(steps))
 
@@ -125,19 +125,19 @@ class Life:
             except StopIteration as end:
                 return end.value
             answer = yield step
-            if isinstance(answer.outcome, self._around.core.steps.Seen):
+            if isinstance(answer.outcome, self._around.core.types.Seen):
                 operators.setdefault(session, answer.outcome.record)
 
     def _begin_session(self) -> None:
         core, process = self._around.core, self._process
         # Those of a kind share a name (rule 17).
-        self._me = core.steps.Claimant(process.name[:-1], core.claimant.fresh_nonce())
+        self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce())
         self._store = core.store.Store(Connection(process, self._around.network), "s3://bucket/lease")
         self._store.life = self
 
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
         duration = lease_duration or self._duration
-        want = self._around.core.steps.Want(duration, PATIENCE, wait_timeout, POLL, takeover)
+        want = self._around.core.types.Want(duration, PATIENCE, wait_timeout, POLL, takeover)
         return self._carry_out(self._protocol.acquire(self._me, want, *self._now_and_nonce()))
 
     def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None = None) -> t.Any:
@@ -154,11 +154,11 @@ class Life:
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
-            return self._around.core.steps.Held(verdict.lease, verdict.deadline)
+            return self._around.core.types.Held(verdict.lease, verdict.deadline)
         return None
 
     def _now_and_nonce(self) -> tuple[float, t.Any]:
-        return self._clock.now(), self._around.core.claimant.fresh_nonce
+        return self._clock.now(), self._around.core.driver.fresh_nonce
 
     def _carry_out(self, steps: t.Any, held: t.Any = None, deadline: float = math.inf) -> t.Any:
         """Do it, and tell the checker all. Raises StoreError or ResultLost."""
@@ -176,8 +176,8 @@ class Life:
         began, start = self._around.world.now, self._clock.now()
         checker.begins(process)
         try:
-            verdict = core.claimant.drive(steps, self._store, REQUEST_TIMEOUT, clock)
-        except core.steps.StoreError as error:
+            verdict = core.driver.drive(steps, self._store, REQUEST_TIMEOUT, clock)
+        except core.types.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
             patience = min(PATIENCE, deadline - core.protocol.WRITES_APART - GRAIN - SKEW - start)
             checker.gave_up(process, self._clock.now() - start, patience, error)

@@ -13,9 +13,9 @@ from .core import Change
 
 protocol = functools.partial(Change, "protocol.py")
 store = functools.partial(Change, "store.py")
-claimant = functools.partial(Change, "claimant.py")
+driver = functools.partial(Change, "driver.py")
 clock = functools.partial(Change, "clock.py")
-heartbeat = functools.partial(Change, "heartbeat.py")
+heartbeat = functools.partial(Change, "host/heartbeat.py")
 
 TWO_LEADERS = "still does"
 NOBODY_LEADS = "of peace that"
@@ -126,10 +126,10 @@ MUTANTS: dict[str, Mutant] = {
         protocol("        doubtful = True\n", "        raise StoreUnreachable('no clean answer')\n"), shows="(rule 10)"
     ),
     "rule 12: an error tells of no doubt": Mutant(
-        protocol("raise type(error)(str(error), doubtful=doubtful)", "raise type(error)(str(error))"),
+        protocol("error.doubtful = doubtful", "error.doubtful = False"),
     ),
     "rule 12: every error tells of doubt": Mutant(
-        protocol("raise type(error)(str(error), doubtful=doubtful)", "raise type(error)(str(error), doubtful=True)"),
+        protocol("error.doubtful = doubtful", "error.doubtful = True"),
     ),
     "rule 13: a lease that is gone is made anew in its term": Mutant(
         protocol(
