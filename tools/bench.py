@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / ".venv" / "
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Report  # noqa: E402
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight  # noqa: E402
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location  # noqa: E402
 from bench_heartbeat import bench_heartbeat  # noqa: E402
 from seaweedfs import SeaweedFS  # noqa: E402
 from support import playbook  # noqa: E402
@@ -34,6 +34,7 @@ from support.odd_stores import ChecksThenPuts  # noqa: E402
 from support.proxy import FaultProxy  # noqa: E402
 
 BUCKET = "leader-election"
+LEASE = Location(BUCKET, "bench/lease")
 Task = dict[str, t.Any]
 
 
@@ -130,10 +131,10 @@ def bench_preflights(runs: int, racy_runs: int) -> None:
     with SeaweedFS() as server:
         server.create_bucket(BUCKET)
         endpoint = Endpoint(server.endpoint_url, server.access_key, server.secret_key, region=server.region)
-        print_preflights("SeaweedFS", (preflight(endpoint, BUCKET, "bench/lease") for _run in range(runs)))
+        print_preflights("SeaweedFS", (preflight(endpoint, LEASE) for _run in range(runs)))
     with racy_store() as url:
         racy = Endpoint(url, "somebody", "whatever", region="us-east-1")
-        print_preflights("a window of 1 ms", (preflight(racy, BUCKET, "bench/lease") for _run in range(racy_runs)))
+        print_preflights("a window of 1 ms", (preflight(racy, LEASE) for _run in range(racy_runs)))
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
     ROUNDS,
     preflight,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location  # noqa: E402
 from seaweedfs import SeaweedFS  # noqa: E402
 
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -126,7 +126,7 @@ def main() -> None:
     for store in all_stores():
         print(f"{store.name} {store.version} ... ", end="", flush=True)
         with store.serve() as endpoint:
-            report = preflight(endpoint, stores.BUCKET, "compatibility/lease", store.contenders, store.rounds)
+            report = preflight(endpoint, Location(stores.BUCKET, "compatibility/lease"), store.contenders, store.rounds)
         print(f"{report.verdict}, {report.requests} requests, {report.seconds:.1f} s", flush=True)
         reports.append((store, report))
     today = datetime.datetime.now(tz=datetime.UTC).date()

@@ -71,4 +71,4 @@ class LookupModule(LookupBase):
             verdict = lease.drive(protocol.inspect(lease.me, lease.started, lease.endpoint.patience))
         except (BadOption, connection.CannotSend, StoreError) as error:
             raise AnsibleLookupError(f"The lease {params['key']} could not be read: {error}") from None
-        return _results.success(verdict, (lease.bucket, lease.key), lease.store.requests, lease.started)
+        return _results.success(verdict, lease.location, lease.store.requests, lease.started)

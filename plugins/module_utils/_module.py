@@ -50,10 +50,9 @@ def carry_out(
         module.fail_json(**_results.failure(str(error), 0))
     except StoreError as error:
         module.fail_json(**_results.failure(_told(error, lease), lease.store.requests))
-    location = (lease.bucket, lease.key)
-    result = _results.success(verdict, location, lease.store.requests, lease.started)
+    result = _results.success(verdict, lease.location, lease.store.requests, lease.started)
     if module._diff and verdict.why is not Why.FOUND:  # pylint: disable=protected-access
-        result["diff"] = _results.difference(verdict, location)
+        result["diff"] = _results.difference(verdict, lease.location)
     if lost(task, verdict):
         module.fail_json(msg=f"The lease {lease.location} is not held any more: {result['reason']}", **result)
     module.exit_json(**result)

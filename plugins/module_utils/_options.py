@@ -16,14 +16,14 @@ from ._lease import connection, settings
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
 from ._lease.record import Record, from_utc
-from ._lease.settings import BadOption, Endpoint
+from ._lease.settings import BadOption, Endpoint, Location
 from ._lease.store import Store
 from ._lease.types import Claimant, Held, Seen, Steps
 
 T = t.TypeVar("T")
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
-    bucket=dict(type="str", default="leader-election"),
+    bucket=dict(type="str", default=settings.DEFAULT_BUCKET),
     key=dict(type="str", required=True, aliases=["object_key"], no_log=False),
     holder=dict(type="str", aliases=["instance_id"]),
     session=dict(type="str"),
@@ -64,20 +64,14 @@ class Handle:
         self.clock = Clock()
         self.started = self.clock.now()
         self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__})
-        self.bucket, self.key = params["bucket"], params["key"]
-        settings.check_bucket(self.bucket)
-        settings.check_key(self.key)
+        self.location = Location(params["bucket"], params["key"]).checked()
         settings.check_holder(params["holder"])
         if params["session"]:
             settings.check_session(params["session"])
         session, self.held = self._handed_over(params.get("lease") or {})
         self.me = Claimant(params["holder"], session or params["session"] or fresh_nonce())
-        self.connection = connection.Connection(self.endpoint, self.bucket, self.key)
+        self.connection = connection.Connection(self.endpoint, self.location)
         self.store = Store(self.connection, self.location)
-
-    @property
-    def location(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
 
     def drive(self, steps: Steps[T]) -> T:
         """Carry an operation out. Raises StoreError."""
@@ -113,12 +107,12 @@ class Handle:
             elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
         except (AttributeError, KeyError, TypeError, ValueError):
             raise BadOption("lease", result, _WHOLE_RESULT) from None
-        location = "s3://{bucket}/{key}".format(**texts)
-        if _CENSORED in location:
+        location = Location(texts["bucket"], texts["key"])
+        if _CENSORED in str(location):
             # Ansible censors results where a secret is part of the bucket's or the key's name.
             return None, None
         if location != self.location:
-            raise BadOption("lease", location, f"it is not the lease that this task names, {self.location}")
+            raise BadOption("lease", str(location), f"it is not the lease that this task names, {self.location}")
         if elapsed is None or not texts["etag"]:
             return record.session, None
         seen = Seen(record, texts["etag"], modified=renewed_at, store_time=renewed_at + elapsed)

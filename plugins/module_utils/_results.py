@@ -13,11 +13,12 @@ import typing as t
 from ._lease import wording
 from ._lease.protocol import free_in, record_of, term_of
 from ._lease.record import utc
+from ._lease.settings import Location
 from ._lease.types import Absent, Found, Seen, Verdict
 
 
-def success(verdict: Verdict, location: tuple[str, str], requests: int, started: float) -> dict[str, t.Any]:
-    """Return a module's result. ``location`` is bucket and key, ``started`` what the deadline is told from."""
+def success(verdict: Verdict, location: Location, requests: int, started: float) -> dict[str, t.Any]:
+    """Return a module's result. ``started`` is what the deadline is told from."""
     return dict(
         changed=verdict.why.changes_hands,
         is_leader=verdict.is_leader,
@@ -36,7 +37,7 @@ def local(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return dict(
         changed=False,
         is_leader=told["is_leader"],
-        lease={**lease(Absent(0.0), ("", "")), "state": None, "expires_in": None, **known},
+        lease={**lease(Absent(0.0), Location("", "")), "state": None, "expires_in": None, **known},
         term=told["term"] if told["is_leader"] else None,
         reason=told["reason"],
         requests=0,
@@ -58,12 +59,12 @@ def failure(message: str, requests: int) -> dict[str, t.Any]:
     )
 
 
-def lease(found: Found, location: tuple[str, str]) -> dict[str, t.Any]:
+def lease(found: Found, location: Location) -> dict[str, t.Any]:
     """Return the lease for people and for renewing it. Seconds, and ISO 8601 times by the store's clock."""
     record = record_of(found)
     return dict(
-        bucket=location[0],
-        key=location[1],
+        bucket=location.bucket,
+        key=location.key,
         state=wording.state(found),
         holder=record.holder if record else None,
         session=record.session if record else None,
@@ -79,7 +80,7 @@ def lease(found: Found, location: tuple[str, str]) -> dict[str, t.Any]:
     )
 
 
-def difference(verdict: Verdict, location: tuple[str, str]) -> dict[str, t.Any]:
+def difference(verdict: Verdict, location: Location) -> dict[str, t.Any]:
     """Return the lease before and after, for diff mode; without what every renewal changes.
 
     What others did to the lease while this task waited is no change by this task.
@@ -91,5 +92,5 @@ def difference(verdict: Verdict, location: tuple[str, str]) -> dict[str, t.Any]:
         shown = lease(found, location)
         return {name: shown[name] for name in ("state", "holder", "term", "lease_duration", "metadata")}
 
-    name = "s3://%s/%s" % location
+    name = str(location)
     return dict(before=stable(before), after=stable(verdict.lease), before_header=name, after_header=name)

@@ -156,7 +156,7 @@ def main() -> None:
         )
     )
     lease = opened(module, _report.failure)
-    options = (lease.endpoint, lease.bucket, lease.key, module.params["contenders"], module.params["rounds"])
+    options = (lease.endpoint, lease.location, module.params["contenders"], module.params["rounds"])
     try:
         found = preflight(*options, module.check_mode, lease.clock, lease.connection)
     except BadOption as error:

@@ -16,7 +16,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock imp
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import conditions, reads
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight as module
 from support import proxy as faults
 from support.odd_stores import (
@@ -53,7 +53,7 @@ def ask(url: str, key: str = "jobs/a", bucket: str = "bucket", clock: Clock | No
     """Run the core; two rounds are enough where no race is what matters."""
     how = {name: options.pop(name) for name in ("contenders", "rounds", "dry_run") if name in options}
     endpoint = Endpoint(**{**KEYS, "endpoint_url": url, **options})
-    return preflight(endpoint, bucket, key, clock=clock, **{"rounds": 2, **how})
+    return preflight(endpoint, Location(bucket, key), clock=clock, **{"rounds": 2, **how})
 
 
 def check(report: Report, name: str) -> Check:

@@ -22,7 +22,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease import pr
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import Connection
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import drive, fresh_nonce
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store import Store
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Claimant,
@@ -78,7 +78,8 @@ class Session:
         key = f"{prefix}-{self.clock.now() // NEXT_LEASE:.0f}"
         if key != self._key:
             self._key, self._held = key, None
-            self._store = Store(Connection(self._endpoint, bucket, key), f"s3://{bucket}/{key}")
+            location = Location(bucket, key)
+            self._store = Store(Connection(self._endpoint, location), location)
         odds = LEADING if self._held else FOLLOWING
         operation = self._rng.choices(list(odds), list(odds.values()))[0]
         held = self._held if self._rng.random() < 0.8 and operation in ("renew", "release") else None

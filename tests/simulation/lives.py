@@ -132,7 +132,9 @@ class Life:
         core, process = self._around.core, self._process
         # Those of a kind share a name (rule 17).
         self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce())
-        self._store = core.store.Store(Connection(process, self._around.network), "s3://bucket/lease")
+        self._store = core.store.Store(
+            Connection(process, self._around.network), core.settings.Location("bucket", "lease")
+        )
         self._store.life = self
 
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:

@@ -23,7 +23,7 @@ import ssl
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
-from .settings import BadOption, Endpoint, check_endpoint_url
+from .settings import BadOption, Endpoint, Location, check_endpoint_url
 from .types import with_advice
 
 try:
@@ -65,20 +65,20 @@ class CannotSend(Exception):
 class Connection:
     """Signs and sends requests for one object."""
 
-    def __init__(self, endpoint: Endpoint, bucket: str, key: str) -> None:
+    def __init__(self, endpoint: Endpoint, location: Location) -> None:
         """Find endpoint, region and credentials; nothing is sent yet.
 
         Raises BadOption for what cannot be used, CannotSend where there are no credentials.
         """
         self._endpoint = endpoint
-        self._bucket = bucket
+        self._location = location
         self._loaded: Any = None
         self._http: Any = None
         try:
             if endpoint.profile:
                 self._session.get_scoped_config()  # raises where there is no such profile
             self._region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
-            self.url = self._url(bucket, key)
+            self.url = self._url(location)
             self._verify = self._ca_bundle()
         except botocore.exceptions.ProfileNotFound:
             raise BadOption(
@@ -108,7 +108,7 @@ class Connection:
             self._session  # noqa: B018  (or each copy would load one, and fetch credentials of its own)
         self._connected()
         other = copy.copy(self)
-        other.url = self._url(self._bucket, key) + ("?" + query if query else "")
+        other.url = self._url(self._location.at(key)) + ("?" + query if query else "")
         return other
 
     def send(
@@ -217,7 +217,8 @@ class Connection:
             # A role that is refused, a process that prints nonsense: the sources have errors of their own.
             raise CannotSend("the credentials cannot be used: %s: %s" % (type(error).__name__, error)) from None
 
-    def _url(self, bucket: str, key: str) -> str:
+    def _url(self, location: Location) -> str:
+        bucket, key = location.bucket, location.key
         base = self._endpoint.endpoint_url or self._configured_endpoint()
         style = self._endpoint.addressing_style
         if style == "auto":

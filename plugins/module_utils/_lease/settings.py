@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from .protocol import MARGIN_RATE, margin
 from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA
 
+DEFAULT_BUCKET = "leader-election"
 TAKEOVERS = ("store_clock", "observed", "never")
 SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
@@ -37,6 +38,27 @@ class BadOption(ValueError):
 
     def __init__(self, name: str, value: object, way_out: str) -> None:
         super().__init__("%s is %s: %s" % (name, value if value is HIDDEN else _shown(value), way_out))
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a lease is. As a text it is what people are told: s3://bucket/key."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return "s3://%s/%s" % (self.bucket, self.key)
+
+    def at(self, key: str) -> Location:
+        """Return where another object of the bucket is."""
+        return Location(self.bucket, key)
+
+    def checked(self) -> Location:
+        """Return it. Raises BadOption for what cannot be used."""
+        check_bucket(self.bucket)
+        check_key(self.key)
+        return self
 
 
 class Timing(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Dict, Mapping, Optional, Protocol
 
 from .connection import CannotSend, NoAnswer, Response
 from .record import MAX_BODY, decode
+from .settings import Location
 from .types import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
 
 
@@ -35,8 +36,7 @@ class Wire(Protocol):
 class Store:
     """Reads and writes one object, one attempt a call (rule 11)."""
 
-    def __init__(self, connection: Wire, location: str, quoted: bool = True) -> None:
-        """``location`` is how people are told where the lease is: s3://bucket/key."""
+    def __init__(self, connection: Wire, location: Location, quoted: bool = True) -> None:
         self._connection = connection
         self._location = location
         self.quoted = quoted

@@ -176,7 +176,7 @@ def _preflight(given: argparse.Namespace) -> int:
     _check_botocore()
     one = config.load(given.name)
     try:
-        found = preflight(one.endpoint, one.bucket, one.key, connection=connect(one))
+        found = preflight(one.endpoint, one.location, connection=connect(one))
     except CannotSend as error:
         raise Impossible(str(error)) from None
     for check in found.checks:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .. import settings
-from ..settings import HIDDEN, REACTION, BadOption, Endpoint, Timing
+from ..settings import DEFAULT_BUCKET, HIDDEN, REACTION, BadOption, Endpoint, Location, Timing
 
 FOLDER = "/etc/s3-leader"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
@@ -31,7 +31,7 @@ class Config:
 
     name: str
     key: str
-    bucket: str = "leader-election"
+    bucket: str = DEFAULT_BUCKET
     holder: str = field(default_factory=lambda: os.uname().nodename)
     lease_duration: float = 30
     renew_interval: float = 5
@@ -51,8 +51,7 @@ class Config:
     addressing_style: str = "auto"
 
     def __post_init__(self) -> None:
-        settings.check_bucket(self.bucket)
-        settings.check_key(self.key)
+        self.location.checked()
         settings.check_holder(self.holder)
         object.__setattr__(self, "metadata", settings.check_metadata(self.metadata))
         self.endpoint  # noqa: B018  (checks its part)
@@ -85,8 +84,8 @@ class Config:
         return Timing(**{name: getattr(self, name) for name in _TIMES})
 
     @property
-    def location(self) -> str:
-        return "s3://%s/%s" % (self.bucket, self.key)
+    def location(self) -> Location:
+        return Location(self.bucket, self.key)
 
 
 def check_name(name: str) -> None:

@@ -50,7 +50,7 @@ def connect(config: Config) -> Connection:
     if path:
         _check_readable(path)
         os.environ["AWS_SHARED_CREDENTIALS_FILE"] = path  # botocore reads it once, for each session of its own
-    return Connection(config.endpoint, config.bucket, config.key)
+    return Connection(config.endpoint, config.location)
 
 
 def _path(config: Config) -> Optional[str]:

@@ -12,6 +12,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 from xml.etree import ElementTree
 
 from ..connection import Response
+from ..settings import Location
 from ..store import element
 from .report import FAIL, PASS, UNKNOWN, WARN, Check
 from .scratch import Workspace
@@ -48,18 +49,18 @@ def ask(work: Workspace) -> List[Check]:
         if response is None:
             checks[name] = Check(name, UNKNOWN, "no answer to ?%s" % SETTINGS[name].query)
         else:
-            checks[name] = check(name, response, work.key, "s3://" + work.bucket)
+            checks[name] = check(name, response, work.location)
     lifecycle = responses["lifecycle"]
-    expiry = versions_expire_after(lifecycle, work.key) if lifecycle else ""
+    expiry = versions_expire_after(lifecycle, work.location.key) if lifecycle else ""
     checks["versioning"] = with_expiry(checks["versioning"], expiry)
     return list(checks.values())
 
 
-def check(name: str, response: Response, key: str, location: str) -> Check:
-    """Say what an answer of the bucket means for the lease at this key. ``location`` names the bucket."""
+def check(name: str, response: Response, location: Location) -> Check:
+    """Say what an answer of the bucket means for the lease there."""
     setting = SETTINGS[name]
     status, code = response.status, element(response, "Code")
-    answer = "%s answered %d%s" % (location, status, " " + code if code else "")
+    answer = "the bucket %s answered %d%s" % (location.bucket, status, " " + code if code else "")
     if status == 404 and code and code == setting.none:
         return Check(name, PASS, "none is set")
     if status == 501:
@@ -69,7 +70,7 @@ def check(name: str, response: Response, key: str, location: str) -> Check:
     document = _document(response.body) if status == 200 else None
     if document is None or setting.root not in _name(document):
         return Check(name, UNKNOWN, answer + " to ?%s, which tells nothing" % setting.query)
-    return setting.judge(document, key)
+    return setting.judge(document, location.key)
 
 
 def _document(body: bytes) -> Optional[ElementTree.Element]:

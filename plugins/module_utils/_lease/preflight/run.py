@@ -16,7 +16,7 @@ from typing import List, Optional
 
 from ..clock import Clock
 from ..connection import MOST_AT_ONCE, Connection
-from ..settings import BadOption, Endpoint
+from ..settings import BadOption, Endpoint, Location
 from . import bucket_settings, habits, known_stores
 from .conditions import accepted, access, refused
 from .races import races
@@ -30,8 +30,7 @@ ROUNDS, MOST_ROUNDS = 10, 1000
 
 def preflight(
     endpoint: Endpoint,
-    bucket: str,
-    key: str,
+    location: Location,
     contenders: int = CONTENDERS,
     rounds: int = ROUNDS,
     dry_run: bool = False,
@@ -40,8 +39,8 @@ def preflight(
 ) -> Report:
     """Ask the store everything that a lease at this key depends on. A dry run writes nothing.
 
-    So many contenders write at the same instant, in so many rounds each for create and for replace. Bucket and key
-    are taken for checked. A connection to this key that is there already saves making one. Raises BadOption; or
+    So many contenders write at the same instant, in so many rounds each for create and for replace. The
+    location is taken for checked. A connection to this key that is there already saves making one. Raises BadOption; or
     CannotSend, where there is nothing to send with.
     """
     for name, value, least, most in (
@@ -51,7 +50,7 @@ def preflight(
         if not least <= value <= most:
             raise BadOption(name, value, "use %d to %d" % (least, most))
     clock = clock or Clock()
-    work = Workspace(connection or Connection(endpoint, bucket, key), endpoint, bucket, key, clock)
+    work = Workspace(connection or Connection(endpoint, location), endpoint, location, clock)
     started = clock.now()
     checks: List[Check] = []
     usable = False

@@ -16,7 +16,7 @@ from ..connection import CannotSend, Connection, NoAnswer, Response
 from ..driver import drive, fresh_nonce
 from ..protocol import WRITES_APART, View, look, record_of
 from ..record import MAX_BODY, Record
-from ..settings import Endpoint
+from ..settings import Endpoint, Location
 from ..store import Store
 from ..types import Found, Steps, StoreUnreachable
 from .recording import Log, RecordingConnection
@@ -44,11 +44,11 @@ class Scratch(NamedTuple):
 class Workspace:
     """What the questions of one preflight share: where the scratch objects are, and what was sent and answered."""
 
-    def __init__(self, connection: Connection, endpoint: Endpoint, bucket: str, key: str, clock: Clock) -> None:
+    def __init__(self, connection: Connection, endpoint: Endpoint, location: Location, clock: Clock) -> None:
         self.connection = connection
         self.timeout, self._patience = endpoint.request_timeout, endpoint.patience
         self.clock = clock
-        self.bucket, self.key, self._name = bucket, key, scratch_name(key)
+        self.location, self._name = location, scratch_name(location.key)
         self.log = Log()
         self.quoted = True
         """The form of the ETag that If-Match takes."""
@@ -62,7 +62,7 @@ class Workspace:
 
     def scratch(self, name: str = "") -> Scratch:
         wire = self._wire(self._name + name, name)
-        return Scratch(name, wire, Store(wire, self._names_of_all + "*", self.quoted))
+        return Scratch(name, wire, Store(wire, self._all_scratch, self.quoted))
 
     def draft(self) -> Record:
         return Record(
@@ -131,7 +131,7 @@ class Workspace:
         return self._cleaned({name: status for name, status in left.items() if status not in (200, 204, 404)})
 
     def _cleaned(self, left: Mapping[str, int]) -> Check:
-        where = "s3://%s/%s*" % (self.bucket, self._name)
+        where = self.location.at(self._name + "*")
         if 0 in left.values():
             seen = "the store did not answer, so scratch objects may be left at %s" % where
             return Check("cleanup", WARN, seen, "Remove them")
@@ -140,7 +140,7 @@ class Workspace:
             number = "1 scratch object is" if len(left) == 1 else "%d scratch objects are" % len(left)
             advice = "Remove what is left"
             if not {401, 403}.isdisjoint(left.values()):
-                advice = "Grant s3:DeleteObject on %s*, and remove what is left" % self._names_of_all
+                advice = "Grant s3:DeleteObject on %s, and remove what is left" % self._all_scratch
             return Check("cleanup", WARN, "%s left at %s (%s)" % (number, where, statuses), advice)
         if any("x-amz-version-id" in answer.response.headers for answer in self.log.answered):
             seen = "the scratch objects were deleted; the bucket keeps their versions at %s" % where
@@ -171,9 +171,9 @@ class Workspace:
         return RecordingConnection(self.connection.at(key), name, self.log, self.clock)
 
     @property
-    def _names_of_all(self) -> str:
-        """What the scratch objects of every run begin with, for a policy."""
-        return "s3://%s/%s" % (self.bucket, self._name.rpartition("-")[0] + "-")
+    def _all_scratch(self) -> Location:
+        """The scratch objects of every run, for a policy."""
+        return self.location.at(self._name.rpartition("-")[0] + "-*")
 
 
 def is_of(draft: Record, found: Found) -> bool:

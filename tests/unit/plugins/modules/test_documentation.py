@@ -16,6 +16,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _module, 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Verdict, Why
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
@@ -98,7 +99,7 @@ def test_every_lease_module_returns_the_same(name):
 def test_what_is_returned_is_documented():
     told = yaml.safe_load(module_of("s3_leader_acquire").RETURN)
     always = {"changed", "msg"}  # Ansible's own
-    location = ("bucket", "key")
+    location = Location("bucket", "key")
     done = _results.success(Verdict(False, Why.FOUND, Absent(0.0), Absent(0.0)), location, 1, 0.0)
     assert set(done) - always == set(told)
     assert set(_results.failure("no", 0)) - always == set(told)

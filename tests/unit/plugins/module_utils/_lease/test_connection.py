@@ -20,7 +20,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connectio
     NoAnswer,
     Response,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
 from support.odd_stores import Store
 from support.server import Answer, LoopbackServer
 
@@ -42,7 +42,7 @@ def aws(monkeypatch, tmp_path):
 
 
 def url(bucket="bucket", key="jobs/a", **options):
-    return Connection(Endpoint(**{**KEYS, **options}), bucket, key).url
+    return Connection(Endpoint(**{**KEYS, **options}), Location(bucket, key)).url
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def serve():
 
 
 def connection_to(server, key="jobs/a", **options):
-    return Connection(Endpoint(**{**KEYS, "endpoint_url": server.url, "request_timeout": 1, **options}), "bucket", key)
+    return Connection(
+        Endpoint(**{**KEYS, "endpoint_url": server.url, "request_timeout": 1, **options}), Location("bucket", key)
+    )
 
 
 # -- The URL ----------------------------------------------------------------------------------------------------------
@@ -220,7 +222,9 @@ def test_an_option_that_is_empty_is_as_good_as_none(monkeypatch, option):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://environment")
     options = {"secret_key": ""} if option == "access_key" else {}
-    assert Connection(Endpoint(**{option: ""}, **options), "bucket", "a").url == "https://environment/bucket/a"
+    assert (
+        Connection(Endpoint(**{option: ""}, **options), Location("bucket", "a")).url == "https://environment/bucket/a"
+    )
 
 
 def test_without_credentials_nothing_is_sent(serve):
@@ -305,7 +309,7 @@ def test_a_put_has_neither_expect_nor_a_trailing_checksum(serve):
 
 
 def test_a_real_store_accepts_the_signature(seaweedfs, bucket, key):
-    connection = Connection(Endpoint(**seaweedfs.options), bucket, f"{key}/ü b+c%?~")
+    connection = Connection(Endpoint(**seaweedfs.options), Location(bucket, f"{key}/ü b+c%?~"))
     assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000).status == 200
     assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000).status == 412
     assert connection.send("GET", {}, b"", 1000).body == b"body"
@@ -403,14 +407,18 @@ def test_a_closed_port_and_an_unknown_name_are_no_answer():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     for name in (f"127.0.0.1:{port}", "nobody-made-me.invalid"):
-        connection = Connection(Endpoint(**KEYS, endpoint_url=f"http://{name}", request_timeout=1), "bucket", "a")
+        connection = Connection(
+            Endpoint(**KEYS, endpoint_url=f"http://{name}", request_timeout=1), Location("bucket", "a")
+        )
         with pytest.raises(NoAnswer, match=f"http://{name} could not be reached"):
             connection.send("GET", {}, b"", 10)
 
 
 def test_a_proxy_that_is_not_there_is_no_answer_and_its_password_stays_out(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://root:hunter2@127.0.0.1:9")
-    connection = Connection(Endpoint(**KEYS, endpoint_url="http://s3.example.com", request_timeout=1), "bucket", "a")
+    connection = Connection(
+        Endpoint(**KEYS, endpoint_url="http://s3.example.com", request_timeout=1), Location("bucket", "a")
+    )
     with pytest.raises(NoAnswer, match=r"the proxy to http://s3\.example\.com could not be reached") as caught:
         connection.send("GET", {}, b"", 10)
     assert "hunter2" not in str(caught.value)
@@ -441,7 +449,7 @@ def test_after_forget_the_next_request_has_a_connection_of_its_own():
         server.daemon_threads, server.block_on_close = True, False
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         endpoint = Endpoint(**KEYS, endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", request_timeout=5)
-        connection = Connection(endpoint, "bucket", "a")
+        connection = Connection(endpoint, Location("bucket", "a"))
         for _turn in range(2):
             connection.send("GET", {}, b"", 10)
         connection.forget()
@@ -461,7 +469,7 @@ def test_after_forget_the_next_request_has_a_connection_of_its_own():
     ],
 )
 def test_another_object_and_the_bucket_itself_are_reached_the_same_way(options, expected):
-    connection = Connection(Endpoint(**{**KEYS, **options}), "bucket", "jobs/a")
+    connection = Connection(Endpoint(**{**KEYS, **options}), Location("bucket", "jobs/a"))
     assert connection.at("jobs/b c").url == f"{expected}jobs/b%20c"
     assert connection.at("", "object-lock").url == f"{expected}?object-lock"
     assert connection.url == f"{expected}jobs/a"
@@ -471,7 +479,7 @@ def test_credentials_are_looked_up_once_for_all_objects_of_a_bucket(monkeypatch,
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-somebody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "whatever")
     server = serve()
-    connection = Connection(Endpoint(endpoint_url=server.url, region="us-east-1"), "bucket", "jobs/a")
+    connection = Connection(Endpoint(endpoint_url=server.url, region="us-east-1"), Location("bucket", "jobs/a"))
     others = [connection.at(f"jobs/{number}") for number in range(3)]
     assert {id(other._session) for other in others} == {id(connection._session)}
     assert [other.send("GET", {}, b"", 0).status for other in others] == [200] * 3

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, NoAnswer, Response
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, encode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store import Store
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
@@ -16,7 +17,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
     Written,
 )
 
-LOCATION = "s3://bucket/jobs/a"
+LOCATION = Location("bucket", "jobs/a")
 NOW = 1795409376.0
 DATE = "Mon, 23 Nov 2026 04:49:36 GMT"
 MODIFIED = "Mon, 23 Nov 2026 04:49:32 GMT"
@@ -88,7 +89,7 @@ def test_a_304_is_unchanged():
 
 
 GET_REFUSED = [
-    (answer(404, "NoSuchBucket"), ("404 NoSuchBucket", "Create the bucket", LOCATION)),
+    (answer(404, "NoSuchBucket"), ("404 NoSuchBucket", "Create the bucket", str(LOCATION))),
     (answer(404), ("answered 404", "no S3 answer", "endpoint_url")),
     (answer(404, body=b"<html>404</html>"), ("answered 404", "no S3 answer", "endpoint_url")),
     (answer(404, "NotFound"), ("404 NotFound", "no S3 answer")),
@@ -127,7 +128,7 @@ def test_a_read_is_refused_with_what_to_mend(given, words):
 
 PUT_REFUSED = [
     (answer(404, "NoSuchBucket"), ("404 NoSuchBucket", "Create the bucket")),
-    (answer(403, "AccessDenied"), ("403 AccessDenied", "s3:PutObject", LOCATION)),
+    (answer(403, "AccessDenied"), ("403 AccessDenied", "s3:PutObject", str(LOCATION))),
     (answer(403, "SignatureDoesNotMatch"), ("Check the credentials",)),
     (answer(501, "NotImplemented"), ("does not implement conditional writes",)),
     (answer(400, "InvalidRequest"), ("400 InvalidRequest", "left as it is")),

@@ -383,8 +383,8 @@ def test_a_time_to_stay_away_that_is_none_is_refused(say, tell, systemctl, secon
 def test_preflight_asks_about_the_store_of_the_lease(say, configure, monkeypatch, found, status, words):
     asked = []
 
-    def preflight(endpoint, bucket, key, connection):
-        asked.append((endpoint.endpoint_url, bucket, key, connection.url))
+    def preflight(endpoint, location, connection):
+        asked.append((endpoint.endpoint_url, str(location), connection.url))
         return Report(tuple(Check(name, found, "it was seen", "Mend it") for name in ESSENTIAL), 1, 1.0)
 
     monkeypatch.setattr(asking, "preflight", preflight)
@@ -393,4 +393,5 @@ def test_preflight_asks_about_the_store_of_the_lease(say, configure, monkeypatch
     assert (ended, error) == (status, "")
     assert out.splitlines()[0] == "%-8s create           it was seen. Mend it" % found
     assert out.splitlines()[-1].startswith(words)
-    assert asked == [("http://127.0.0.1:1", "leader-election", "jobs/db", "http://127.0.0.1:1/leader-election/jobs/db")]
+    lease = "leader-election/jobs/db"
+    assert asked == [("http://127.0.0.1:1", f"s3://{lease}", f"http://127.0.0.1:1/{lease}")]

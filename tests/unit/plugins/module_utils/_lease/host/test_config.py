@@ -62,7 +62,7 @@ def test_every_option_of_the_file_is_gone_by(load):
     loaded = load(ALL)
     assert {option: getattr(loaded, option) for option in ALL} == {**ALL, "metadata": {"rack": "7"}}
     assert loaded.name == "db"
-    assert loaded.location == "s3://leases/jobs/db"
+    assert str(loaded.location) == "s3://leases/jobs/db"
     assert loaded.timing == Timing(60, 7.5, 20, 3, 4)
     endpoint = loaded.endpoint
     shared = [option for option in ALL if hasattr(endpoint, option)]

@@ -11,13 +11,14 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
     versions_expire_after,
     with_expiry,
 )
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 
 KEY = "jobs/migrate-db"
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 def judge(name, body, status=200, key=KEY):
-    return check(name, Response(status, {}, body.encode() if isinstance(body, str) else body), key, "s3://bucket")
+    return check(name, Response(status, {}, body.encode() if isinstance(body, str) else body), Location("bucket", key))
 
 
 def error(code):
