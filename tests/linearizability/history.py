@@ -18,7 +18,6 @@ import typing as t
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, decode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
-    Answer,
     Found,
     Held,
     Seen,
@@ -27,6 +26,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
     StoreError,
     Verdict,
     Write as WriteStep,
+    overheard,
 )
 
 NEVER = math.inf
@@ -113,19 +113,14 @@ class Recorder:
     def watched(self, steps: Steps[Verdict]) -> Steps[Verdict]:
         """Hand the steps on, and note each new write before it is sent."""
         nonces: set[str] = set()
-        answer: Answer | None = None
-        while True:
-            try:
-                step: Step = steps.send(answer) if answer else next(steps)
-            except StopIteration as end:
-                verdict: Verdict = end.value
-                return verdict
-            if isinstance(step, WriteStep):
-                record = decode(step.body)
-                if isinstance(record, Record) and record.nonce not in nonces:
-                    nonces.add(record.nonce)
-                    self._write(sent=_version(record))
-            answer = yield step
+
+        def note(step: Step) -> None:
+            record = decode(step.body) if isinstance(step, WriteStep) else None
+            if isinstance(record, Record) and record.nonce not in nonces:
+                nonces.add(record.nonce)
+                self._write(sent=_version(record))
+
+        return overheard(steps, before=note)
 
     def told(self, verdict: Verdict) -> None:
         """Note how the call ended."""

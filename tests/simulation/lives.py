@@ -116,17 +116,14 @@ class Life:
             steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
             self._carry_out(self._noting_what_is_seen(steps))
 
-    def _noting_what_is_seen(self, steps: t.Any) -> t.Generator[t.Any, t.Any, t.Any]:
-        operators, session = self._around.checker.operators, self._me.session
-        answer: t.Any = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as end:
-                return end.value
-            answer = yield step
-            if isinstance(answer.outcome, self._around.core.types.Seen):
+    def _noting_what_is_seen(self, steps: t.Any) -> t.Any:
+        types, operators, session = self._around.core.types, self._around.checker.operators, self._me.session
+
+        def note(_step: t.Any, answer: t.Any) -> None:
+            if isinstance(answer.outcome, types.Seen):
                 operators.setdefault(session, answer.outcome.record)
+
+        return types.overheard(steps, after=note)
 
     def _begin_session(self) -> None:
         core, process = self._around.core, self._process

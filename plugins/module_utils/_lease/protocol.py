@@ -61,6 +61,7 @@ from .types import (
     Read,
     Refused,
     Seen,
+    Step,
     Steps,
     StoreError,
     StoreRefused,
@@ -72,6 +73,7 @@ from .types import (
     Why,
     Write,
     Written,
+    overheard,
 )
 
 # -- Pure decisions ---------------------------------------------------------------------------------------------------
@@ -349,22 +351,19 @@ def tells_of_doubt(operation: Operation) -> Operation:
 
     @functools.wraps(operation)
     def doubting(*args: Any, **kwargs: Any) -> Steps[Verdict]:
-        steps = operation(*args, **kwargs)
         doubtful = False
-        answer: Optional[Answer] = None
-        while True:
-            try:
-                step = steps.send(answer) if answer else next(steps)
-            except StopIteration as end:
-                verdict: Verdict = end.value
-                return verdict
-            except StoreError as error:
-                error.doubtful = doubtful
-                raise
-            answer = yield step
+
+        def hear(step: Step, answer: Answer) -> None:
+            nonlocal doubtful
             outcome = answer.outcome
             unsent = isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.sent)
             doubtful = doubtful or (isinstance(step, Write) and not unsent)
+
+        try:
+            return (yield from overheard(operation(*args, **kwargs), after=hear))
+        except StoreError as error:
+            error.doubtful = doubtful
+            raise
 
     return cast(Operation, doubting)
 

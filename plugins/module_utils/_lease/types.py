@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from types import MappingProxyType
-from typing import Generator, Mapping, NamedTuple, Optional, TypeVar, Union
+from typing import Callable, Generator, Mapping, NamedTuple, Optional, TypeVar, Union
 
 from .record import Record, Unreadable
 
@@ -127,6 +127,25 @@ class Answer(NamedTuple):
 Step = Union[Read, Write, Pause]
 T = TypeVar("T")
 Steps = Generator[Step, Answer, T]
+
+
+def overheard(
+    steps: Steps[T],
+    before: Callable[[Step], None] = lambda step: None,
+    after: Callable[[Step, Answer], None] = lambda step, answer: None,
+) -> Steps[T]:
+    """Let an operation go on as it does, and call these with each step, before it is taken and after."""
+    answer: Optional[Answer] = None
+    while True:
+        try:
+            step = steps.send(answer) if answer else next(steps)
+        except StopIteration as end:
+            verdict: T = end.value
+            return verdict
+        before(step)
+        answer = yield step
+        after(step, answer)
+
 
 # -- Who asks, and for what -------------------------------------------------------------------------------------------
 

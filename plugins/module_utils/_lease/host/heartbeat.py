@@ -22,7 +22,22 @@ from .. import protocol
 from ..clock import Clock
 from ..driver import drive, fresh_nonce
 from ..settings import REACTION, Timing
-from ..types import Answer, Claimant, Held, Outcome, Pause, Seen, Steps, StoreError, Verdict, Want, Why, Write
+from ..types import (
+    Answer,
+    Claimant,
+    Held,
+    Outcome,
+    Pause,
+    Seen,
+    Step,
+    Steps,
+    StoreError,
+    Verdict,
+    Want,
+    Why,
+    Write,
+    overheard,
+)
 from ..wording import sentence
 
 if TYPE_CHECKING:  # it loads botocore, which the fence can do without
@@ -157,17 +172,15 @@ class Heartbeat:
 
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
         """Let the operation go on as it does, and tell what the store says."""
-        answer: Optional[Answer] = None
-        while True:
-            try:
-                step = steps.send(answer) if answer else next(steps)
-            except StopIteration as end:
-                verdict: T = end.value
-                return verdict
+
+        def before(step: Step) -> None:
             self._may_hold = self._may_hold or isinstance(step, Write)
-            answer = yield step
+
+        def after(step: Step, answer: Answer) -> None:
             if not isinstance(step, Pause):
                 self._outside.told(answer.outcome)
+
+        return overheard(steps, before, after)
 
     def _promoted(self, held: Held) -> Optional[Held]:
         """Begin to lead, or give the lease back for somebody who can."""
