@@ -154,6 +154,7 @@ class _Ending:
         leads, asked_at = os.path.lexists(local.path_of(self._config.name, "leader")), self._clock.now()
         found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
+        leads = leads and (found is not None or _daemon_runs(self._config.name))
         if self._over_since is None and (dead_for is not None or not leads):
             self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
         if found is None:
@@ -313,11 +314,13 @@ class Guard:
         self._ending: Dict[str, subprocess.Popen[bytes]] = {}
 
     def look_around(self) -> None:
-        unmarked = []
-        for config in self._configs():
-            if not os.path.exists(local.serving_path_of(config.name)):
-                unmarked.append(config)
-            elif not self._is_being_ended(config.name) and _is_abandoned(config.name):
+        configs = list(self._configs())
+        marked = [config for config in configs if os.path.exists(local.serving_path_of(config.name))]
+        unmarked = [config for config in configs if config not in marked]
+        alive = units.busy([_DAEMON % config.name for config in marked])
+        for config in marked:
+            led = _DAEMON % config.name in alive and _leads(config.name)
+            if not led and not self._is_being_ended(config.name) and _is_abandoned(config.name):
                 self._start_fence(config)
         patterns = [pattern for config in unmarked for pattern in _patterns(config)]
         running = [unit for unit in (units.look(patterns) if patterns else None) or [] if _runs(unit)]
@@ -364,6 +367,11 @@ def _runs(unit: Unit) -> bool:
     return unit.active not in ("inactive", "failed") or bool(unit.processes())
 
 
+def _daemon_runs(name: str) -> bool:
+    """It has a process. systemd, which removes its files in /run when it has ended, may hang."""
+    return bool(units.busy([_DAEMON % name]))
+
+
 def _leads(name: str) -> bool:
     """The daemon leads, and services may start."""
     return os.path.lexists(local.path_of(name, "leader")) and os.path.exists(local.serving_path_of(name, "started"))
@@ -377,7 +385,7 @@ def _begins(name: str) -> bool:
 
 def _is_unled(name: str) -> bool:
     """Services may run, and the daemon does not lead, nor is it about to."""
-    return not (_leads(name) or _begins(name) or _leads(name))
+    return not _daemon_runs(name) or not (_leads(name) or _begins(name) or _leads(name))
 
 
 def _is_abandoned(name: str) -> bool:

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 from fnmatch import fnmatchcase
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from . import mounts
 
@@ -94,6 +94,11 @@ def guess(names: Sequence[str]) -> List[Unit]:
     """Return what the control groups tell of units while systemd does not answer: none of them counts as gone."""
     groups = _groups(names)
     return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
+
+
+def busy(names: Sequence[str]) -> Set[str]:
+    """Return those of these names whose units have processes. systemd is not asked."""
+    return {name for name, group in _groups(names).items() if any(_members(group))}
 
 
 def stop(names: Sequence[str], patience: float = PATIENCE) -> None:

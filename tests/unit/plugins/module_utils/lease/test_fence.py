@@ -34,6 +34,7 @@ class Systemd:
         monkeypatch.setattr(fence, "Clock", lambda: self)
         monkeypatch.setattr(fence.units, "look", self.look)
         monkeypatch.setattr(fence.units, "stop", self.stop)
+        monkeypatch.setattr(fence.units, "busy", lambda names: set() if self.daemon_left else set(names))
         monkeypatch.setattr(fence.units, "kill", self.kill)
         monkeypatch.setattr(fence.units, "terminate", lambda unit: self.asked_to_end.append(unit.name) or [99])
         monkeypatch.setattr(fence.units, "guess", lambda names: [self._unit(name, "unknown") for name in names])
@@ -286,6 +287,22 @@ def test_where_systemd_does_not_answer_all_is_killed_in_time_all_the_same(host):
     fence.end("db")
     assert 0 <= min(host.killed)[0] - (1000 + GRACE - REACTION) < 1
     assert "app.service" in {name for _when, name in host.killed}
+
+
+def test_where_systemd_hangs_a_daemon_without_a_process_is_dead_although_its_file_is_there(host):
+    host.answers = False
+    host.daemon_left = 1000.0
+    host.meanwhile = {1040.0: lambda: setattr(host, "answers", True)}
+    fence.end("db")
+    assert 0 <= min(host.killed)[0] - (1000 + GRACE - REACTION) < 1
+
+
+def test_where_systemd_hangs_a_daemon_that_runs_leads_on(host):
+    host.answers = False
+    host.states["app.service"] = ends_after(1)
+    host.meanwhile = {1040.0: lambda: setattr(host, "answers", True)}
+    fence.end("db")
+    assert host.killed == []
 
 
 def test_a_systemd_that_is_slow_is_asked_less_often(host):
@@ -563,6 +580,19 @@ def test_so_is_what_a_dead_daemon_left(host, children):
     os.unlink(local.path_of("db", "leader"))
     fence.Guard().look_around()
     assert len(children) == 1
+
+
+def test_so_is_what_a_dead_daemon_left_whose_file_a_systemd_that_hangs_has_not_removed(host, children):
+    host.answers = False
+    host.daemon_left = 1000.0
+    fence.Guard().look_around()
+    assert [command[-1] for command, _child in children] == ["db"]
+
+
+def test_where_systemd_hangs_a_leader_is_left_alone(host, children):
+    host.answers = False
+    fence.Guard().look_around()
+    assert children == []
 
 
 def test_what_the_fence_ends_is_left_to_it(host, children):

@@ -149,6 +149,12 @@ def test_where_systemd_does_not_answer_the_processes_are_known_all_the_same(cgro
     assert not any(one.gone for one in guessed)
 
 
+def test_units_with_processes_are_told_without_systemd(cgroups):
+    cgroups("v2", "/system.slice/app.service", 1234)
+    cgroups("v2", "/system.slice/db.service")
+    assert units.busy(["app.service", "db.service", "other.service"]) == {"app.service"}
+
+
 def test_a_service_of_that_name_in_a_container_is_another_one(systemctl, cgroups):
     systemctl(SHOWN)
     cgroups("v2", "/machine.slice/machine-a.scope/system.slice/system-app.slice/app@7.service", 1234)
