@@ -154,7 +154,7 @@ class _Ending:
         leads, asked_at = os.path.lexists(local.path_of(self._config.name, "leader")), self._clock.now()
         found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
-        leads = leads and (found is not None or _daemon_runs(self._config.name))
+        leads = leads and (found is not None or not _has_no_process(self._daemon))
         if self._over_since is None and (dead_for is not None or not leads):
             self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
         if found is None:
@@ -319,7 +319,7 @@ class Guard:
         unmarked = [config for config in configs if config not in marked]
         alive = units.busy([_DAEMON % config.name for config in marked])
         for config in marked:
-            led = _DAEMON % config.name in alive and _leads(config.name)
+            led = _DAEMON % config.name in alive and _leads(config.name)  # as nearly always: systemd is not asked
             if not led and not self._is_being_ended(config.name) and _is_abandoned(config.name):
                 self._start_fence(config)
         patterns = [pattern for config in unmarked for pattern in _patterns(config)]
@@ -367,9 +367,15 @@ def _runs(unit: Unit) -> bool:
     return unit.active not in ("inactive", "failed") or bool(unit.processes())
 
 
-def _daemon_runs(name: str) -> bool:
-    """It has a process. systemd, which removes its files in /run when it has ended, may hang."""
-    return bool(units.busy([_DAEMON % name]))
+def _has_no_process(unit: str) -> bool:
+    """Tell what control groups tell, where they are what this process knows: for when systemd does not answer."""
+    return units.sees_groups() and not units.busy([unit])
+
+
+def _is_dead(name: str) -> bool:
+    """Tell whether the daemon has ended. If systemd hangs, it does not remove the daemon's files in /run then."""
+    found = units.look([_DAEMON % name])
+    return _has_no_process(_DAEMON % name) if found is None else _dead_for(found, _DAEMON % name) is not None
 
 
 def _leads(name: str) -> bool:
@@ -385,7 +391,7 @@ def _begins(name: str) -> bool:
 
 def _is_unled(name: str) -> bool:
     """Services may run, and the daemon does not lead, nor is it about to."""
-    return not _daemon_runs(name) or not (_leads(name) or _begins(name) or _leads(name))
+    return not (_leads(name) or _begins(name) or _leads(name)) or _is_dead(name)
 
 
 def _is_abandoned(name: str) -> bool:

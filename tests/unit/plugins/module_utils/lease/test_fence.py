@@ -34,7 +34,9 @@ class Systemd:
         monkeypatch.setattr(fence, "Clock", lambda: self)
         monkeypatch.setattr(fence.units, "look", self.look)
         monkeypatch.setattr(fence.units, "stop", self.stop)
+        self.sees_groups = True
         monkeypatch.setattr(fence.units, "busy", lambda names: set() if self.daemon_left else set(names))
+        monkeypatch.setattr(fence.units, "sees_groups", lambda: self.sees_groups)
         monkeypatch.setattr(fence.units, "kill", self.kill)
         monkeypatch.setattr(fence.units, "terminate", lambda unit: self.asked_to_end.append(unit.name) or [99])
         monkeypatch.setattr(fence.units, "guess", lambda names: [self._unit(name, "unknown") for name in names])
@@ -591,6 +593,15 @@ def test_so_is_what_a_dead_daemon_left_whose_file_a_systemd_that_hangs_has_not_r
 
 def test_where_systemd_hangs_a_leader_is_left_alone(host, children):
     host.answers = False
+    fence.Guard().look_around()
+    assert children == []
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_leader_whose_control_group_is_not_found_is_left_alone(host, children, monkeypatch, answers):
+    host.answers = answers
+    host.sees_groups = False
+    monkeypatch.setattr(fence.units, "busy", lambda names: set())
     fence.Guard().look_around()
     assert children == []
 
