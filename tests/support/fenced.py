@@ -31,6 +31,9 @@ class Systemd:
         monkeypatch.setattr(fence, "Clock", lambda: self)
         monkeypatch.setattr(units, "look", self.look)
         monkeypatch.setattr(units, "stop", self.stop)
+        self.sees_groups = True
+        monkeypatch.setattr(units, "busy", lambda names: set() if self.daemon_left else set(names))
+        monkeypatch.setattr(units, "sees_groups", lambda: self.sees_groups)
         monkeypatch.setattr(units, "kill", self.kill)
         monkeypatch.setattr(units, "terminate", lambda unit: self.asked_to_end.append(unit.name) or [99])
         monkeypatch.setattr(units, "guess", lambda names: [self._unit(name, "unknown") for name in names])

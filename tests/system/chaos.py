@@ -73,6 +73,8 @@ def _frozen(case: Case) -> None:
     """For less than the rest of its leases: what is frozen for longer cannot be stopped in time, by nobody."""
     began = now()
     with faults.frozen(case.host):
+        if case.cluster.is_stopping(case.host):
+            return  # what it renews no more is over soon
         # It may be about to lead: then it counted from before it was frozen.
         ends = [began + case.cluster.times["lease_duration"] - case.cluster.times["stop_grace"]]
         ends += [until for lease in case.cluster.leases if (until := case.cluster.leads_until(case.host, lease))]

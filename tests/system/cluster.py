@@ -133,6 +133,13 @@ class Cluster:
         until: float | None = status["until"]
         return until
 
+    def is_stopping(self, host: Host) -> bool:
+        """Whether services of a lease may run on the host, which leads by it no more."""
+        return any(
+            (host.inside / f"run/s3-leader-serving/{lease}").exists() and self.leads_until(host, lease) is None
+            for lease in self.leases
+        )
+
     def services(self, lease: str) -> list[str]:
         """The services of a lease that have names of their own; instances of a template have not."""
         return [service for service in self.workloads[lease].services if "@." not in service]

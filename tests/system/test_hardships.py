@@ -8,6 +8,8 @@ One host has the lease for itself. Each test finds it leading, and leaves it lea
 from __future__ import annotations
 
 import contextlib
+import datetime
+import email.utils
 import json
 import pathlib
 import typing as t
@@ -32,9 +34,11 @@ LEASE = dict(name="db", services=["app.service"], stop_timeout=2, stop_grace=4, 
 class Daemon:
     """The daemon of a host, and what systemd, the journal and the store know of it."""
 
-    def __init__(self, host: Host, record: Callable[[], dict[str, t.Any]]) -> None:
+    def __init__(self, host: Host, record: Callable[[], dict[str, t.Any]], age: Callable[[], float]) -> None:
         self.host = host
         self.record = record
+        self.age = age
+        """Seconds since the lease was written, by the store's clock."""
         self._cursor = ""
 
     @property
@@ -96,7 +100,14 @@ def deployed(
             args=("--inventory", str(lab.inventory)),
             collections_path=collections_path,
         ).wait(600).succeeded()
-        yield Daemon(host, lambda: json.loads(s3.get_object(Bucket=bucket, Key="hardships")["Body"].read()))
+
+        def age() -> float:
+            told = s3.head_object(Bucket=bucket, Key="hardships")
+            written: datetime.datetime = told["LastModified"]
+            date = email.utils.parsedate_to_datetime(told["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return (date - written).total_seconds()
+
+        yield Daemon(host, lambda: json.loads(s3.get_object(Bucket=bucket, Key="hardships")["Body"].read()), age)
         print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=200')}")
 
 
@@ -244,6 +255,24 @@ def test_a_daemon_that_starts_while_services_of_an_earlier_term_may_run_does_not
     assert json.loads(status)["role"] == "stopping"
     assert daemon.record()["term"] == term
     host.run("systemctl", "start", "s3-leader-guard.service")  # it finds that nothing runs, and removes the mark
+
+
+def test_where_systemd_hangs_the_services_of_a_daemon_that_dies_are_killed_before_its_lease_is_over(
+    daemon: Daemon,
+) -> None:
+    host, pid, app = daemon.host, daemon.pid, daemon.host.main_pid("app.service")
+    with host.hung_systemd():
+        daemon.renews()
+        host.run("kill", "-KILL", pid)
+        # A zombie, since its parent is process 1.
+        wait_for(lambda: state(host, app) in ("", "Z"), "the service is killed")
+        assert daemon.age() < LEASE["lease_duration"]
+    wait_for(lambda: says(daemon, f"killed process {app}"), "the journal says so")
+
+
+def state(host: Host, pid: str) -> str:
+    """The letter that tells whether a process runs, '' where there is none."""
+    return host.run("sh", "-c", f"cut -d' ' -f3 /proc/{pid}/stat", check=False).stdout.strip()
 
 
 def says(daemon: Daemon, text: str) -> int:

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import typing as t
 import uuid
+from collections.abc import Iterator
 
 from support.waiting import LIMIT, wait_for
 
@@ -125,6 +128,15 @@ class Host:
     def thaw(self) -> None:
         """Let it go on."""
         self._group.thaw()
+
+    @contextlib.contextmanager
+    def hung_systemd(self) -> Iterator[None]:
+        """Its process 1 does nothing any more; all others go on."""
+        os.kill(self._pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._pid, signal.SIGCONT)
 
     def run(
         self, *command: str, stdin: str = "", check: bool = True, timeout: float = LIMIT

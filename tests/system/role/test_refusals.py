@@ -42,10 +42,13 @@ def refused(deployment: Deployment, hosts: list[Host], unsafe: Store, silent: st
     here = dict(key="hosts/refused", access_key="somebody", secret_key="secret", request_timeout=1)
     cases: dict[str, list[dict[str, t.Any]]] = {
         "services": [
-            dict(here, name="slow", services=["slow.service"], stop_grace=4),
-            dict(here, name="nowhere", services=["nowhere.service"]),
-            dict(here, name="second", services=["slow.service"], stop_timeout=2),
-            dict(here, name="short", lease_duration=10),
+            dict(here, key=f"hosts/{lease['name']}", **lease)
+            for lease in (
+                dict(name="slow", services=["slow.service"], stop_grace=4),
+                dict(name="nowhere", services=["nowhere.service"]),
+                dict(name="second", services=["slow.service"], stop_timeout=2),
+                dict(name="short", lease_duration=10),
+            )
         ],
         "silent store": [dict(here, name="a", endpoint_url=silent)],
         "unsafe store": [dict(here, name="a", endpoint_url=unsafe.url)],

@@ -46,7 +46,7 @@ STOP_AGAIN = 2.0
 """Seconds after which what still runs is stopped once more."""
 SILENCE = 1.0
 """Seconds for which nobody is told what is waited for: most units stop within them."""
-_DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
+DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
 _SERVING = "s3-leader-serving@%s.service"
 """The unit that makes the mark."""
 
@@ -94,7 +94,7 @@ class _Ending:
     def __init__(self, config: Config, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._daemon = _DAEMON % config.name
+        self._daemon = DAEMON % config.name
         self._path = _PATH % config.name
         own = [_SERVING, "s3-leader-active@%s.target", "s3-leader-acquired@%s.service", "s3-leader-lost@%s.service"]
         self._names = [*(unit % config.name for unit in own), *patterns(config)]
@@ -147,6 +147,7 @@ class _Ending:
         leads, asked_at = os.path.lexists(runtime.path_of(self._config.name, "leader")), self._clock.now()
         found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
+        leads = leads and (found is not None or not _has_no_process(self._daemon))
         if self._over_since is None and (dead_for is not None or not leads):
             self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
         if found is None:
@@ -283,7 +284,18 @@ def say(config: Config, event: str, message: str, priority: int) -> None:
     systemd.journal(priority, told, **fields)
 
 
-def _leads(name: str) -> bool:
+def _has_no_process(unit: str) -> bool:
+    """Tell what control groups tell, where they are what this process knows: for when systemd does not answer."""
+    return units.sees_groups() and not units.busy([unit])
+
+
+def _is_dead(name: str) -> bool:
+    """Tell whether the daemon has ended. If systemd hangs, it does not remove the daemon's files in /run then."""
+    found = units.look([DAEMON % name])
+    return _has_no_process(DAEMON % name) if found is None else _dead_for(found, DAEMON % name) is not None
+
+
+def leads(name: str) -> bool:
     """The daemon leads, and services may start."""
     return os.path.lexists(runtime.path_of(name, "leader")) and os.path.exists(runtime.serving_path_of(name, "started"))
 
@@ -296,4 +308,4 @@ def begins(name: str) -> bool:
 
 def is_unled(name: str) -> bool:
     """Services may run, and the daemon does not lead, nor is it about to."""
-    return not (_leads(name) or begins(name) or _leads(name))
+    return not (leads(name) or begins(name) or leads(name)) or _is_dead(name)

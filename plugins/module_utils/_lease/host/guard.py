@@ -44,11 +44,14 @@ class Guard:
         self._ending: Dict[str, subprocess.Popen[bytes]] = {}
 
     def look_around(self) -> None:
-        unmarked = []
-        for config in self._configs():
-            if not os.path.exists(runtime.serving_path_of(config.name)):
-                unmarked.append(config)
-            elif not self._is_being_ended(config.name) and _is_abandoned(config.name):
+        configs = list(self._configs())
+        marked = [config for config in configs if os.path.exists(runtime.serving_path_of(config.name))]
+        unmarked = [config for config in configs if config not in marked]
+        alive = units.busy([fence.DAEMON % config.name for config in marked])
+        for config in marked:
+            # As nearly always: systemd is not asked.
+            led = fence.DAEMON % config.name in alive and fence.leads(config.name)
+            if not led and not self._is_being_ended(config.name) and _is_abandoned(config.name):
                 self._start_fence(config)
         patterns = [pattern for config in unmarked for pattern in fence.patterns(config)]
         running = [unit for unit in (units.look(patterns) if patterns else None) or [] if _runs(unit)]

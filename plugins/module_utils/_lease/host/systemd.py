@@ -23,6 +23,8 @@ CRITICAL, ERROR, WARNING, NOTICE, INFO = 2, 3, 4, 5, 6
 _SIGNALS: Dict[int, Type[Exception]] = {signal.SIGTERM: Stop, signal.SIGINT: Stop, signal.SIGHUP: Reload}
 _SLICE = 1.0
 """Seconds: the system's waits stand still in suspend, so each is looked over."""
+_SENT = (0, -1, -6, 128)
+"""SI_USER, SI_QUEUE, SI_TKILL and SI_KERNEL of sigaction(2): how a signal of these comes."""
 
 
 def notify(**state: object) -> bool:
@@ -66,8 +68,19 @@ def wait(seconds: float, clock: Clock, meanwhile: Callable[[], None]) -> None:
     while True:
         meanwhile()
         left = end - clock.now()
-        caught = signal.sigtimedwait(_SIGNALS, min(max(left, 0), _SLICE))
-        if caught is not None:
-            raise _SIGNALS[caught.si_signo]()
+        caught = _signal_within(min(max(left, 0), _SLICE))
+        if caught:
+            raise _SIGNALS[caught]()
         if left <= 0:
             return
+
+
+def _signal_within(seconds: float) -> int:
+    """Return the signal that came, or 0.
+
+    Where SIGCONT or a thaw ends a wait whose time is over, CPython up to 3.13 at least returns what happens to lie in
+    memory: signal_sigtimedwait_impl in Modules/signalmodule.c leaves its loop without having asked for a signal.
+    """
+    told = signal.sigtimedwait(_SIGNALS, seconds)
+    is_signal = told is not None and told.si_signo in _SIGNALS and told.si_errno == 0 and told.si_code in _SENT
+    return told.si_signo if told is not None and is_signal else 0

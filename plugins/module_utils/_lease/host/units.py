@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 from fnmatch import fnmatchcase
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from . import mounts
 
@@ -21,6 +21,7 @@ PATIENCE = 2.0
 """Seconds to wait for systemctl: a systemd that is busy answers later."""
 _CGROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
 """Where systemd's control groups are mounted: version 1, version 2."""
+_PROC = "/proc"
 _PROPERTIES = (
     "Id",
     "ActiveState",
@@ -96,6 +97,16 @@ def guess(names: Sequence[str]) -> List[Unit]:
     return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
 
 
+def busy(names: Sequence[str]) -> Set[str]:
+    """Return those of these names whose units have processes. systemd is not asked."""
+    return {name for name, group in _groups(names).items() if any(_members(group))}
+
+
+def sees_groups() -> bool:
+    """Tell whether control groups are where this module looks for them: it finds the one of this process."""
+    return os.path.basename(_group_of("self")) in busy([os.path.basename(_group_of("self"))])
+
+
 def stop(names: Sequence[str], patience: float = PATIENCE) -> None:
     """Have systemd stop them, and do not wait for it. A start that somebody asked for is called off."""
     _systemctl(patience, "stop", "--no-block", "--", *names)
@@ -117,7 +128,7 @@ def terminate(unit: Unit) -> List[int]:
 def describe(pid: int) -> str:
     """Return a process for people, with the state that tells whether it can be killed at all."""
     try:
-        with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
+        with open(os.path.join(_PROC, str(pid), "stat"), encoding="utf-8", errors="replace") as file:
             name, _parenthesis, rest = file.read().partition("(")[2].rpartition(")")
     except OSError:
         return "process %d" % pid
@@ -199,10 +210,17 @@ def _top() -> str:
 
 def _root() -> str:
     """Return the control group below which systemd has all others."""
-    group = ""
-    with contextlib.suppress(OSError), open("/proc/1/cgroup", encoding="ascii", errors="replace") as file:
-        for line in file:
-            _number, controllers, path = line.rstrip("\n").split(":", 2)
-            if controllers == "name=systemd" or not (controllers or group):
-                group = path
+    group = _group_of("1")
     return group[: -len("/init.scope")] if group.endswith("/init.scope") else group.rstrip("/")
+
+
+def _group_of(process: str) -> str:
+    """Return the control group of a process, as systemd counts: of version 1 the one that it has made for itself."""
+    group = ""
+    path = os.path.join(_PROC, process, "cgroup")
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            _number, controllers, found = line.rstrip("\n").split(":", 2)
+            if controllers == "name=systemd" or not (controllers or group):
+                group = found
+    return group

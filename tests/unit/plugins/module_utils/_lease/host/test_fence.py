@@ -177,6 +177,22 @@ def test_where_systemd_does_not_answer_all_is_killed_in_time_all_the_same(host):
     assert "app.service" in {name for _when, name in host.killed}
 
 
+def test_where_systemd_hangs_a_daemon_without_a_process_is_dead_although_its_file_is_there(host):
+    host.answers = False
+    host.daemon_left = 1000.0
+    host.meanwhile = {1040.0: lambda: setattr(host, "answers", True)}
+    fence.end("db")
+    assert 0 <= min(host.killed)[0] - (1000 + GRACE - REACTION) < 1
+
+
+def test_where_systemd_hangs_a_daemon_that_runs_leads_on(host):
+    host.answers = False
+    host.states["app.service"] = ends_after(1)
+    host.meanwhile = {1040.0: lambda: setattr(host, "answers", True)}
+    fence.end("db")
+    assert host.killed == []
+
+
 def test_a_systemd_that_is_slow_is_asked_less_often(host):
     looked = []
     look = host.look

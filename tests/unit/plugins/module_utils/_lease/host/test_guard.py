@@ -7,7 +7,7 @@ import fcntl
 import os
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, guard, runtime
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, guard, runtime, units
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.guard import Guard
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.units import Unit
 from support.fenced import ends_after, events, mark, never_ends
@@ -118,6 +118,28 @@ def test_so_is_what_a_dead_daemon_left(host, children):
     os.unlink(runtime.path_of("db", "leader"))
     Guard().look_around()
     assert len(children) == 1
+
+
+def test_so_is_what_a_dead_daemon_left_whose_file_a_systemd_that_hangs_has_not_removed(host, children):
+    host.answers = False
+    host.daemon_left = 1000.0
+    Guard().look_around()
+    assert [command[-1] for command, _child in children] == ["db"]
+
+
+def test_where_systemd_hangs_a_leader_is_left_alone(host, children):
+    host.answers = False
+    Guard().look_around()
+    assert children == []
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_leader_whose_control_group_is_not_found_is_left_alone(host, children, monkeypatch, answers):
+    host.answers = answers
+    host.sees_groups = False
+    monkeypatch.setattr(units, "busy", lambda names: set())
+    Guard().look_around()
+    assert children == []
 
 
 def test_what_the_fence_ends_is_left_to_it(host, children):

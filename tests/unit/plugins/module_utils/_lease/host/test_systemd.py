@@ -175,6 +175,15 @@ class Jumping(Clock):
         return self.readings.pop(0)
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "error"), [(7501938, 0, 0), (1, 1769171584, 0), (1, 1, 0), (15, 0, 32692), (0, 0, 0)]
+)
+def test_what_python_makes_up_after_a_stop_is_no_signal(monkeypatch, number, code, error):
+    made_up = signal.struct_siginfo((number, code, error, 0, 0, 0, 0))
+    monkeypatch.setattr(signal, "sigtimedwait", lambda _signals, _seconds: made_up)
+    systemd.wait(1, Jumping(0.0, 0.5, 1.0), lambda: None)
+
+
 def test_a_wait_ends_at_once_when_the_clock_jumps_as_after_a_suspend():
     clock = Jumping(0.0, 3600.0)
     systemd.wait(3000, clock, lambda: None)

@@ -149,6 +149,35 @@ def test_where_systemd_does_not_answer_the_processes_are_known_all_the_same(cgro
     assert not any(one.gone for one in guessed)
 
 
+def test_units_with_processes_are_told_without_systemd(cgroups):
+    cgroups("v2", "/system.slice/app.service", 1234)
+    cgroups("v2", "/system.slice/db.service")
+    assert units.busy(["app.service", "db.service", "other.service"]) == {"app.service"}
+
+
+def test_control_groups_are_seen_where_the_own_one_is(cgroups, monkeypatch):
+    monkeypatch.setattr(units, "_group_of", lambda process: "/system.slice/s3-leader-guard.service")
+    assert not units.sees_groups()
+    cgroups("v2", "/system.slice/s3-leader-guard.service", os.getpid())
+    assert units.sees_groups()
+
+
+@pytest.mark.parametrize(
+    ("told", "group"),
+    [
+        ("0::/init.scope\n", "/init.scope"),
+        ("0::/\n", "/"),
+        ("12:pids:/a\n1:name=systemd:/init.scope\n0::/unified\n", "/init.scope"),
+        ("12:pids:/a\n0::/b\n", "/b"),
+    ],
+)
+def test_the_control_group_of_a_process_is_that_of_systemd(monkeypatch, tmp_path, told, group):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "cgroup").write_text(told)
+    monkeypatch.setattr(units, "_PROC", str(tmp_path))
+    assert units._group_of("1") == group
+
+
 def test_a_service_of_that_name_in_a_container_is_another_one(systemctl, cgroups):
     systemctl(SHOWN)
     cgroups("v2", "/machine.slice/machine-a.scope/system.slice/system-app.slice/app@7.service", 1234)
