@@ -116,6 +116,19 @@ def ends_after(seconds):
     return lambda asked: "active" if asked is None else "deactivating" if asked < seconds else "inactive"
 
 
+def looks_take(host, seconds):
+    """Let systemctl take so long. Return when it was asked, as it goes on."""
+    looked, look = [], host.look
+
+    def slow(names, patience):
+        looked.append(host.time)
+        host.time += seconds
+        return look(names)
+
+    fence.units.look = slow
+    return looked
+
+
 def never_ends(asked):
     return "active"
 
@@ -308,30 +321,14 @@ def test_where_systemd_hangs_a_daemon_that_runs_leads_on(host):
 
 
 def test_a_systemd_that_is_slow_is_asked_less_often(host):
-    looked = []
-    look = host.look
-
-    def slow(names, patience):
-        looked.append(host.time)
-        host.time += 0.5
-        return look(names)
-
-    fence.units.look = slow
+    looked = looks_take(host, 0.5)
     host.states["app.service"] = ends_after(20)
     fence.end("db")
     assert len(looked) < 10
 
 
 def test_when_the_last_process_has_ended_systemd_is_asked_at_once_however_slow_it_is(host, monkeypatch):
-    looked = []
-    look = host.look
-
-    def slow(names, patience):
-        looked.append(host.time)
-        host.time += 0.5
-        return look(names)
-
-    fence.units.look = slow
+    looked = looks_take(host, 0.5)
     host.states["app.service"] = ends_after(20)
     monkeypatch.setattr(Unit, "processes", lambda unit: [99] if "app" in unit.name and host.time < 1020.6 else [])
     fence.end("db")
