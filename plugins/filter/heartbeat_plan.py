@@ -23,6 +23,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings 
 )
 
 _boolean: t.Callable[[t.Any], bool] = boolean
+T = t.TypeVar("T")
 
 HOOK_TIMEOUT = 10
 UNITS = "/etc/systemd/system"
@@ -119,13 +120,9 @@ def heartbeat_plan(
             _check_place(config, configured.get(name, {}))
             _check_units(lease)
             services = [str(service) for service in lease.get("services") or []]
-            if places.setdefault(_place(config), name) != name:
-                other = places[_place(config)]
-                raise Refusal(f"the lease {other} has the same bucket and key already{_way_out(other, others)}")
+            _claim(places, _place(config), name, others, "the lease {} has the same bucket and key already")
             for service in services:
-                if owners.setdefault(service, name) != name:
-                    other = owners[service]
-                    raise Refusal(f"{service} belongs to the lease {other} already{_way_out(other, others)}")
+                _claim(owners, service, name, others, service + " belongs to the lease {} already")
             shown_units = [units[service] for service in services if service in units]
             _check_services(lease, shown_units, missing_ok)
             _check_time(lease, shown_units, config, written)
@@ -169,11 +166,15 @@ def _place(config: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
     return tuple(config.get(option) for option in _PLACE)
 
 
-def _way_out(other: str, others: t.Container[str]) -> str:
-    """Return what to do about another lease, which may be one that the role has set up in an earlier run."""
+def _claim(owners: dict[T, str], thing: T, name: str, others: t.Container[str], told: str) -> None:
+    """Let a lease have what only one may have. Raises Refusal where another one has it, maybe from an earlier run."""
+    other = owners.setdefault(thing, name)
+    if other == name:
+        return
+    way_out = ": list it in one of them"
     if other in others:
-        return f", in which this host takes part. To leave it, add an entry with name: {other} and state: absent"
-    return ": list it in one of them"
+        way_out = f", in which this host takes part. To leave it, add an entry with name: {other} and state: absent"
+    raise Refusal(told.format(other) + way_out)
 
 
 def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -104,6 +104,19 @@ def ends_after(seconds):
     return lambda asked: "active" if asked is None else "deactivating" if asked < seconds else "inactive"
 
 
+def looks_take(host, seconds):
+    """Let systemctl take so long. Return when it was asked, as it goes on."""
+    looked, look = [], host.look
+
+    def slow(names, patience):
+        looked.append(host.time)
+        host.time += seconds
+        return look(names)
+
+    units.look = slow
+    return looked
+
+
 def never_ends(asked):
     return "active"
 

@@ -43,13 +43,15 @@ def keepers(source: str) -> Iterator[int]:
     They have a namespace of their own, to which an unmount does not propagate: most often that of a container. Only a
     device and a remote file system can be told by their source.
     """
+    if "/" not in source:
+        return
     names = {source, os.path.realpath(source)}
     number = _number(source)
 
     def has_it(process: str) -> bool:
         return any(mount.source in names or mount.device == number for mount in _mounts(process))
 
-    if "/" not in source or has_it("1"):
+    if has_it("1"):
         return
     keeping: Dict[str, bool] = {}
     for process in _processes():

@@ -82,5 +82,6 @@ def _signal_within(seconds: float) -> int:
     memory: signal_sigtimedwait_impl in Modules/signalmodule.c leaves its loop without having asked for a signal.
     """
     told = signal.sigtimedwait(_SIGNALS, seconds)
-    is_signal = told is not None and told.si_signo in _SIGNALS and told.si_errno == 0 and told.si_code in _SENT
-    return told.si_signo if told is not None and is_signal else 0
+    if told is None or told.si_signo not in _SIGNALS or told.si_errno != 0 or told.si_code not in _SENT:
+        return 0
+    return told.si_signo

@@ -104,7 +104,7 @@ def busy(names: Sequence[str]) -> Set[str]:
 
 def sees_groups() -> bool:
     """Tell whether control groups are where this module looks for them: it finds the one of this process."""
-    return os.path.basename(_group_of("self")) in busy([os.path.basename(_group_of("self"))])
+    return bool(busy([os.path.basename(_group_of("self"))]))
 
 
 def stop(names: Sequence[str], patience: float = PATIENCE) -> None:

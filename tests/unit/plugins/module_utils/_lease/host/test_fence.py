@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, runtime
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.units import Unit
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, BadOption
-from support.fenced import GRACE, configure, ends_after, events, mark, never_ends
+from support.fenced import GRACE, configure, ends_after, events, looks_take, mark, never_ends
 
 
 def test_the_mark_goes_when_all_services_were_seen_to_be_gone_and_not_before(host, journal):
@@ -194,30 +194,14 @@ def test_where_systemd_hangs_a_daemon_that_runs_leads_on(host):
 
 
 def test_a_systemd_that_is_slow_is_asked_less_often(host):
-    looked = []
-    look = host.look
-
-    def slow(names, patience):
-        looked.append(host.time)
-        host.time += 0.5
-        return look(names)
-
-    fence.units.look = slow
+    looked = looks_take(host, 0.5)
     host.states["app.service"] = ends_after(20)
     fence.end("db")
     assert len(looked) < 10
 
 
 def test_when_the_last_process_has_ended_systemd_is_asked_at_once_however_slow_it_is(host, monkeypatch):
-    looked = []
-    look = host.look
-
-    def slow(names, patience):
-        looked.append(host.time)
-        host.time += 0.5
-        return look(names)
-
-    fence.units.look = slow
+    looked = looks_take(host, 0.5)
     host.states["app.service"] = ends_after(20)
     monkeypatch.setattr(Unit, "processes", lambda unit: [99] if "app" in unit.name and host.time < 1020.6 else [])
     fence.end("db")
