@@ -10,6 +10,8 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_v
 COLLECTIONS := $(CURDIR)/.venv/collections
 LINK := .venv/collections/ansible_collections/leaderelection/s3
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+# What tests and tools import: the collection by its full name, and the packages of tests/.
+export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
 
 # The stamp of an environment, and the start of a command that runs in it.
 ready = .venv/$(1)/ready-$(PYTHON_VERSION)

@@ -16,15 +16,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-for folder in (ROOT / "tools", ROOT / "tests"):  # for `import seaweedfs` and `import support`
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+if str(ROOT / "tests") not in sys.path:  # ansible-test knows no pythonpath
+    sys.path.insert(0, str(ROOT / "tests"))
 
 if t.TYPE_CHECKING:
-    from seaweedfs import SeaweedFS
-    from support.odd_stores import Store
     from support.playbook import Run, RunningPlaybook
     from support.proxy import FaultProxy
+    from support.stores.odd import Store
+    from support.stores.seaweedfs import SeaweedFS
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
@@ -32,7 +31,7 @@ IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 @pytest.fixture(scope="session")
 def seaweedfs() -> Iterator[SeaweedFS]:
     """One real S3 server for the whole session (with pytest-xdist: for each worker)."""
-    from seaweedfs import SeaweedFS, find_weed
+    from support.stores.seaweedfs import SeaweedFS, find_weed
 
     try:
         find_weed()

@@ -15,23 +15,19 @@ import json
 import multiprocessing
 import pathlib
 import statistics
-import sys
 import tempfile
 import typing as t
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / ".venv" / "collections")]
-
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Report  # noqa: E402
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight  # noqa: E402
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location  # noqa: E402
-from bench_heartbeat import bench_heartbeat  # noqa: E402
-from seaweedfs import SeaweedFS  # noqa: E402
-from support import playbook  # noqa: E402
-from support.odd_stores import ChecksThenPuts  # noqa: E402
-from support.proxy import FaultProxy  # noqa: E402
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
+from bench_heartbeat import bench_heartbeat
+from support import playbook
+from support.proxy import FaultProxy
+from support.stores.odd import ChecksThenPuts
+from support.stores.seaweedfs import SeaweedFS
 
 BUCKET = "leader-election"
 LEASE = Location(BUCKET, "bench/lease")

@@ -13,8 +13,9 @@ import tempfile
 import time
 import typing as t
 
-from seaweedfs import SeaweedFS, die_with_parent
+from support.child_process import die_with_parent
 from support.daemon import Daemon, eventually
+from support.stores.seaweedfs import SeaweedFS
 
 TIMES = {"lease_duration": 30, "renew_interval": 5, "poll_interval": 1}
 MEMORY = "/dev/shm"

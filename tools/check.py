@@ -110,7 +110,7 @@ def main() -> int:
         os.environ,
         ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
         GALAXY_IMPORTER_CHECK_REQUIRED_TAGS="true",
-        MYPYPATH=f"{COLLECTIONS}:{COPY}/tools:{COPY}/tests",  # as pytest's pythonpath
+        MYPYPATH=f"{COLLECTIONS}:{COPY}/tools:{COPY}/tests",
         MYPY_CACHE_DIR=str(CACHE / "mypy"),
         RUFF_CACHE_DIR=str(CACHE / "ruff"),
     )

@@ -18,12 +18,9 @@ import sys
 import typing as t
 from collections.abc import Iterator
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
-
-from seaweedfs import die_with_parent  # noqa: E402
-from support.waiting import wait_for  # noqa: E402
-from system.lab import images  # noqa: E402
+from support.child_process import die_with_parent
+from support.waiting import wait_for
+from system.lab import images
 
 # The commands that the lab needs, and the Debian packages that have them.
 COMMANDS = {

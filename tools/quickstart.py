@@ -13,11 +13,8 @@ import tempfile
 import time
 import typing as t
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
-
-from seaweedfs import SeaweedFS  # noqa: E402
-from support import playbook  # noqa: E402
+from support import playbook
+from support.stores.seaweedfs import SeaweedFS
 
 PLAY = pathlib.Path(__file__).with_suffix(".yml")
 TIMEOUT = 60.0  # seconds that each step of the story may take

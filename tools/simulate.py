@@ -24,9 +24,8 @@ import typing as t
 import coverage
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / ".venv" / "collections"), str(ROOT / "tests")]
 
-DECISIONS = ("protocol.py", "claimant.py", "store.py")
+DECISIONS = ("protocol.py", "driver.py", "store.py")
 """Files of the core whose branches are counted: on a sample, since counting takes its time."""
 SAMPLE = 1000
 CHUNK = 100

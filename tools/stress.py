@@ -17,16 +17,14 @@ import sys
 import time
 import typing as t
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / ".venv" / "collections"), str(ROOT / "tools"), str(ROOT / "tests")]
-
-from linearizability import history  # noqa: E402
-from linearizability.checker import NotLinearizable, check  # noqa: E402
-from linearizability.crowd import Crowd, Mishaps, RandomFaults  # noqa: E402
-from linearizability.history import NEVER, Call, History, Operation, Write  # noqa: E402
-from seaweedfs import SeaweedFS  # noqa: E402
+from linearizability import history
+from linearizability.checker import NotLinearizable, check
+from linearizability.history import NEVER, Call, History, Operation, Write
+from linearizability.processes import Mishaps, Processes, RandomFaults
+from support.stores.seaweedfs import SeaweedFS
 
 BUCKET = "leader-election"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 HISTORIES = ROOT / ".cache" / "stress"
 
 
@@ -35,8 +33,10 @@ def fight(arguments: argparse.Namespace, folder: pathlib.Path) -> tuple[Mishaps,
     with SeaweedFS() as server:
         server.create_bucket(BUCKET)
         with RandomFaults(server.endpoint_url, arguments.seed, arguments.faults) as proxy:
-            crowd = Crowd({**server.environment, "AWS_URL": proxy.url}, f"{BUCKET}/lease", folder, arguments.seed)
-            mishaps = crowd.run(arguments.processes, arguments.per_lease, seconds=arguments.minutes * 60)
+            fighters = Processes(
+                {**server.environment, "AWS_URL": proxy.url}, f"{BUCKET}/lease", folder, arguments.seed
+            )
+            mishaps = fighters.run(arguments.processes, arguments.per_lease, seconds=arguments.minutes * 60)
             return mishaps, proxy.faults(), len(proxy.requests)
 
 

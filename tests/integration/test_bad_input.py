@@ -8,8 +8,8 @@ import json
 import typing as t
 
 import pytest
-from support.odd_stores import Store
 from support.refusals import complaints_about, no_traceback
+from support.stores.odd import Store
 
 ACQUIRE, RENEW, RELEASE, INFO = (
     f"leaderelection.s3.s3_leader_{name}" for name in ("acquire", "renew", "release", "info")

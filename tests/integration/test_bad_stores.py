@@ -8,8 +8,11 @@ import json
 import typing as t
 
 import pytest
-import seaweedfs as tool
-from support.odd_stores import (
+from support import ports
+from support.recorder import Request
+from support.refusals import complaints_about, no_traceback
+from support.server import Answer, Exchange, LoopbackServer
+from support.stores.odd import (
     HasNoConditions,
     HasNoDate,
     HasRandomEtags,
@@ -21,9 +24,6 @@ from support.odd_stores import (
     Throttles,
     WantsBareEtags,
 )
-from support.recorder import Request
-from support.refusals import complaints_about, no_traceback
-from support.server import Answer, Exchange, LoopbackServer
 
 ACQUIRE, RENEW, RELEASE, INFO = (
     f"leaderelection.s3.s3_leader_{name}" for name in ("acquire", "renew", "release", "info")
@@ -166,7 +166,7 @@ def test_a_new_lease_that_reads_as_forbidden_asks_for_list_permission(run_playbo
 
 
 def test_what_cannot_be_reached_is_named_with_its_address(run_playbook, key):
-    closed = f"http://127.0.0.1:{tool.free_ports(1)[0]}"
+    closed = f"http://127.0.0.1:{ports.free_ports(1)[0]}"
     urls = {"closed port": closed, "unknown name": "http://nobody-made-me.invalid:9000"}
     options = {"access_key": "anybody", "secret_key": "whatever", "region": "us-east-1", "request_timeout": 1}
     run = run_playbook(

@@ -18,9 +18,9 @@ import typing as t
 import boto3
 import botocore.exceptions
 import pytest
-import seaweedfs as tool
 from botocore.config import Config
-from support import odd_stores, proxy as faults
+from support import ports, proxy as faults
+from support.stores import odd, seaweedfs as servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Lost = (botocore.exceptions.ConnectionClosedError, botocore.exceptions.ReadTimeoutError)
@@ -34,7 +34,7 @@ def status_of(call: t.Callable[..., t.Any], **arguments: t.Any) -> int:
         return error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def client_of(store: odd_stores.Store) -> t.Any:
+def client_of(store: odd.Store) -> t.Any:
     session = boto3.session.Session("nobody", "nothing", region_name="us-east-1")
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, read_timeout=5)
     return session.client("s3", endpoint_url=store.url, config=config)
@@ -81,23 +81,23 @@ class TestSeaweedFS:
         assert status_of(seaweedfs.client().put_object, Bucket="nobody-made-me", Key=key, Body=b"") == 404
 
     def test_it_says_why_it_did_not_start(self, monkeypatch):
-        monkeypatch.setattr(tool, "identities_config", lambda _identities: "no JSON")
-        with pytest.raises(tool.SeaweedFSError, match=r"(?s)weed ended.*s3\.json"), tool.SeaweedFS():
+        monkeypatch.setattr(servers, "identities_config", lambda _identities: "no JSON")
+        with pytest.raises(servers.SeaweedFSError, match=r"(?s)weed ended.*s3\.json"), servers.SeaweedFS():
             pass
 
     def test_it_takes_other_ports_when_one_is_taken(self, seaweedfs, monkeypatch):
         taken = int(seaweedfs.endpoint_url.rpartition(":")[2])
-        free = tool.free_ports
+        free = ports.free_ports
         offers = iter([[taken, *free(7)], free(8)])
-        monkeypatch.setattr(tool, "free_ports", lambda _count, _address: next(offers))
-        with tool.SeaweedFS() as second:
+        monkeypatch.setattr(servers, "free_ports", lambda _count, _address: next(offers))
+        with servers.SeaweedFS() as second:
             assert second.pid != seaweedfs.pid
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     def test_it_ends_with_the_process_that_started_it(self, number, tmp_path):
-        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "tests")}
         script = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "seaweedfs.py")], stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-m", "support.stores.seaweedfs"], stdout=subprocess.PIPE, text=True, env=environment
         )
         assert script.stdout
         for line in script.stdout:
@@ -256,18 +256,18 @@ class TestOddStores:
     @pytest.mark.parametrize(
         ("kind", "differs"),
         [
-            (odd_stores.Store, {}),
-            (odd_stores.IgnoresIfNoneMatch, {"create again": 200}),
-            (odd_stores.IgnoresIfMatch, {"replace stale": 200, "replace missing": 200}),
-            (odd_stores.CreatesOnIfMatch, {"replace missing": 200}),
-            (odd_stores.RefusesMissingWith412, {"replace missing": 412}),
-            (odd_stores.WantsBareEtags, {"replace": 412}),
-            (odd_stores.HasNoConditions, dict.fromkeys(STEPS[:5], 501)),
-            (odd_stores.HasNoDate, {}),
-            (odd_stores.HidesMissing, {"get missing": 403}),
-            (odd_stores.HasRandomEtags, {}),
-            (odd_stores.ChecksThenPuts, {}),
-            (odd_stores.Throttles, {}),
+            (odd.Store, {}),
+            (odd.IgnoresIfNoneMatch, {"create again": 200}),
+            (odd.IgnoresIfMatch, {"replace stale": 200, "replace missing": 200}),
+            (odd.CreatesOnIfMatch, {"replace missing": 200}),
+            (odd.RefusesMissingWith412, {"replace missing": 412}),
+            (odd.WantsBareEtags, {"replace": 412}),
+            (odd.HasNoConditions, dict.fromkeys(STEPS[:5], 501)),
+            (odd.HasNoDate, {}),
+            (odd.HidesMissing, {"get missing": 403}),
+            (odd.HasRandomEtags, {}),
+            (odd.ChecksThenPuts, {}),
+            (odd.Throttles, {}),
         ],
     )
     def test_it_differs_from_the_correct_one_by(self, open_store, kind, differs):
@@ -289,14 +289,14 @@ class TestOddStores:
         assert dict(zip(self.STEPS, seen, strict=True)) == {**correct, **differs}
 
     def test_bare_etags_are_what_ceph_wants(self, open_store):
-        store = open_store(odd_stores.WantsBareEtags)
+        store = open_store(odd.WantsBareEtags)
         etag = store.put("k", b"1").etag
         s3 = client_of(store)
         assert status_of(s3.put_object, Bucket="b", Key="k", Body=b"2", IfMatch=etag.strip('"')) == 200
         assert status_of(s3.get_object, Bucket="b", Key="k", IfNoneMatch=store.get("k").etag) == 304
 
     def test_an_object_can_be_aged(self, open_store):
-        store = open_store(odd_stores.Store)
+        store = open_store(odd.Store)
         store.put("k", b"1")
         store.age("k", 3600)
         store.clock_offset = 86400.0
@@ -306,12 +306,12 @@ class TestOddStores:
         assert abs(store.now() - time.time() - 86400) < 2
 
     def test_no_date_is_no_date(self, open_store):
-        s3 = client_of(open_store(odd_stores.HasNoDate))
+        s3 = client_of(open_store(odd.HasNoDate))
         answer = s3.put_object(Bucket="b", Key="k", Body=b"1")
         assert "date" not in answer["ResponseMetadata"]["HTTPHeaders"]
 
     def test_all_creates_at_once_win_where_the_check_comes_first(self, open_store):
-        store = open_store(odd_stores.ChecksThenPuts)
+        store = open_store(odd.ChecksThenPuts)
         store.window = 2.0
         clients = [client_of(store) for dummy in range(4)]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -322,7 +322,7 @@ class TestOddStores:
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_it_throttles_a_number_of_times(self, open_store, status):
-        store = open_store(odd_stores.Throttles)
+        store = open_store(odd.Throttles)
         store.throttles, store.throttle_status = 2, status
         s3 = client_of(store)
         assert [status_of(s3.put_object, Bucket="b", Key="k", Body=b"") for dummy in range(3)] == [status, status, 200]

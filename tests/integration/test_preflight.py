@@ -9,8 +9,6 @@ import re
 import typing as t
 
 import pytest
-import seaweedfs as tool
-import stores
 import yaml
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import conditions, reads
@@ -18,8 +16,11 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight as module
-from support import proxy as faults
-from support.odd_stores import (
+from support import ports, proxy as faults
+from support.proxy import FaultProxy
+from support.refusals import no_traceback
+from support.stores import packaged
+from support.stores.odd import (
     CarriesOutAfterTheDelete,
     ChecksThenPuts,
     CreatesOnIfMatch,
@@ -39,8 +40,6 @@ from support.odd_stores import (
     TakesOneWriteAtATime,
     WantsBareEtags,
 )
-from support.proxy import FaultProxy
-from support.refusals import no_traceback
 
 PREFLIGHT, INFO = "leaderelection.s3.s3_leader_preflight", "leaderelection.s3.s3_leader_info"
 KEYS = {"access_key": "somebody", "secret_key": "whatever-it-is", "region": "us-east-1"}
@@ -145,8 +144,8 @@ def test_a_store_without_a_lock_is_unsafe_by_its_races():
     python = os.environ.get("STORES_PYTHON")
     if not python:
         pytest.skip("STORES_PYTHON names no Python with moto: make test sets it")
-    with stores.serve(stores.moto(python, switch_interval=1e-6)) as url:
-        report = ask(url, bucket=stores.BUCKET, contenders=16, rounds=100)
+    with packaged.serve(packaged.moto(python, switch_interval=1e-6)) as url:
+        report = ask(url, bucket=packaged.BUCKET, contenders=16, rounds=100)
     assert verdicts(report, "fail") & RACES, report
     assert check(report, "known_store").verdict == "fail"
     assert verdicts(report, "pass") >= ESSENTIAL
@@ -446,7 +445,7 @@ def test_a_store_that_throttles_is_unknown_and_not_unsafe(open_store):
 
 
 def test_what_cannot_be_reached_is_unknown(open_store):
-    (port,) = tool.free_ports(1)
+    (port,) = ports.free_ports(1)
     report = ask(f"http://127.0.0.1:{port}", request_timeout=1, clock=Hasty())
     assert report.verdict == "unknown"
     assert "could not be reached" in report.reason
@@ -526,7 +525,7 @@ def test_unsafe_and_unknown_fail_the_task_and_report_only_does_not(run_playbook,
 
 def test_check_mode_writes_nothing_and_does_not_fail_for_what_it_cannot_know(run_playbook, open_store, key):
     good, bad = open_store(Store), open_store(HasNoDate)
-    (port,) = tool.free_ports(1)
+    (port,) = ports.free_ports(1)
     here = {**KEYS, "bucket": "bucket", "key": key, "request_timeout": 1}
     nowhere = {**here, "endpoint_url": f"http://127.0.0.1:{port}"}
     run = run_playbook(

@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-import seaweedfs as tool
-from support.odd_stores import Store
+from support import ports
+from support.stores.odd import Store
 
 ACQUIRE, RENEW, RELEASE, INFO = (
     f"leaderelection.s3.s3_leader_{name}" for name in ("acquire", "renew", "release", "info")
@@ -106,7 +106,7 @@ def test_no_secret_is_shown_when_a_task_fails(run_playbook, seaweedfs, bucket, s
             "aws_session_token": "{{ session_token }}",
         },
     }[where]
-    closed = f"http://127.0.0.1:{tool.free_ports(1)[0]}"
+    closed = f"http://127.0.0.1:{ports.free_ports(1)[0]}"
     here = {"bucket": bucket, "key": key, **given}
     run = run_playbook(
         [
@@ -130,7 +130,7 @@ def test_no_secret_is_shown_when_a_task_fails(run_playbook, seaweedfs, bucket, s
 def test_the_lookups_errors_show_no_secret(run_playbook, seaweedfs, bucket, key):
     keys = {"access_key": "'AKIA-somebody'", "secret_key": "secret_key", "session_token": "session_token"}
     here = {**keys, "bucket": f"'{bucket}'"}
-    closed = f"'http://127.0.0.1:{tool.free_ports(1)[0]}'"
+    closed = f"'http://127.0.0.1:{ports.free_ports(1)[0]}'"
     run = run_playbook(
         [
             look_up("wrong secret", **here, endpoint_url="url"),
@@ -162,7 +162,7 @@ def test_the_lookups_errors_show_no_secret(run_playbook, seaweedfs, bucket, key)
 
 @pytest.mark.parametrize("variable", ["AWS_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_a_password_in_the_environments_endpoint_is_refused_and_never_shown(run_playbook, key, variable):
-    port = tool.free_ports(1)[0]
+    port = ports.free_ports(1)[0]
     run = run_playbook(
         [task("acquire", ACQUIRE, key=key, request_timeout=1), look_up("look up", request_timeout=1)],
         args=["-vvvv"],

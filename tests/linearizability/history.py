@@ -122,7 +122,7 @@ class Recorder:
 
         return overheard(steps, before=note)
 
-    def told(self, verdict: Verdict) -> None:
+    def answered(self, verdict: Verdict) -> None:
         """Note how the call ended."""
         self._write(
             told=verdict.why.value,

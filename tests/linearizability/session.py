@@ -92,7 +92,7 @@ class Session:
         except StoreError as error:
             self._history.failed(error)
         else:
-            self._history.told(verdict)
+            self._history.answered(verdict)
             if operation != "inspect":
                 self._remember(verdict)
         least, most, _often = self._rng.choices(NAPS, [often for _least, _most, often in NAPS])[0]

@@ -16,7 +16,7 @@ import threading
 import typing as t
 from collections.abc import Callable, Mapping
 
-from seaweedfs import die_with_parent
+from support.child_process import die_with_parent
 
 from .listener import Listener
 from .waiting import LIMIT, wait_for

@@ -12,8 +12,8 @@ import typing as t
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system import plays

@@ -11,9 +11,9 @@ import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
-from seaweedfs import SeaweedFS
 from support import playbook
 from support.playbook import Run, RunningPlaybook
+from support.stores.seaweedfs import SeaweedFS
 
 from system.cluster import Cluster
 from system.lab import network

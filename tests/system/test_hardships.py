@@ -16,8 +16,8 @@ import typing as t
 from collections.abc import Callable, Iterator
 
 import pytest
-from seaweedfs import SeaweedFS
 from support import playbook
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system import plays

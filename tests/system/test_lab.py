@@ -14,8 +14,8 @@ from collections.abc import Callable
 import botocore.exceptions
 import lab
 import pytest
-from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system.lab import faults

@@ -13,9 +13,9 @@ import typing as t
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from seaweedfs import SeaweedFS
 from support import playbook
 from support.playbook import Run
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system import plays

@@ -17,7 +17,7 @@ import time
 import typing as t
 from collections.abc import Iterator
 
-from seaweedfs import die_with_parent
+from support.child_process import die_with_parent
 
 SUITES = {11: "bullseye", 12: "bookworm", 13: "trixie"}
 # Ansible's apt module wants python3-apt; debootstrap takes no recommended packages, and systemd only recommends dbus.

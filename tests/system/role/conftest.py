@@ -11,8 +11,8 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
-from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.stores.seaweedfs import SeaweedFS
 
 from system.lab.host import Host
 from system.lab.lab import Lab

@@ -9,9 +9,9 @@ import pathlib
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from seaweedfs import SeaweedFS
 from support import playbook
 from support.playbook import Run, RunningPlaybook
+from support.stores.seaweedfs import SeaweedFS
 
 from system import plays
 from system.lab.host import Host

@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from seaweedfs import SeaweedFS
 from support.playbook import Run
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system.lab.host import Host

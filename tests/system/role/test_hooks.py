@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from seaweedfs import SeaweedFS
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system.lab import faults

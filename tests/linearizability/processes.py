@@ -21,7 +21,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from seaweedfs import die_with_parent
+from support.child_process import die_with_parent
 from support.proxy import (
     Fault,
     FaultProxy,
@@ -89,7 +89,7 @@ class Mishaps(t.NamedTuple):
     stops: int
 
 
-class Crowd:
+class Processes:
     """Processes that make their calls whatever befalls them."""
 
     def __init__(self, environment: Mapping[str, str], leases: str, folder: pathlib.Path, seed: int) -> None:

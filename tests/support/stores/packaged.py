@@ -13,7 +13,10 @@ import time
 import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from seaweedfs import POLL, die_with_parent, free_ports
+from support.child_process import die_with_parent
+from support.ports import free_ports
+
+from .seaweedfs import POLL
 
 BUCKET = "leader-election"
 START_TIMEOUT = 60.0  # seconds

@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.odd_stores import ChecksThenPuts
+from support.stores.odd import ChecksThenPuts
 
 from . import history
 from .checker import NotLinearizable, check
-from .crowd import Crowd, RandomFaults
+from .processes import Processes, RandomFaults
 
 PROCESSES = 12
 PER_LEASE = 4
@@ -26,7 +26,7 @@ def test_on_a_real_store_among_faults_every_history_is_that_of_a_lease(seaweedfs
     seed = random.SystemRandom().randrange(2**32)
     with RandomFaults(seaweedfs.endpoint_url, seed, FAULTS) as proxy:
         environment = {**seaweedfs.environment, "AWS_URL": proxy.url}
-        Crowd(environment, f"{bucket}/{key}", tmp_path, seed).run(PROCESSES, PER_LEASE, CALLS)
+        Processes(environment, f"{bucket}/{key}", tmp_path, seed).run(PROCESSES, PER_LEASE, CALLS)
         assert proxy.faults()
     calls, operations = history.load(tmp_path)
     for one in operations.values():
@@ -42,7 +42,7 @@ def test_on_a_store_that_lets_several_win_it_is_not(open_store, tmp_path):
     for attempt in range(ATTEMPTS):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        Crowd(environment, f"any/{attempt}", folder, seed=attempt).run(processes=8, per_lease=8, calls=3)
+        Processes(environment, f"any/{attempt}", folder, seed=attempt).run(processes=8, per_lease=8, calls=3)
         try:
             for one in history.load(folder).operations.values():
                 check(one)

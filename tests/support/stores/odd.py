@@ -15,8 +15,8 @@ import threading
 import time
 from email.utils import formatdate
 
-from .recorder import Request
-from .server import Answer, Exchange, LoopbackServer, error
+from ..recorder import Request
+from ..server import Answer, Exchange, LoopbackServer, error
 
 
 @dataclasses.dataclass(frozen=True)
