@@ -63,7 +63,7 @@ class Handle:
         """Check all options that every module has. Raises BadOption, or CannotSend without credentials."""
         self.clock = Clock()
         self.started = self.clock.now()
-        self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__})
+        self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__ if name in params})
         self.location = Location(params["bucket"], params["key"]).checked()
         settings.check_holder(params["holder"])
         if params["session"]:

@@ -31,15 +31,15 @@ def success(verdict: Verdict, location: Location, requests: int, started: float)
     )
 
 
-def local(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the result where the daemon of the host was asked. What it does not tell is None."""
-    known = {name: told.get(name) for name in ("bucket", "key", "holder", "term")}
+    known = {name: status.get(name) for name in ("bucket", "key", "holder", "term")}
     return dict(
         changed=False,
-        is_leader=told["is_leader"],
+        is_leader=status["is_leader"],
         lease={**lease(Absent(0.0), Location("", "")), "state": None, "expires_in": None, **known},
-        term=told["term"] if told["is_leader"] else None,
-        reason=told["reason"],
+        term=status["term"] if status["is_leader"] else None,
+        reason=status["reason"],
         requests=0,
         deadline=None,
     )

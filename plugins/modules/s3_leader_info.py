@@ -207,7 +207,7 @@ def main() -> None:
     try:
         check_source(source, module.params["key"], name)
         if source == "local":
-            module.exit_json(**_results.local(runtime.told(name)))
+            module.exit_json(**_results.local(runtime.describe(name)))
     except BadOption as error:
         module.fail_json(**_results.failure(str(error), 0))
     carry_out(module, inspect)

@@ -112,7 +112,7 @@ class Checker:
         self.led_at = now
         self._world.tell(name, f"leads with term {term} until {process.true_time(verdict.deadline):.3f}")
 
-    def told(self, process: Process, since: float, verdict: t.Any, held: t.Any) -> None:
+    def answered(self, process: Process, since: float, verdict: t.Any, held: t.Any) -> None:
         """An operation ended: what it says of the lease must have been true at some instant since it began."""
         if held and verdict.why.name in ("RENEWED", "RELEASED") and verdict.lease.record.term != held.seen.record.term:
             raise Violation(f"{process.name} was told {verdict.why.value}, of another term than it held (rule 22)")

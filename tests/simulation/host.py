@@ -71,7 +71,7 @@ class Host:
         act(self._around, self._me)
         self._clock.sleep(min(seconds, 1.0))
 
-    def told(self, outcome: t.Any) -> None:
+    def answered(self, outcome: t.Any) -> None:
         pass
 
     def trouble(self, why: str) -> None:

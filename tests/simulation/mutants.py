@@ -225,9 +225,11 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "rule 24: an acquisition shortens": Mutant(
-        protocol("told = mine.lease_duration if mine.proven else 0.0", "told = 0.0"), shows=TWO_LEADERS
+        protocol("promised = mine.lease_duration if mine.proven else 0.0", "promised = 0.0"), shows=TWO_LEADERS
     ),
-    "rule 24: a renewal shortens": Mutant(protocol("told = lapses_at - view.asked", "told = 0.0"), shows=TWO_LEADERS),
+    "rule 24: a renewal shortens": Mutant(
+        protocol("promised = lapses_at - view.asked", "promised = 0.0"), shows=TWO_LEADERS
+    ),
     "heartbeat: the services get no time to stop": Mutant(
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),
     ),
@@ -235,7 +237,7 @@ MUTANTS: dict[str, Mutant] = {
         heartbeat("        if left <= 0:\n            raise TimeIsUp()\n", ""),
     ),
     "heartbeat: the lease is given back while services run": Mutant(
-        heartbeat("if self._outside.serving():", "if False:"), shows=TWO_LEADERS
+        heartbeat("if self._host.serving():", "if False:"), shows=TWO_LEADERS
     ),
 }
 """By its rule and what it does wrong."""

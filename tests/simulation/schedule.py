@@ -13,7 +13,7 @@ from . import core as cores
 from .bucket import Bucket, Network
 from .checker import Checker, Violation
 from .host import NO_SPACE, Surroundings
-from .lives import DURATIONS, LONGEST, PATIENCE, POLL, Life
+from .workload import DURATIONS, LONGEST, PATIENCE, POLL, Life
 from .world import EPOCH, Process, World
 
 TROUBLE = 15.0

@@ -185,7 +185,7 @@ class Life:
             self._around.world.fault("result lost")
             self._around.world.tell(process.name, "never hears how it ended")
             raise ResultLost
-        checker.told(process, began, verdict, held)
+        checker.answered(process, began, verdict, held)
         self._around.world.tell(process.name, f"was told {verdict.why.value}")
         return verdict
 

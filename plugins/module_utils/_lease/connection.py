@@ -94,6 +94,8 @@ class Connection:
             import botocore.session
 
             self._loaded = botocore.session.Session(profile=self._endpoint.profile)
+            if self._endpoint.credentials_file:
+                self._loaded.set_config_variable("credentials_file", self._endpoint.credentials_file)
             if self._endpoint.region:
                 # Where credentials come from may want it, too: a role that is assumed, for one.
                 self._loaded.set_config_variable("region", self._endpoint.region)

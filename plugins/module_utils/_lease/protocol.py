@@ -38,7 +38,7 @@ The numbered rules:
 20. Pauses are jittered, and the same write is sent again after 2 s at the earliest.
 22. A lapse ends the term.
 23. Leadership is told after the write was confirmed, never before.
-24. No write shortens the time that its session was told before: if its answer is lost, nobody unsays that time.
+24. No write shortens the time that its session was promised before: if the answer is lost, that promise stands.
 
 Rule 21 is the resource's: it refuses a term that is lower than the highest one it has seen.
 """
@@ -180,12 +180,12 @@ def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
     )
 
 
-def renewal(record: Record, now: float, lease_duration: float, nonce: str, told: float = 0.0) -> Record:
+def renewal(record: Record, now: float, lease_duration: float, nonce: str, promised: float = 0.0) -> Record:
     """Draft the next record of the same term. ``now`` is the store's time.
 
-    ``told`` is for how many seconds at most the session was told to lead from now on (rule 24).
+    ``promised`` is how many seconds from now, at most, the session was told that it leads (rule 24).
     """
-    duration = max(lease_duration, math.ceil(told * 1000) / 1000)
+    duration = max(lease_duration, math.ceil(promised * 1000) / 1000)
     return record._replace(
         sequence=record.sequence + 1,
         nonce=nonce,
@@ -409,8 +409,9 @@ def acquire(
         until = at + min(want.lease_duration, max(want.patience, give_up - at))
         if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):
             why = Why.RENEWED
-            told = mine.lease_duration if mine.proven else 0.0  # the store's clock would tell how much is left, roughly
-            draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce(), told)
+            # The store's clock would tell only roughly how much is left.
+            promised = mine.lease_duration if mine.proven else 0.0
+            draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce(), promised)
             draft = draft._replace(holder=me.holder, metadata=want.metadata)
             lapses_at = view.asked + mine.lease_duration - age_of(found)
         else:
@@ -463,15 +464,15 @@ def renew(
             return Verdict(False, _why_lost(found), found, before)
         if held and mine.sequence == sequence_of(held.seen):
             lapses_at = held.lapses_at
-            told = lapses_at - view.asked
+            promised = lapses_at - view.asked
         else:  # written since by another task of this run: only the store knows how long ago, and that roughly
             lapses_at = view.asked + mine.lease_duration - found.age
-            told = mine.lease_duration
+            promised = mine.lease_duration
         if view.at >= lapses_at:
             return Verdict(False, Why.LAPSED, found, before)  # rule 22
         if not mine.proven:
             return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed on the way
-        draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), told)
+        draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), promised)
         if dry_run:
             return Verdict(True, Why.RENEWED, found._replace(record=draft), before)
         result = yield from put(draft, found.etag, lapses_at)

@@ -84,6 +84,8 @@ class Endpoint:
     secret_key: Optional[str] = None
     session_token: Optional[str] = None
     profile: Optional[str] = None
+    credentials_file: Optional[str] = None
+    """In the place of ~/.aws/credentials."""
     region: Optional[str] = None
     validate_certs: bool = True
     aws_ca_bundle: Optional[str] = None

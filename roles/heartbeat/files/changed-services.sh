@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# new.sh look|start FOLDER LEASE...: prints which of the leases, of those by which this host leads, have other units than
+# changed-services.sh look|start FOLDER LEASE...: prints which of the leases, of those by which this host leads, have other units than
 # when it began to; with start, it starts the units that are new. The folder is that of the marks.
 #
 # It does not go by what the role has changed: an earlier run may have been interrupted. Nor by what does not run: a job

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# outdated.sh RUN ETC COMMAND CODE LEASE...: prints the units of daemons that have not read the configuration, the command
+# outdated-daemons.sh RUN ETC COMMAND CODE LEASE...: prints the units of daemons that have not read the configuration, the command
 # and the code that are there now, and of a guard that has not. The time of its lock is from before it reads anything. A
 # time that is still to come says nothing: the clock was set back.
 

@@ -116,8 +116,8 @@ def _guard(_given: argparse.Namespace) -> int:
 
 def _status(given: argparse.Namespace) -> int:
     while True:
-        told = {name: runtime.told(name) for name in given.names or runtime.names()}
-        screen = json.dumps(told, indent=2) if given.json else _table(list(told.values()))
+        leases = {name: runtime.describe(name) for name in given.names or runtime.names()}
+        screen = json.dumps(leases, indent=2) if given.json else _table(list(leases.values()))
         _print(_CLEAR + screen if given.watch else screen)
         if not given.watch:
             return 0
@@ -136,10 +136,10 @@ def _table(rows: List[Dict[str, Any]]) -> str:
 
 def _check(given: argparse.Namespace) -> int:
     config.check_name(given.name)
-    told = runtime.status(given.name)
-    if told is None:
+    status = runtime.status(given.name)
+    if status is None:
         raise Impossible("no daemon of the lease %s runs here" % given.name)
-    return 0 if told["is_leader"] else 1
+    return 0 if status["is_leader"] else 1
 
 
 def _step_down(given: argparse.Namespace) -> int:
@@ -151,20 +151,20 @@ def _step_down(given: argparse.Namespace) -> int:
         runtime.write(runtime.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
     except PermissionError as error:
         raise Impossible("%s. Only root can do this" % error) from None
-    told = ""
+    said = ""
     with subprocess.Popen(["systemctl", "start", STEP_DOWN % given.name]) as process:
         while True:
             try:
                 return 0 if process.wait(1) == 0 else UNUSABLE
             except subprocess.TimeoutExpired:
-                told = _complain(runtime.waiting(given.name), told)
+                said = _complain(runtime.waiting(given.name), said)
 
 
-def _complain(waits: str, told: str) -> str:
-    """Say what the services take their time for, unless that was told. Return what was told."""
-    if waits and waits != told:
+def _complain(waits: str, said: str) -> str:
+    """Say what the services take their time for, unless that was said. Return what was said."""
+    if waits and waits != said:
         sys.stderr.write("s3-leader: %s\n" % waits)
-    return waits or told
+    return waits or said
 
 
 def _preflight(given: argparse.Namespace) -> int:

@@ -22,7 +22,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
 _TIMES = Timing._fields
-_ENDPOINT = ("endpoint_url", "profile", "region", "validate_certs", "aws_ca_bundle", "addressing_style")
+_ENDPOINT = (
+    "endpoint_url",
+    "profile",
+    "credentials_file",
+    "region",
+    "validate_certs",
+    "aws_ca_bundle",
+    "addressing_style",
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Mapping, Optional, Tuple
 
@@ -16,7 +17,7 @@ from ..settings import BadOption
 from .config import Config
 
 
-class Following:
+class ReloadingConnection:
     """A Wire for the store: a Connection, made anew when the file changed."""
 
     def __init__(self, config: Config) -> None:
@@ -49,8 +50,7 @@ def connect(config: Config) -> Connection:
     path = _path(config)
     if path:
         _check_readable(path)
-        os.environ["AWS_SHARED_CREDENTIALS_FILE"] = path  # botocore reads it once, for each session of its own
-    return Connection(config.endpoint, config.location)
+    return Connection(dataclasses.replace(config.endpoint, credentials_file=path), config.location)
 
 
 def _path(config: Config) -> Optional[str]:

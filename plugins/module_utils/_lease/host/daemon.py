@@ -30,7 +30,7 @@ from ..types import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Uncha
 from ..wording import plain, standing
 from . import config as configuration, runtime, systemd
 from .config import Config
-from .credentials import Following
+from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
 
 LOST = 75
@@ -66,12 +66,12 @@ def run(name: str) -> int:
 
 def _take_part(config: Config) -> int:
     clock = Clock()
-    me, held, until, served, elsewhere = _taken_over(config)
-    host = Host(config, me, clock, served)
+    me, held, until, served, elsewhere = _inherited(config)
+    host = SystemdHost(config, me, clock, served)
     if elsewhere:
         host.demote("the configuration names %s now, and not %s" % (_place(config), elsewhere))
         return LOST
-    store = Store(Following(config), config.location)
+    store = Store(ReloadingConnection(config), config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
     while not systemd.notify(READY=1):  # many daemons start at once, and systemd has room for ten messages
         clock.sleep(BUSY)
@@ -88,7 +88,7 @@ def _take_part(config: Config) -> int:
     return 0
 
 
-class Host:
+class SystemdHost:
     """What the loop acts on: files in /run, systemd, the journal."""
 
     def __init__(self, config: Config, me: Claimant, clock: Clock, served: bool = False) -> None:
@@ -108,8 +108,6 @@ class Host:
         self._troubled_at = 0.0
         self._hidden = False
         """The status could not be written."""
-        self._environment_at_start = dict(os.environ)
-        """For the program that takes this one's place: what is set meanwhile is this one's own."""
 
     def wait(self, seconds: float) -> None:
         systemd.wait(seconds, self._clock, self._alive)
@@ -137,7 +135,7 @@ class Host:
             except Reload:
                 self.reload(None)
 
-    def told(self, outcome: Outcome) -> None:
+    def answered(self, outcome: Outcome) -> None:
         if isinstance(outcome, (Absent, Seen)):
             before, self._lease = self._lease, outcome
             if _who(outcome) != _who(before):
@@ -218,11 +216,11 @@ class Host:
         self._say("reload", "going on with the code and the configuration as they are now")
         state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until, self._served))}
         try:
-            os.execve(sys.argv[0], sys.argv, {**self._environment_at_start, **state})
+            os.execve(sys.argv[0], sys.argv, {**os.environ, **state})
         except OSError as error:
             self._say("error", "cannot reload: %s" % error, systemd.ERROR)
 
-    # -- how it is told
+    # -- what it writes
 
     def _arm(self, until: float, tries: int = 1) -> bool:
         left = until - self._clock.now()
@@ -328,7 +326,7 @@ def _place(config: Config) -> str:
     return "%s at %s" % (config.location, config.endpoint_url or "AWS")
 
 
-class Heritage(NamedTuple):
+class Handover(NamedTuple):
     """What a process is from its start."""
 
     me: Claimant
@@ -341,12 +339,12 @@ class Heritage(NamedTuple):
     """Where that is, if it is not the lease that is configured."""
 
 
-def _taken_over(config: Config) -> Heritage:
+def _inherited(config: Config) -> Handover:
     state = json.loads(os.environ.pop(_STATE, "{}"))
     me = Claimant(config.holder, state.get("session") or fresh_nonce())
     if "held" not in state:
-        return Heritage(me)
+        return Handover(me)
     held = state["held"]
     seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
     elsewhere = "" if state["place"] == _place(config) else state["place"]
-    return Heritage(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)
+    return Handover(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)

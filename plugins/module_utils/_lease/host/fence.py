@@ -82,7 +82,7 @@ def _config_at_start(name: str) -> Config:
 
 
 def _grace_of_daemon(name: str) -> List[float]:
-    """Return by which stop_grace the daemon began to lead, if it told: its configuration may be an older one."""
+    """Return the stop_grace that the daemon leads by, where it wrote that down: its configuration may be older."""
     path = runtime.serving_path_of(name, "leader")
     with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         found = re.search(r'^S3_LEADER_STOP_GRACE="([0-9]{1,4}(?:\.[0-9]{1,9})?)"$', file.read(), re.MULTILINE)
@@ -107,7 +107,7 @@ class _Ending:
         self._has_killed = False
         """All that ran when the time to stop was over was killed once."""
         self._stopped_at = float("-inf")
-        self._told, self._told_at = "", float("-inf")
+        self._said, self._said_at = "", float("-inf")
 
     def run(self) -> None:
         pause = LOOK_FIRST
@@ -121,13 +121,13 @@ class _Ending:
                 break
             self._kill(left)
             self._stop(left)
-            if self._clock.now() >= self._told_at + SILENCE:
+            if self._clock.now() >= self._said_at + SILENCE:
                 self._tell(left)
             self._wait(left, min(max(pause, IDLE * took), self._most()))
             pause = min(pause * 1.3, LOOK_LAST)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(runtime.serving_path_of(self._config.name))
-        if self._told:
+        if self._said:
             say(self._config, "ended", "all services have ended", systemd.NOTICE)
 
     def _close(self) -> None:
@@ -135,9 +135,9 @@ class _Ending:
         try:
             runtime.remove(runtime.serving_path_of(self._config.name, "started"))
         except OSError as error:
-            if not self._told:
-                self._told = "what is started now is only stopped again: %s" % error
-                say(self._config, "error", self._told, systemd.ERROR)
+            if not self._said:
+                self._said = "what is started now is only stopped again: %s" % error
+                say(self._config, "error", self._said, systemd.ERROR)
 
     def _is_closed(self) -> bool:
         return not os.path.exists(runtime.serving_path_of(self._config.name, "started"))
@@ -211,24 +211,24 @@ class _Ending:
         for pid in pids:
             if pid not in self._killed:
                 self._killed.add(pid)
-                told = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
-                say(self._config, "killed", told, systemd.WARNING)
+                text = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
+                say(self._config, "killed", text, systemd.WARNING)
 
     def _tell(self, left: List[Unit]) -> None:
         """Say what is waited for, to people and to the daemon."""
         services = [unit for unit in left if not unit.name.startswith("s3-leader-")] or left
-        told, self._told_at = "waits for the end of " + ", ".join(map(_standing, services)), self._clock.now()
-        self._write_waiting(told)
+        text, self._said_at = "waits for the end of " + ", ".join(map(_standing, services)), self._clock.now()
+        self._write_waiting(text)
         late = self._is_over(self._config.stop_grace)
         if late:
-            told += ". Another host may take the lease, and start its services, before they have ended"
-        if self._told_at >= self._began + SILENCE and told != self._told:
-            self._told = told
-            say(self._config, "waiting", told, systemd.CRITICAL if late else systemd.NOTICE)
+            text += ". Another host may take the lease, and start its services, before they have ended"
+        if self._said_at >= self._began + SILENCE and text != self._said:
+            self._said = text
+            say(self._config, "waiting", text, systemd.CRITICAL if late else systemd.NOTICE)
 
-    def _write_waiting(self, told: str) -> None:
+    def _write_waiting(self, text: str) -> None:
         with contextlib.suppress(OSError):  # there is no folder where no service was to start, or no room
-            runtime.write(runtime.serving_path_of(self._config.name, "waiting"), told)
+            runtime.write(runtime.serving_path_of(self._config.name, "waiting"), text)
 
 
 def patterns(config: Config) -> List[str]:
@@ -279,9 +279,9 @@ def _is_at(file: int, path: str) -> bool:
 
 
 def say(config: Config, event: str, message: str, priority: int) -> None:
-    told = "%s: %s" % (config.name, plain(message))
+    text = "%s: %s" % (config.name, plain(message))
     fields = dict(S3_LEADER_EVENT=event, S3_LEADER_NAME=config.name, S3_LEADER_LOCATION=config.location)
-    systemd.journal(priority, told, **fields)
+    systemd.journal(priority, text, **fields)
 
 
 def _has_no_process(unit: str) -> bool:

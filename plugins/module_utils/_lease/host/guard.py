@@ -88,8 +88,8 @@ class Guard:
             if unit.at_rest:  # what it has left behind
                 units.kill(unit)
             if unit.name not in self._strays.get(config.name, set()):
-                told = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
-                fence.say(config, "stray", told, systemd.CRITICAL)
+                text = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
+                fence.say(config, "stray", text, systemd.CRITICAL)
         self._strays[config.name] = {unit.name for unit in strays}
 
 

@@ -65,13 +65,13 @@ class Ended(Lost):
     """Its services have ended while it led, and cannot start again, so the lease can be given back."""
 
 
-class Outside(Protocol):
+class Host(Protocol):
     """What the loop acts on, and whom it tells."""
 
     def wait(self, seconds: float) -> None:
         """Wait for so long, or for less. Raises Stop or Reload where that is asked for."""
 
-    def told(self, outcome: Outcome) -> None:
+    def answered(self, outcome: Outcome) -> None:
         """The store answered this to a request, or did not answer."""
 
     def trouble(self, why: str) -> None:
@@ -100,14 +100,14 @@ class Heartbeat:
     """One lease, one session."""
 
     def __init__(
-        self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, outside: Outside
+        self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, host: Host
     ) -> None:
         self._me = me
         self._timing = timing
         self._metadata = metadata
         self._store = store
         self._clock = clock
-        self._outside = outside
+        self._host = host
         self._may_hold = False
         """A write of the present acquisition was sent."""
 
@@ -121,14 +121,14 @@ class Heartbeat:
         while True:
             try:
                 if held is None:
-                    held = self._promoted(self._watch())
+                    held = self._promoted(self._acquire())
                 else:
                     held = self._renewed(held, until, at_once)
-                    self._outside.confirmed(held, self._until(held))
+                    self._host.confirmed(held, self._until(held))
                 if held is not None:
                     until, at_once = self._until(held), False
             except Reload:
-                self._outside.reload(held)
+                self._host.reload(held)
             except Stop:
                 self._step_down(held, "asked to stop")
                 return
@@ -136,7 +136,7 @@ class Heartbeat:
                 self._step_down(held, str(ended))
                 raise
             except Lost as lost:
-                self._outside.demote(str(lost))
+                self._host.demote(str(lost))
                 raise
 
     def _until(self, held: Held) -> float:
@@ -150,15 +150,15 @@ class Heartbeat:
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
-                self._outside.released()
+                self._host.released()
         except StoreError as error:
-            self._outside.trouble("the lease was not given back, and expires by itself: %s" % error)
+            self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
 
     # -- standby
 
-    def _watch(self) -> Held:
+    def _acquire(self) -> Held:
         """Return the lease as soon as it can be had (rule 14)."""
-        timing, clock = self._timing, Interruptible(self._clock, self._outside.wait)
+        timing, clock = self._timing, Interruptible(self._clock, self._host.wait)
         forever = float("inf")
         want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
         while True:
@@ -167,7 +167,7 @@ class Heartbeat:
             try:
                 return _held(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
             except StoreError as error:
-                self._outside.trouble(str(error))
+                self._host.trouble(str(error))
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
 
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
@@ -178,7 +178,7 @@ class Heartbeat:
 
         def after(step: Step, answer: Answer) -> None:
             if not isinstance(step, Pause):
-                self._outside.told(answer.outcome)
+                self._host.answered(answer.outcome)
 
         return overheard(steps, before, after)
 
@@ -189,13 +189,13 @@ class Heartbeat:
             self._give_back(held)  # it took so long that the services would be stopped at once
             return None
         try:
-            self._outside.promote(held, until)
+            self._host.promote(held, until)
             return held
         except OSError as error:
-            self._outside.demote("the services of this host cannot be told to start: %s" % error)
+            self._host.demote("the services of this host cannot be told to start: %s" % error)
             self._give_back(held)
             self._may_hold = False
-            Interruptible(self._clock, self._outside.wait).sleep(self._timing.lease_duration)
+            Interruptible(self._clock, self._host.wait).sleep(self._timing.lease_duration)
             return None
 
     # -- leader
@@ -203,7 +203,7 @@ class Heartbeat:
     def _renewed(self, held: Held, until: float, at_once: bool) -> Held:
         """Wait until it is time, and renew. Raises Lost, also when the time to lead is over."""
         timing = self._timing
-        clock = Interruptible(self._clock, self._outside.wait, until - REACTION)
+        clock = Interruptible(self._clock, self._host.wait, until - REACTION)
         record = protocol.record_of(held.seen)
         renewed_at = held.lapses_at - (record.lease_duration if record else 0)
         try:
@@ -214,7 +214,7 @@ class Heartbeat:
                     verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
                     break
                 except StoreError as error:
-                    self._outside.trouble(str(error))
+                    self._host.trouble(str(error))
                     clock.sleep(RETRY)
         except TimeIsUp:
             raise Lost("it could not be renewed in time") from None
@@ -225,9 +225,9 @@ class Heartbeat:
     def _step_down(self, held: Optional[Held], why: str) -> None:
         """Lead no more because somebody wishes so. The lease is given back only if the services are gone."""
         if held is not None:
-            self._outside.demote(why)
-        if self._outside.serving():
-            self._outside.trouble("services may still be running, so the lease is not given back; it expires by itself")
+            self._host.demote(why)
+        if self._host.serving():
+            self._host.trouble("services may still be running, so the lease is not given back; it expires by itself")
         elif held is not None or self._may_hold:
             self._give_back(held)
 

@@ -65,17 +65,17 @@ def status(name: str) -> Optional[Dict[str, Any]]:
     """
     try:
         with open(path_of(name, "status.json"), encoding="utf-8") as file:
-            told: Dict[str, Any] = json.load(file)
-        until = told.pop("until")
-        told["is_leader"] = (
-            told["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
+            found: Dict[str, Any] = json.load(file)
+        until = found.pop("until")
+        found["is_leader"] = (
+            found["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # what cannot be read says nothing, least of all that this host leads
-    return told
+    return found
 
 
-def told(name: str) -> Dict[str, Any]:
+def describe(name: str) -> Dict[str, Any]:
     """Return how the lease stands for this host, also where no daemon tells. Raises BadOption for what is no name."""
     config.check_name(name)
     no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name

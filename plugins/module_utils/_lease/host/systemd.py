@@ -81,7 +81,7 @@ def _signal_within(seconds: float) -> int:
     Where SIGCONT or a thaw ends a wait whose time is over, CPython up to 3.13 at least returns what happens to lie in
     memory: signal_sigtimedwait_impl in Modules/signalmodule.c leaves its loop without having asked for a signal.
     """
-    told = signal.sigtimedwait(_SIGNALS, seconds)
-    if told is None or told.si_signo not in _SIGNALS or told.si_errno != 0 or told.si_code not in _SENT:
+    received = signal.sigtimedwait(_SIGNALS, seconds)
+    if received is None or received.si_signo not in _SIGNALS or received.si_errno != 0 or received.si_code not in _SENT:
         return 0
-    return told.si_signo
+    return received.si_signo

@@ -124,10 +124,10 @@ def check(origin: str, server: str) -> Check:
     """Name the store of this origin if it is known; ``server`` is its Server header, '' where it sends none."""
     known = next((one for one in KNOWN if _fits(one, origin, server)), None)
     if known is None:
-        told = "no fault is known of %s" % server[:100] if server else "the store does not say what it is"
-        return Check("known_store", PASS, told)
-    told = "this is %s; others report: %s (%s)" % (known.name, known.report, ", ".join(known.sources))
-    return Check("known_store", known.verdict, told, known.advice)
+        seen = "no fault is known of %s" % server[:100] if server else "the store does not say what it is"
+        return Check("known_store", PASS, seen)
+    seen = "this is %s; others report: %s (%s)" % (known.name, known.report, ", ".join(known.sources))
+    return Check("known_store", known.verdict, seen, known.advice)
 
 
 def _fits(known: Known, origin: str, server: str) -> bool:

@@ -21,8 +21,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connectio
     Response,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
-from support.odd_stores import Store
 from support.server import Answer, LoopbackServer
+from support.stores.odd import Store
 
 KEYS = {"access_key": "AKIA-somebody", "secret_key": "whatever"}
 

@@ -67,7 +67,7 @@ def test_every_option_of_the_file_is_gone_by(load):
     endpoint = loaded.endpoint
     shared = [option for option in ALL if hasattr(endpoint, option)]
     assert {option: getattr(endpoint, option) for option in shared} == {option: ALL[option] for option in shared}
-    assert len(shared) == 7
+    assert len(shared) == 8
 
 
 @pytest.mark.parametrize("missing", [{}, dict.fromkeys(set(ALL) - {"key"})])

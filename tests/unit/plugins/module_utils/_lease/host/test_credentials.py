@@ -9,7 +9,10 @@ import re
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.credentials import Following, connect
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.credentials import (
+    ReloadingConnection,
+    connect,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from support.server import Answer, LoopbackServer
 
@@ -50,59 +53,59 @@ def configured(server, path):
     return Config(name="db", key="db", endpoint_url=server.url, credentials_file=path and str(path))
 
 
-def sent_as(server, following):
+def sent_as(server, connection):
     """Who the next request is by."""
     server.forget()
-    following.send("GET", {}, b"", 10)
+    connection.send("GET", {}, b"", 10)
     return re.search(r"Credential=([^/]+)", server.requests[0].headers["Authorization"]).group(1)
 
 
 def test_keys_that_were_replaced_are_gone_by_from_the_next_request_on(server, path, tmp_path):
     path.write_text(keys("first"))
-    following = Following(configured(server, path))
-    assert sent_as(server, following) == "first"
+    connection = ReloadingConnection(configured(server, path))
+    assert sent_as(server, connection) == "first"
     path.write_text(keys("in-place"))
-    assert sent_as(server, following) == "in-place"
+    assert sent_as(server, connection) == "in-place"
     (tmp_path / "new").write_text(keys("renamed"))
     (tmp_path / "new").rename(path)
-    assert sent_as(server, following) == "renamed"
+    assert sent_as(server, connection) == "renamed"
 
 
 @pytest.mark.parametrize("attribute", ["size", "inode", "time"])
 def test_each_trace_of_a_change_is_enough(server, path, tmp_path, attribute):
     path.write_text(keys("first"))
     before = path.stat()
-    following = Following(configured(server, path))
-    assert sent_as(server, following) == "first"
+    connection = ReloadingConnection(configured(server, path))
+    assert sent_as(server, connection) == "first"
     changed = tmp_path / "new" if attribute == "inode" else path
     changed.write_text(keys("other" if attribute != "size" else "longer"))
     os.utime(changed, ns=(0, before.st_mtime_ns + (attribute == "time")))
     changed.rename(path)
-    assert sent_as(server, following) == ("longer" if attribute == "size" else "other")
+    assert sent_as(server, connection) == ("longer" if attribute == "size" else "other")
 
 
 def test_a_file_that_is_the_same_is_not_read_again(server, path):
     path.write_text(keys("first"))
-    following = Following(configured(server, path))
+    connection = ReloadingConnection(configured(server, path))
     for name in ("first", "second"):
         path.write_text(keys(name))
-        sent_as(server, following)
-        before = following._connection
-        assert sent_as(server, following) == name
-        assert following._connection is before
+        sent_as(server, connection)
+        before = connection._connection
+        assert sent_as(server, connection) == name
+        assert connection._connection is before
 
 
 def test_a_file_that_is_gone_sends_nothing_until_it_is_back(server, path):
     path.write_text(keys("first"))
-    following = Following(configured(server, path))
+    connection = ReloadingConnection(configured(server, path))
     path.rename(path.with_name("elsewhere"))
     server.forget()
     for _again in range(2):
         with pytest.raises(CannotSend, match=r'credentials_file is ".*db\.credentials": No such file'):
-            following.send("GET", {}, b"", 10)
+            connection.send("GET", {}, b"", 10)
     assert server.requests == []
     path.with_name("elsewhere").rename(path)
-    assert sent_as(server, following) == "first"
+    assert sent_as(server, connection) == "first"
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,14 @@ def test_a_file_that_is_gone_sends_nothing_until_it_is_back(server, path):
 )
 def test_a_file_that_is_half_written_sends_nothing_and_tells_no_secret(server, path, half):
     path.write_text(keys("first", "the-secret"))
-    following = Following(configured(server, path))
+    connection = ReloadingConnection(configured(server, path))
     path.write_text(half)
     with pytest.raises(CannotSend) as caught:
-        following.send("GET", {}, b"", 10)
+        connection.send("GET", {}, b"", 10)
     assert "the-secret" not in str(caught.value)
     assert server.requests == []
     path.write_text(keys("first", "the-secret"))
-    assert sent_as(server, following) == "first"
+    assert sent_as(server, connection) == "first"
 
 
 def test_a_file_that_cannot_be_read_is_refused_rather_than_passed_over(server, path, monkeypatch):
@@ -131,16 +134,23 @@ def test_a_file_that_cannot_be_read_is_refused_rather_than_passed_over(server, p
         connect(configured(server, path))
 
 
+def test_the_environment_stays_as_it_is(server, path):
+    path.write_text(keys("configured"))
+    before = dict(os.environ)
+    assert sent_as(server, ReloadingConnection(configured(server, path))) == "configured"
+    assert dict(os.environ) == before
+
+
 def test_what_systemd_hands_over_is_used_where_no_file_is_configured(server, path, tmp_path, monkeypatch):
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "credentials").write_text(keys("handed-over"))
-    assert sent_as(server, Following(configured(server, None))) == "handed-over"
+    assert sent_as(server, ReloadingConnection(configured(server, None))) == "handed-over"
     path.write_text(keys("configured"))
-    assert sent_as(server, Following(configured(server, path))) == "configured"
+    assert sent_as(server, ReloadingConnection(configured(server, path))) == "configured"
 
 
 def test_without_a_file_it_is_left_to_botocore(server, tmp_path, monkeypatch):
     (tmp_path / "home").write_text(keys("home"))
-    assert sent_as(server, Following(configured(server, None))) == "home"
+    assert sent_as(server, ReloadingConnection(configured(server, None))) == "home"
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "nothing"))
-    assert sent_as(server, Following(configured(server, None))) == "home"
+    assert sent_as(server, ReloadingConnection(configured(server, None))) == "home"

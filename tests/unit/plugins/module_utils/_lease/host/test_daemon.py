@@ -24,7 +24,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
     LOST,
     STARTING,
     WATCHDOG,
-    Host,
+    SystemdHost,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
@@ -121,7 +121,7 @@ def folder(monkeypatch, tmp_path):
 @pytest.fixture
 def make(folder, clock, notified, journal):
     def make(me=ME, **options):
-        return Host(Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options}), me, clock)
+        return SystemdHost(Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options}), me, clock)
 
     return make
 
@@ -162,8 +162,8 @@ def test_who_leads_has_a_file_and_a_watchdog_that_ends_with_its_time(host, folde
 
 
 def test_who_leads_tells_of_whom_it_took_the_lease(host, journal):
-    host.told(seen(session="other", holder="web-2", term=6))
-    host.told(Unchanged(133.0))
+    host.answered(seen(session="other", holder="web-2", term=6))
+    host.answered(Unchanged(133.0))
     journal()
     host.promote(held(), until=1018.0)
     assert [entry["MESSAGE"] for entry in journal()] == [
@@ -172,7 +172,7 @@ def test_who_leads_tells_of_whom_it_took_the_lease(host, journal):
 
 
 def test_who_had_to_look_up_whether_it_leads_does_not_tell_of_itself(host, journal):
-    host.told(seen())
+    host.answered(seen())
     journal()
     host.promote(held(), until=1018.0)
     assert [entry["MESSAGE"] for entry in journal()] == ["db: leads with term 7"]
@@ -281,11 +281,11 @@ def test_a_leader_leads_on_for_as_long_as_the_fence_waits_and_says_for_what(host
     waits_for("app.service")
     clock.time += 2 * STARTING
     host.confirmed(held(), until=1078.0)
-    status = runtime.told("db")
+    status = runtime.describe("db")
     assert (status["role"], status["is_leader"]) == ("stopping", False)
     assert status["reason"].endswith(", and waits for the end of app.service")
-    host.told(Written("e2", 1040.0))
-    assert runtime.told("db")["role"] == "stopping"
+    host.answered(Written("e2", 1040.0))
+    assert runtime.describe("db")["role"] == "stopping"
 
 
 def test_a_leader_whose_services_were_seen_to_be_gone_gives_the_lease_back(host, clock):
@@ -303,7 +303,7 @@ def test_who_starts_while_services_of_an_earlier_term_may_run_does_not_compete(h
     waits = []
 
     def wait(seconds):
-        waits.append((seconds, runtime.told("db")["role"], runtime.told("db")["reason"]))
+        waits.append((seconds, runtime.describe("db")["role"], runtime.describe("db")["reason"]))
         shutil.rmtree(runtime.serving_path_of("db"))
 
     monkeypatch.setattr(host, "wait", wait)
@@ -321,10 +321,10 @@ def test_a_status_that_cannot_be_written_does_not_stay_as_it_was(host, folder, j
 def test_that_the_status_cannot_be_written_is_said_once_and_that_it_can_be_once_more(host, folder, journal):
     (folder / "status.json.new").mkdir()
     for _poll in range(3):
-        host.told(seen())
+        host.answered(seen())
     (folder / "status.json.new").rmdir()
     for _poll in range(3):
-        host.told(seen())
+        host.answered(seen())
     messages = [entry["MESSAGE"] for entry in journal() if entry["S3_LEADER_EVENT"] != "watching"]
     assert messages == [
         "db: the status cannot be written: [Errno 21] Is a directory: '%s'" % (folder / "status.json.new"),
@@ -340,8 +340,8 @@ def test_where_there_is_room_for_one_status_only_the_old_one_makes_way(host, fol
         write(path, text)
 
     monkeypatch.setattr(runtime, "write", write)
-    host.told(seen())
-    host.told(seen(term=8))
+    host.answered(seen())
+    host.answered(seen(term=8))
     assert runtime.status("db")["term"] == 8
     assert set(events(journal())) == {"watching"}
 
@@ -426,14 +426,14 @@ def test_a_standby_tells_who_leads_once_for_each_of_them(host, journal):
         Seen(Unreadable("it is not JSON"), "e3", 1.0, 2.0),
         Unchanged(3.0),
     ):
-        host.told(outcome)
+        host.answered(outcome)
     entries = journal()
     assert events(entries) == ["watching"] * 5
     assert [entry["S3_LEADER_TERM"] for entry in entries] == ["", "7", "8", "7", ""]
 
 
 def test_what_anybody_wrote_into_the_lease_is_harmless_when_it_is_told(host, journal, notified):
-    host.told(seen(holder="\x1b[2Jweb\n2", session="other"))
+    host.answered(seen(holder="\x1b[2Jweb\n2", session="other"))
     assert runtime.status("db")["holder"] == "?[2Jweb?2"
     assert "held by ?[2Jweb?2 (term 7)" in runtime.status("db")["reason"]
     assert "\x1b" not in journal()[0]["MESSAGE"] + notified()[0]["STATUS"]
@@ -444,9 +444,9 @@ def test_what_anybody_wrote_into_the_lease_is_harmless_when_it_is_told(host, jou
 
 @pytest.mark.parametrize("outcome", [Refused("403"), Unknown("no answer"), Unknown("503", throttled=True)])
 def test_an_error_is_told_with_what_is_known(host, folder, journal, outcome):
-    host.told(seen(holder="web-2", session="other"))
+    host.answered(seen(holder="web-2", session="other"))
     journal()
-    host.told(outcome)
+    host.answered(outcome)
     [entry] = journal()
     assert (entry["PRIORITY"], entry["S3_LEADER_EVENT"], entry["MESSAGE"]) == ("4", "error", "db: %s" % outcome.why)
     assert (folder / "error").read_text() == (
@@ -456,7 +456,7 @@ def test_an_error_is_told_with_what_is_known(host, folder, journal, outcome):
 
 @pytest.mark.parametrize("refuted", [Unknown("412", precondition_failed=True), Unknown("409", conflict=True)])
 def test_that_another_one_was_faster_is_no_error(host, folder, journal, refuted):
-    host.told(refuted)
+    host.answered(refuted)
     assert journal() == []
     assert not (folder / "error").exists()
 
@@ -465,13 +465,13 @@ def test_a_series_of_errors_is_told_once_at_its_beginning_and_once_at_its_end(ho
     host.trouble("the first")
     (folder / "error").unlink()
     for _try in range(10):  # a store that can be read and not be written to
-        host.told(Absent(1.0))
+        host.answered(Absent(1.0))
         clock.time += CALM - 1
-        host.told(Refused("403"))
+        host.answered(Refused("403"))
     assert not (folder / "error").exists()
     clock.time += CALM
-    host.told(Absent(1.0))
-    host.told(Absent(1.0))
+    host.answered(Absent(1.0))
+    host.answered(Absent(1.0))
     assert events(journal()) == ["error", "watching", "recovered"]
     host.trouble("the second")
     assert events(journal()) == ["error"]
@@ -480,9 +480,9 @@ def test_a_series_of_errors_is_told_once_at_its_beginning_and_once_at_its_end(ho
 
 def test_a_renewal_that_is_confirmed_ends_the_series_at_once(host, journal):
     host.promote(held(), until=1018.0)
-    host.told(Unknown("no answer"))
+    host.answered(Unknown("no answer"))
     journal()
-    host.told(Written("e2", 105.0))
+    host.answered(Written("e2", 105.0))
     assert journal() == []
     host.confirmed(held(), until=1018.0)
     assert events(journal()) == ["recovered"]
@@ -508,9 +508,9 @@ def replaced(monkeypatch):
     return calls
 
 
-def taken_over(monkeypatch, environment, **options):
+def inherited(monkeypatch, environment, **options):
     monkeypatch.setattr(os, "environ", dict(environment))
-    found = daemon._taken_over(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}))
+    found = daemon._inherited(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}))
     assert daemon._STATE not in os.environ  # nor do children get it
     return found
 
@@ -522,28 +522,27 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert taken_over(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, "")
+    assert inherited(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
-    heritage = taken_over(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
-    assert heritage == (Claimant("renamed", "my-session"), None, 0.0, False, "")
+    handover = inherited(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
+    assert handover == (Claimant("renamed", "my-session"), None, 0.0, False, "")
 
 
 def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):
-    sessions = {taken_over(monkeypatch, {}).me.session for _start in range(2)}
+    sessions = {inherited(monkeypatch, {}).me.session for _start in range(2)}
     assert len(sessions) == 2
 
 
 def test_a_new_program_gets_the_environment_that_the_old_one_got(make, replaced, monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/of/the/unit")
-    host = make()
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/of/the/old/configuration")
-    host.reload(None)
+    before = dict(os.environ)
+    make().reload(None)
     environment = replaced[0][2]
-    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/of/the/unit"
-    assert environment["NOTIFY_SOCKET"] == os.environ["NOTIFY_SOCKET"]
+    assert environment.pop("S3_LEADER_STATE")
+    assert environment == before
 
 
 def test_a_program_that_cannot_be_replaced_goes_on(host, folder, journal, monkeypatch):

@@ -119,7 +119,7 @@ class Host:
         self._clock.sleep(min(seconds, 0.25))
         assert self._clock.time < 500, "it goes on and on"
 
-    def told(self, outcome):
+    def answered(self, outcome):
         pass
 
     def trouble(self, why):

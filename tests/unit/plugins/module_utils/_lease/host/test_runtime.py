@@ -87,15 +87,15 @@ def test_without_a_daemon_nothing_is_told(folder):
 )
 def test_who_did_not_renew_in_time_is_told_to_stop_whatever_it_said_before(tell, ahead, role, reason):
     tell(role="leader", until=Clock().now() + ahead, term=7, reason="leads with term 7")
-    told = runtime.told("db")
-    assert (told["role"], told["is_leader"], told["reason"]) == (role, ahead > 0, reason)
+    lease = runtime.describe("db")
+    assert (lease["role"], lease["is_leader"], lease["reason"]) == (role, ahead > 0, reason)
 
 
 def test_a_lease_without_a_daemon_is_told_with_the_same_keys(tell):
-    without = runtime.told("db")
+    without = runtime.describe("db")
     assert (without["role"], without["is_leader"]) == ("stopped", False)
     tell(role="leader", until=Clock().now() + 60, name="db", holder="web-1", term=7, reason="leads with term 7")
-    assert runtime.told("db").keys() == without.keys()
+    assert runtime.describe("db").keys() == without.keys()
 
 
 def test_the_leases_of_the_host_are_those_that_are_configured_too(folder, tell):
