@@ -42,7 +42,7 @@ simulate: $(call ready,test) | $(LINK) ## put the core through schedules of faul
 	@$(call within,test) python tools/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 model: ## search the protocol's model completely; needs spin and gcc; ARGS="--trail RULE_5_ANYBODYS" shows why
-	@$(PYTHON) tools/model.py $(ARGS)
+	@$(PYTHON) -m model.search $(ARGS)
 
 stress: $(call ready,test) | $(LINK) ## let many processes fight over leases; ARGS="--minutes 5 --processes 16"
 	@$(call within,test) python tools/stress.py $(ARGS)

@@ -40,7 +40,9 @@ GATES = {
     "ruff": Gate("ruff check --output-format=concise"),
     "format": Gate("ruff format --check --diff"),
     "mypy-plugins": Gate(f"{MYPY} {PACKAGE}/plugins", folder=COLLECTIONS),
-    "mypy-tools": Gate(f"{MYPY} --python-version 3.11 {PACKAGE}/tools", folder=COLLECTIONS),
+    "mypy-tools": Gate(
+        f"{MYPY} --python-version 3.11 {PACKAGE}/tools {PACKAGE}/tests/model/search.py", folder=COLLECTIONS
+    ),
     "imports": Gate(
         "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. lint-imports --no-cache ../../pyproject.toml",
         folder=COPY / "plugins" / "module_utils",

@@ -47,7 +47,7 @@ def operate(module: str, **params: t.Any) -> dict[str, t.Any]:
     task = Task(_options.Handle({**DEFAULTS, **params}), {**DEFAULTS, **params}, check_mode=False)
     lease = task.lease
     verdict = MODULES[module](task)
-    return _results.success(verdict, (lease.bucket, lease.key), lease.store.requests, lease.started)
+    return _results.success(verdict, lease.location, lease.store.requests, lease.started)
 
 
 # -- What can happen to a PUT -----------------------------------------------------------------------------------------

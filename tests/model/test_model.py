@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from model import MODEL, VARIANTS, Mutant, Search, complaint, mutants, properties
+
+from .search import MODEL, VARIANTS, Mutant, Search, complaint, mutants, properties
 
 TEXT = MODEL.read_text(encoding="utf-8")
 ASSERTIONS = [line for line in TEXT.splitlines() if "assert(" in line]

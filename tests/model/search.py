@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Search the protocol's model, tests/model/lease.pml, completely with spin, and see each of its mutants refuted."""
+"""Search the protocol's model, lease.pml, completely with spin, and see each of its mutants refuted."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import sys
 import tempfile
 import typing as t
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "tests" / "model" / "lease.pml"
+MODEL = pathlib.Path(__file__).with_name("lease.pml")
 DEPTH = 1_000_000
 """Steps in one branch, for the depth-first search that the property of liveness needs."""
 
