@@ -9,19 +9,26 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CODE = {file.name: file.read_text() for file in (ROOT / "plugins/module_utils/_lease").glob("*.py")}
-TASK = """
-- name: copy
-  leaderelection.s3.heartbeat_code:
-    path: "{{ place }}"
-    mode: "0644"
-"""
+
+
+def files(folder: pathlib.Path) -> dict[str, str]:
+    """The text of each file of code, by its path below the folder."""
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.py")}
+
+
+CODE = files(ROOT / "plugins/module_utils/_lease")
 
 
 @pytest.fixture
 def copy(run_playbook, tmp_path):
-    """Copies the code, and returns the task's result."""
-    return lambda *args: run_playbook(TASK, args=args, place=str(tmp_path / "code")).succeeded()["copy"]
+    """Copies the code with more options, and returns the task's result."""
+
+    def copy(*args, **options):
+        task = {"path": str(tmp_path / "code"), "mode": "0644", **options}
+        play = [{"name": "copy", "leaderelection.s3.heartbeat_code": task}]
+        return run_playbook(play, args=args).succeeded()["copy"]
+
+    return copy
 
 
 @pytest.fixture
@@ -31,29 +38,34 @@ def folder(tmp_path):
     return tmp_path / "code"
 
 
-def there(folder):
-    return {file.name: file.read_text() for file in folder.iterdir()}
-
-
-def test_the_folder_holds_the_code_and_nothing_else_and_a_second_time_nothing_changes(copy, folder):
+def test_the_folder_holds_the_code_and_a_second_time_nothing_changes(copy, folder):
     assert copy()["written"] == sorted(CODE)
-    assert there(folder) == CODE
+    assert files(folder) == CODE
     (folder / "wording.py").write_text("old")
-    (folder / "gone.py").write_text("old")
+    (folder / "host" / "clock.py").write_text("of an earlier version")
     (folder / "clock.py").chmod(0o600)
     repaired = copy()
-    assert (repaired["written"], repaired["removed"]) == (["wording.py"], ["gone.py"])
-    assert there(folder) == CODE
-    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
+    assert (repaired["written"], repaired["removed"]) == (["wording.py"], [])
+    assert files(folder) == {**CODE, "host/clock.py": "of an earlier version"}
+    assert {file.stat().st_mode & 0o777 for file in folder.rglob("*.py")} == {0o644}
     assert copy()["changed"] is False
+
+
+def test_with_prune_the_folder_holds_the_code_and_nothing_else(copy, folder):
+    (folder / "gone.py").write_text("old")
+    (folder / "gone").mkdir()
+    (folder / "gone" / "too.py").write_text("old")
+    assert copy(prune=True)["removed"] == ["gone.py", "gone/too.py"]
+    assert files(folder) == CODE
+    assert copy(prune=True)["changed"] is False
 
 
 def test_check_mode_tells_what_it_would_do_and_does_nothing(copy, folder):
     (folder / "gone.py").write_text("old")
-    told = copy("--check", "--diff")
-    assert (told["changed"], told["written"], told["removed"]) == (True, sorted(CODE), ["gone.py"])
-    assert "wording.py" in told["diff"]["after"]
-    assert list(there(folder)) == ["gone.py"]
+    foreseen = copy("--check", "--diff", prune=True)
+    assert (foreseen["changed"], foreseen["written"], foreseen["removed"]) == (True, sorted(CODE), ["gone.py"])
+    assert "wording.py" in foreseen["diff"]["after"]
+    assert list(files(folder)) == ["gone.py"]
 
 
 def test_check_mode_needs_no_folder(copy):

@@ -173,6 +173,18 @@ class Daemon:
         """The same, line by line."""
         return self.said().splitlines()
 
+    def says(self, text: str) -> int:
+        """How many lines of the journal have this text."""
+        return sum(text in line for line in self.lines())
+
+    def renews(self, stored: Callable[[], dict[str, t.Any]], times: int = 3) -> bool:
+        """Await some renewals of the term that it leads with."""
+        before = stored()
+        assert before["term"] == self.term()
+        eventually(lambda: stored()["sequence"] >= before["sequence"] + times)
+        assert stored()["session"] == before["session"]
+        return self.runs()
+
     def leader(self) -> dict[str, str]:
         """The file that starts the services; empty where there is none."""
         with contextlib.suppress(FileNotFoundError):

@@ -205,10 +205,12 @@ def _inventory(hosts: Sequence[str], python: str) -> str:
 def _environment(
     place: pathlib.Path, collections_path: str | None, changes: Mapping[str, str | None] | None
 ) -> dict[str, str | None]:
-    """This process's environment without what the person who runs the tests has set for Ansible and AWS."""
-    kept: dict[str, str | None] = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "BOTO"))
-    }
+    """This process's environment without what is set for the tests, or for Ansible and AWS by the person who runs them.
+
+    With PYTHONPATH a module would find files of the collection that Ansible did not send.
+    """
+    ours = ("AWS_", "ANSIBLE_", "BOTO", "PYTHONPATH")
+    kept: dict[str, str | None] = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept |= {
         "ANSIBLE_COLLECTIONS_PATH": collections_path or os.environ.get("ANSIBLE_COLLECTIONS_PATH"),
         "ANSIBLE_CONFIG": str(place / "ansible.cfg"),

@@ -14,6 +14,7 @@ import pytest
 from support import playbook
 from support.playbook import Run, RunningPlaybook
 from support.stores.seaweedfs import SeaweedFS
+from xdist.scheduler import LoadScopeScheduling
 
 from system.cluster import Cluster
 from system.lab import network
@@ -33,16 +34,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-seed", type=int, help="which faults, in which order")
 
 
+class ByHosts(LoadScopeScheduling):
+    """Runs tests that share hosts, those of a folder or of a file, in one lab."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("tests/system/")[2].partition("/")[0].partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> ByHosts:
+    """Choose which worker runs which test."""
+    return ByHosts(config, log)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the reports of tests."""
     for text in config.stash.get(REPORTS, []):
         terminalreporter.write_line(f"\n{text}")
 
 
+def pytest_testnodedown(node: t.Any) -> None:
+    """Take over the reports of a worker that has ended."""
+    reports = getattr(node, "workeroutput", {}).get("reports", [])
+    node.config.stash.setdefault(REPORTS, []).extend(reports)
+
+
 @pytest.fixture
 def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Prints a text when all tests have run, whether they have passed or not."""
-    return pytestconfig.stash.setdefault(REPORTS, []).append
+    reports: list[str] = pytestconfig.workeroutput.setdefault("reports", [])  # type: ignore[attr-defined]
+    return reports.append
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,12 @@ import typing as t
 from collections.abc import Callable
 
 import botocore.exceptions
-import lab
 import pytest
 from support.playbook import Run
 from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
-from system.lab import faults
+from system.lab import faults, namespaces
 from system.lab.host import Host
 from system.lab.intervals import gaps, overlaps
 from system.lab.watcher import Watcher, now, unit
@@ -184,15 +183,14 @@ with Lab().host(1, 12) as host:
 
 
 def test_nothing_runs_of_a_lab_that_was_killed_and_the_next_one_removes_its_control_group() -> None:
-    root = pathlib.Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{root}/tools:{root}/tests"}
-    launcher = f"import lab, sys; lab.run([sys.executable, '-c', {LAB!r}])"
-    with subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, env=environment, text=True) as run:
+    command = [sys.executable, "-m", "system.lab.worker", "-c", LAB]
+    launcher = f"from system.lab import namespaces; namespaces.run({command!r})"
+    with subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout
         group = pathlib.Path(run.stdout.readline().split()[-1])
         run.kill()
-    wait_for(lambda: lab.is_empty(group), "nothing of the killed lab runs")
-    lab.remove_stale_groups()
+    wait_for(lambda: namespaces.is_empty(group), "nothing of the killed lab runs")
+    namespaces.remove_stale_groups()
     assert not group.exists()
     assert pathlib.Path(os.environ["LAB_GROUP"]).exists()
 

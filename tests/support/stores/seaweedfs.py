@@ -32,6 +32,7 @@ START_ATTEMPTS = 4
 # A clean stop takes weed 15 s, and the data is thrown away anyhow.
 STOP_GRACE = 0.5  # seconds between SIGTERM and SIGKILL
 POLL = 0.05  # seconds
+SOCKET = "/tmp/seaweedfs-{}-grpc-{}.sock"  # by server and port
 
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 SERVERS = ("master", "volume", "filer", "s3")
@@ -184,7 +185,7 @@ class SeaweedFS:
                 process.kill()
                 process.wait()
         for server in SERVERS:  # weed has no option for these, and forgets them when it is killed
-            for name in glob.glob(f"/tmp/seaweedfs-{server}-grpc-{self._ports.get(server + '.grpc')}.sock"):
+            for name in glob.glob(SOCKET.format(server, self._ports.get(f"{server}.grpc"))):
                 with contextlib.suppress(OSError):
                     os.unlink(name)
         folder, self._folder = self._folder, None
@@ -197,7 +198,7 @@ class SeaweedFS:
         (folder / "s3.json").write_text(identities_config(self.identities.values()))
         # By default each new bucket takes 7 volumes at once, so that 14 buckets would use up the 100.
         (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
-        self._ports = dict(zip(self._names, free_ports(len(self._names), self.address), strict=True))
+        self._ports = dict(zip(self._names, self._free_ports(), strict=True))
         self.endpoint_url = f"http://{self.address}:{self._ports['s3']}"
         command = [
             binary,
@@ -238,6 +239,13 @@ class SeaweedFS:
                 start_new_session=True,  # Ctrl-C is for us, we stop it
                 preexec_fn=die_with_parent(),
             )
+
+    def _free_ports(self) -> list[int]:
+        """Return ports that are free here, and for which no server in another network namespace has a socket."""
+        while True:
+            ports = free_ports(len(self._names), self.address)
+            if not any(glob.glob(SOCKET.format("*", port)) for port in ports):
+                return ports
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT

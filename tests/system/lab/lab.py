@@ -20,7 +20,7 @@ FOLDER = pathlib.Path("/run/lab")  # in a file system of the run's own, in memor
 
 
 class Lab:
-    """Made once in the namespaces that tools/lab.py makes; it ends with them."""
+    """Made once in the namespaces of worker.py; it ends with them."""
 
     def __init__(self) -> None:
         self.shared = FOLDER / "shared"  # hosts see it, too
