@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
@@ -120,6 +121,19 @@ def run_playbook(start_playbook: Callable[..., RunningPlaybook]) -> Callable[...
         return start_playbook(play, **options).wait(timeout)
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: t.Any) -> None:
+    """Print where the time went in CI: the seconds of each file's tests, their fixtures included."""
+    seconds: collections.Counter[str] = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if IN_CI and seconds:
+        terminalreporter.section("seconds by file")
+        for file, spent in seconds.most_common(20):
+            terminalreporter.write_line(f"{spent:8.0f}  {file}")
 
 
 # Skipped in CI is untested: say so instead of staying green.
