@@ -27,7 +27,7 @@ quickstart: $(call ready,test) | $(LINK) ## see leader election at work against 
 	@$(call within,test) python tools/quickstart.py $(ARGS)
 
 test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" chooses
-	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" python -m pytest --numprocesses=4 --dist=loadfile $(ARGS)
+	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-system: $(call ready,test) .venv/wheels/ready | $(LINK) ## run the tests on hosts of their own, as root; ARGS="-k reboot" chooses
 	@$(call within,test) WHEELS="$(CURDIR)/.venv/wheels" python tools/lab.py $(ARGS)

@@ -26,7 +26,11 @@ def main() -> int:
     except (namespaces.CannotRun, images.ImageError) as error:
         print(f"The tests on hosts cannot run here: {error}.", file=sys.stderr)
         return 1
-    labs = ["--dist=loadscope", f"--tx={LABS}*popen//python={sys.executable} -m system.lab.worker"]
+    labs = [
+        "--dist=loadscope",
+        "--no-loadscope-reorder",
+        f"--tx={LABS}*popen//python={sys.executable} -m system.lab.worker",
+    ]
     return namespaces.run([sys.executable, "-m", "pytest", "-o", "testpaths=tests/system", *labs, *sys.argv[1:]])
 
 
