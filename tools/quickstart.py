@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays a story of leader election on a real S3 server, and checks that it went as it should."""
+"""Play a scenario of leader election on a real S3 server, and check that every step ends as it should."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from support import playbook
 from support.stores.seaweedfs import SeaweedFS
 
 PLAY = pathlib.Path(__file__).with_suffix(".yml")
-TIMEOUT = 60.0  # seconds that each step of the story may take
+TIMEOUT = 60.0  # seconds that each step of the scenario may take
 
 
 class Story:
-    """The runs of the story, and what was seen of them."""
+    """The runs of the scenario, and what was seen of them."""
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str], at_the_end: contextlib.ExitStack) -> None:
         self.folder = folder
@@ -62,11 +62,11 @@ class Story:
 
 
 def play(story: Story) -> None:
-    story.say("Two runs start at the same moment. One may do the job.")
+    story.say("Two runs start at the same moment. Only one may do the job.")
     runs = {who: story.start(who) for who in ("alice", "bob")}
     told = {who: story.tell(who, run, "Acquire") for who, run in runs.items()}
     leaders = [who for who, result in told.items() if result["is_leader"]]
-    story.check(len(leaders) == 1, f"of two runs at the same moment {len(leaders)} became leader")
+    story.check(len(leaders) == 1, f"of two runs that started at the same moment, {len(leaders)} became leader")
     if len(leaders) != 1:
         return
     leader = leaders[0]
@@ -74,38 +74,42 @@ def play(story: Story) -> None:
     term = told[leader]["term"]
     story.check(
         told[other]["lease"]["holder"] == leader and told[other]["lease"]["expires_in"] > 0,
-        f"{other} was told that {leader} holds the lease, and for how long",
+        f"{other} learned that {leader} holds the lease, and when it expires",
     )
     skipped = runs[other].wait(TIMEOUT)
     story.check(
         skipped.returncode == 0 and not any(result.task == "Work" for result in skipped.results),
-        f"{other} left the job alone, and that was no failure",
+        f"{other} did not do the job, and its run did not fail",
     )
 
     story.say()
-    story.say(f"{leader} is at work, and renews the lease on the way.")
+    story.say(f"{leader} is doing the job, and renews the lease meanwhile.")
     story.let(leader, "renew")
     renewed = story.tell(leader, runs[leader], "Renew")
-    story.check(renewed["is_leader"] and renewed["term"] == term, f"{leader} renewed it, with the same term {term}")
+    story.check(
+        renewed["is_leader"] and renewed["term"] == term, f"{leader} renewed the lease, with the same term {term}"
+    )
 
     story.say()
-    story.say(f"{leader} crashes in the middle of the job: kill -9. Nobody gives the lease back.")
+    story.say(f"{leader} crashes in the middle of the job (kill -9). Nobody releases the lease.")
     runs[leader].kill()
     carol = story.start("carol", wait_timeout=40)
-    story.say("carol  waits, until the store's clock says that the lease is over")
+    story.say("carol  waits until the lease has expired by the store's clock")
     taken = story.tell("carol", carol, "Acquire")
     story.check(
         taken["is_leader"] and taken["term"] > term,
-        f"carol took it over after the crash, with the higher term {taken['term']}",
+        f"carol took the lease over after the crash, with the higher term {taken['term']}",
     )
 
     story.say()
-    story.say("carol finishes the job and gives the lease back.")
+    story.say("carol finishes the job and releases the lease.")
     story.let("carol", "renew")
     story.let("carol", "end")
     released = story.tell("carol", carol, "Release")
-    story.check(released["lease"]["state"] == "released", "carol released it, so that the next run need not wait")
-    story.check(carol.wait(TIMEOUT).returncode == 0, "carol's run ended well")
+    story.check(
+        released["lease"]["state"] == "released", "carol released the lease, so the next run does not have to wait"
+    )
+    story.check(carol.wait(TIMEOUT).returncode == 0, "carol's run succeeded")
 
 
 def main() -> int:
@@ -113,19 +117,19 @@ def main() -> int:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="quickstart-"))
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
-        print("Starting SeaweedFS, an S3 server, on loopback. Its data goes when the story ends.\n", flush=True)
+        print("Starting SeaweedFS, an S3 server, on loopback. Its data is deleted at the end.\n", flush=True)
         server = at_the_end.enter_context(SeaweedFS())
         server.create_bucket("leader-election")
         story = Story(folder, server.environment, at_the_end)
         try:
             play(story)
         except (LookupError, TimeoutError) as error:
-            story.check(False, f"the story broke off: {error}")
-    print("\nWhat was seen:")
+            story.check(False, f"the scenario stopped early: {error}")
+    print("\nResults:")
     for true, text in story.seen:
         print(f"  {'ok ' if true else 'NOT'} {text}")
     good = all(true for true, _text in story.seen)
-    print(f"\nThe playbook is tools/{PLAY.name}; README.md goes on from here." if good else "\nIt was not so.")
+    print(f"\nThe playbook is tools/{PLAY.name}. Continue with README.md." if good else "\nAt least one check failed.")
     return 0 if good else 1
 
 

@@ -2,13 +2,13 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# changed-services.sh look|start FOLDER LEASE...: prints which of the leases, of those by which this host leads, have other units than
-# when it began to; with start, it starts the units that are new. The folder is that of the marks.
+# changed-services.sh look|start FOLDER LEASE...: prints the leases that this host holds and whose units are not those
+# with which it began to lead. With start, it also starts the units that are new. FOLDER is the folder of the marks.
 #
-# It does not go by what the role has changed: an earlier run may have been interrupted. Nor by what does not run: a job
-# may be done, or somebody may have stopped a service.
+# It does not go by what this run of the role has changed, because an earlier run may have been interrupted. Nor does it
+# go by what is not running: a job may be done, or somebody may have stopped a service.
 
-missing() { # those of the first list that are not in the second one
+missing() { # prints the words of the first list that are not in the second one
     for unit in $1; do
         case " $2 " in
         *" $unit "*) ;;
@@ -30,6 +30,6 @@ for lease; do
     [ "$action" = start ] || continue
     # shellcheck disable=SC2086 # a list
     [ -z "$new" ] || systemctl start --no-block -- $new || exit
-    # The fence may have removed it: then nothing may start any more.
+    # If the fence has removed the file, nothing may start any more.
     [ ! -e "$file" ] || printf '%s\n' "$wanted" >"$file"
 done

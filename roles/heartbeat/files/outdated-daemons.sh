@@ -2,14 +2,14 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# outdated-daemons.sh RUN ETC COMMAND CODE LEASE...: prints the units of daemons that have not read the configuration, the command
-# and the code that are there now, and of a guard that has not. The time of its lock is from before it reads anything. A
-# time that is still to come says nothing: the clock was set back.
+# outdated-daemons.sh RUN ETC COMMAND CODE LEASE...: prints the units of the daemons, and of the guard, that have not
+# read the present configuration, command and code. The time of a lock is from before its process reads anything. A lock
+# time in the future proves nothing, because the clock was set back; that unit is printed, too.
 
 run=$1 etc=$2 command=$3 code=$4
 shift 4
 
-print_if_outdated() { # unit, lock, files that it has read...
+print_if_outdated() { # UNIT LOCK FILE...: the files are those that the unit's process reads
     unit=$1 lock=$2
     shift 2
     [ -e "$lock" ] || return 0

@@ -19,10 +19,10 @@ def test_check_mode_on_fresh_hosts_touches_nothing(before: Look, after_check: Lo
 def test_check_mode_foresees_what_the_run_changes(foreseen: Run, deployed: Run) -> None:
     # systemd cannot be asked about units that are not there yet
     later = {
-        "Guard the services",
-        "Hand over before sleep",
-        "Take part in the leases",
-        "Start what is new to a lease on the host that leads",
+        "Start the guard",
+        "Enable the handover before sleep",
+        "Start the daemons of the leases",
+        "Start services that are new to a lease on the host that leads",
     }
     assert changes(foreseen) <= changes(deployed)
     assert {task for _host, task in changes(deployed) - changes(foreseen)} <= later
