@@ -31,6 +31,8 @@ Configuration = t.Mapping[str, t.Any]
 """What the daemon reads."""
 
 HOOK_TIMEOUT = 10
+RANGES = dict(stop_timeout=(1, 3600), hook_timeout=(1, 3600))
+"""Seconds, the least and the most, by option; config.py and settings.py have those of the daemon's."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 
@@ -214,9 +216,9 @@ def _check_place(config: Configuration, before: Configuration) -> None:
 
 def _check_unit_settings(lease: Lease) -> None:
     """Raise BadOption or Refusal for what cannot be written into a unit."""
-    for option in ("stop_timeout", "hook_timeout"):
+    for option in RANGES:
         if lease.get(option) not in (None, ""):
-            check_range(option, _number(lease[option]), 1, 3600)
+            check_range(option, _number(lease[option]), RANGES)
     for option in _LINES:
         if not str(lease.get(option) or "").isprintable():
             raise Refusal(f"{option} has to be one line, without a line end or other control characters")
