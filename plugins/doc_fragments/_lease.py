@@ -11,12 +11,13 @@ options:
   bucket:
     description:
       - The bucket. It has to exist.
+      - From 3 to 255 letters, digits, dots, hyphens and underscores.
     type: str
     default: leader-election
   key:
     description:
       - The object that is the lease. All that compete name the same one.
-      - Of at most 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
+      - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
     type: str
     required: true
     aliases: [object_key]
@@ -24,11 +25,13 @@ options:
     description:
       - Who asks, for the people who wonder who has the lease. It gives no authority.
       - The host's C(inventory_hostname) where it is not given, and C(user@controller) for localhost.
+      - From 1 to 255 printable characters.
     type: str
     aliases: [instance_id]
   session:
     description:
       - What authority goes by. All who name the same one are the same claimant, and do not exclude each other.
       - One for each run and host where it is not given. Only set it to hand a lease from one run to another.
+      - From 8 to 128 printable characters.
     type: str
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 import re
 import typing as t
@@ -21,70 +22,35 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings 
     Timing,
     check_range,
 )
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _unit_files, _units
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._units import Unit
 
-_boolean: t.Callable[[t.Any], bool] = boolean
-T = t.TypeVar("T")
+Lease = t.Mapping[str, t.Any]
+"""An entry of heartbeat_leases."""
+Configuration = t.Mapping[str, t.Any]
+"""What the daemon reads."""
 
 HOOK_TIMEOUT = 10
-UNITS = "/etc/systemd/system"
-DROPINS = "/usr/local/lib/systemd/system"
-"""Where the role's units are, and what it adds to services: systemctl revert takes that away in /etc, and not there."""
-DROPINS_AND_ABOVE = ["/", "/usr", "/usr/local", "/usr/local/lib", "/usr/local/lib/systemd", DROPINS]
-"""Folders whose devices tell whether systemd finds the drop-ins when it reads units at boot: /usr is mounted then."""
+RANGES = dict(stop_timeout=(1, 3600), hook_timeout=(1, 3600))
+"""Seconds, the least and the most, by option; config.py and settings.py have those of the daemon's."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 
+_boolean: t.Callable[[t.Any], bool] = boolean
 _KEYS = ("access_key", "secret_key", "session_token")
 _CREDENTIALS = ("credentials_file", "load_credential", "load_credential_encrypted")
-_HOOKS = {"on_acquired": ["acquired.service"], "on_lost": ["lost.service"], "on_error": ["error.path", "error.service"]}
 _PLACE = ("bucket", "key", "endpoint_url")
 """What tells one lease from another."""
-_DRAGGED = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
-"""Properties that name what systemd stops along with a unit."""
-_ALWAYS = {f"{name}.target" for name in ("basic", "network", "network-online", "remote-fs", "sysinit", "time-sync")}
-"""What runs on every host, so that a target may want it."""
-_EARLY = {f"{name}.target" for name in ("basic", "local-fs", "paths", "sockets", "sysinit")}
-"""What comes before any service that has the default dependencies."""
-_STARTED = ("Wants", "Requires", "BindsTo")
-"""Properties that name what systemd starts along with a unit."""
-_JOB_LIMITS = ("JobTimeoutUSec", "JobRunningTimeoutUSec")
-_LINES = (*_HOOKS, "load_credential", "load_credential_encrypted")
+_LINES = (*_unit_files.HOOKS, "load_credential", "load_credential_encrypted")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_TEMPLATE = re.compile(r"(.+)@(\.service)", re.ASCII)
-_SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w|month|y)\b")
-_SECONDS = dict(us=1e-6, ms=1e-3, s=1, min=60, h=3600, d=86400, w=604800, month=2629800, y=31557600)
 
 
 class Refusal(ValueError):
     """A lease cannot be set up like that. The text says why, and the way out."""
 
 
-class Unit(t.NamedTuple):
-    """What systemctl show told about a unit."""
-
-    name: str
-    id: str
-    """The name that systemd itself uses: it differs from an alias."""
-    state: str
-    after: set[str]
-    before: set[str]
-    triggers: set[str]
-    triggered_by: set[str]
-    starts: set[str]
-    """What a target starts."""
-    dragged: set[str]
-    """What is stopped along with it; a target does nothing when it stops, and so is none of these."""
-    limits: t.Sequence[str]
-    """How long a step of its stop may take, in systemd's words: these in turn."""
-    steps: int
-    rooted: bool
-    """It has a root of its own, with other commands in it, or none."""
-    job_limits: t.Mapping[str, str]
-    """When systemd gives a job of it up, whatever became of the unit, in its words by setting."""
-
-
 def heartbeat_plan(
-    leases: t.Sequence[t.Mapping[str, t.Any]],
+    leases: t.Sequence[Lease],
     shown: t.Sequence[t.Mapping[str, t.Any]] = (),
     missing_ok: bool = False,
     there: t.Sequence[t.Mapping[str, t.Any]] = (),
@@ -93,64 +59,61 @@ def heartbeat_plan(
 ) -> dict[str, t.Any]:
     """Return the plan.
 
-    ``there`` are the configurations on the host, by their paths, and ``devices`` those of DROPINS_AND_ABOVE, as far as
-    they exist. When the role's drop-ins are in place (written), what systemd shows is what holds.
+    ``shown`` is what systemctl shows of the services, ``there`` the configurations on the host, by their paths, and
+    ``devices`` those of DROPINS_AND_ABOVE, as far as they exist. When the role's drop-ins are in place (``written``),
+    what systemd shows is what holds.
     """
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
-    units = {unit.name: unit for unit in map(_unit, shown)}
+    units = {unit.name: unit for unit in map(_units.read, shown)}
     configured, begun = _by_lease(there)
-    others = {name: configured[name] for name in sorted({*configured} - {str(lease["name"]) for lease in leases})}
-    owners = {service: name for name, config in others.items() for service in config.get("services", [])}
-    places = {_place(config): name for name, config in others.items()}
-    dropins = DROPINS if set(devices[2:]) <= set(devices[:2]) else UNITS
+    listed = {str(lease["name"]) for lease in leases}
+    claims = Claims({name: config for name, config in configured.items() if name not in listed})
+    dropins = _unit_files.dropin_folder(devices)
     plan: dict[str, t.Any] = dict(leases={}, services=[], dropped=[], gone=[], files=[], patterns=[], refused=[])
-    plan.update(folders=[UNITS, DROPINS], above_dropins=DROPINS_AND_ABOVE)
+    plan.update(folders=[_unit_files.UNITS, _unit_files.DROPINS], above_dropins=_unit_files.DROPINS_AND_ABOVE)
     for lease in leases:
         name = str(lease["name"])
         try:
             if name in plan["leases"] or name in plan["gone"]:
                 raise Refusal("it is listed twice: keep one entry of it in heartbeat_leases")
             check_name(name)
-            plan["patterns"] += [f"s3-leader@{name}.*", f"s3-leader-*@{name}.*", f"*s3-leader-{name}.conf"]
+            plan["patterns"] += _unit_files.patterns(name)
             if lease.get("state", "present") == "absent":
                 plan["gone"].append(name)
                 continue
             config = _config(lease)
+            services: list[str] = config["services"]
+            own_units = [units[service] for service in services if service in units]
             _check_place(config, configured.get(name, {}))
-            _check_units(lease)
-            services = [str(service) for service in lease.get("services") or []]
-            _claim(places, _place(config), name, others, "the lease {} has the same bucket and key already")
-            for service in services:
-                _claim(owners, service, name, others, service + " belongs to the lease {} already")
-            shown_units = [units[service] for service in services if service in units]
-            _check_services(lease, shown_units, missing_ok)
-            _check_time(lease, shown_units, config, written)
+            _check_unit_settings(lease)
+            claims.claim(name, config)
+            _check_services(services, own_units, missing_ok)
+            _check_time_to_stop(lease, config, own_units, written)
             if written:
-                _check_order(shown_units)
+                _check_order(own_units)
         except (BadOption, Refusal) as error:
             plan["refused"].append(f"{name}: {error}")
             continue
-        hooks = [hook for hook in _HOOKS if lease.get(hook)]
+        hooks = [hook for hook in _unit_files.HOOKS if lease.get(hook)]
         plan["leases"][name] = dict(
             config=config,
             services=services,
-            templates=[service for service in services if _TEMPLATE.fullmatch(service)],
-            rooted=[unit.name for unit in shown_units if unit.rooted],
-            starts=_started(shown_units, services)
-            + [_unit_of(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks],
+            templates=[service for service in services if _units.is_template(service)],
+            rooted=[unit.name for unit in own_units if unit.rooted],
+            starts=_starting(name, services, own_units, hooks),
             hook_timeout=_hook_timeout(lease),
         )
         plan["services"] += services
-        before = [*configured.get(name, {}).get("services", []), *begun.get(name, {}).get("services", [])]
-        plan["dropped"] += [service for service in dict.fromkeys(before) if service not in services]
-        plan["files"] += _files(name, services, hooks, dropins)
+        plan["dropped"] += _dropped(services, configured.get(name, {}), begun.get(name, {}))
+        plan["files"] += _unit_files.files(name, services, hooks, dropins)
     return plan
 
 
-def _by_lease(
-    there: t.Sequence[t.Mapping[str, t.Any]],
-) -> tuple[dict[str, dict[str, t.Any]], dict[str, dict[str, t.Any]]]:
+# -- what it takes
+
+
+def _by_lease(there: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[dict[str, Configuration], dict[str, Configuration]]:
     """Return the configurations that are there, and those by which the host began to lead: the fence has kept them."""
     configured, begun = {}, {}
     for result in there:
@@ -162,22 +125,16 @@ def _by_lease(
     return configured, begun
 
 
-def _place(config: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
-    return tuple(config.get(option) for option in _PLACE)
+def _parsed(text: str) -> Configuration:
+    """Return a configuration that is there; nothing where there is none, or none that a daemon could go by."""
+    try:
+        there = json.loads(text)
+    except ValueError:
+        return {}
+    return there if isinstance(there, dict) else {}
 
 
-def _claim(owners: dict[T, str], thing: T, name: str, others: t.Container[str], told: str) -> None:
-    """Let a lease have what only one may have. Raises Refusal where another one has it, maybe from an earlier run."""
-    other = owners.setdefault(thing, name)
-    if other == name:
-        return
-    way_out = ": list it in one of them"
-    if other in others:
-        way_out = f", in which this host takes part. To leave it, add an entry with name: {other} and state: absent"
-    raise Refusal(told.format(other) + way_out)
-
-
-def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _config(lease: Lease) -> dict[str, t.Any]:
     """Return the daemon's configuration, its defaults written out. Raises BadOption or Refusal."""
     if sum(bool(lease.get(option)) for option in ("access_key", *_CREDENTIALS)) > 1:
         raise Refusal(f"its credentials come from one of access_key, {', '.join(_CREDENTIALS)}, and several are given")
@@ -195,40 +152,6 @@ def _config(lease: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {option: value for option, value in config.items() if option != "name" and value is not None}
 
 
-def _parsed(configuration: str) -> dict[str, t.Any]:
-    """Return a configuration that is there; nothing where there is none, or none that a daemon could go by."""
-    try:
-        there = json.loads(configuration)
-    except ValueError:
-        return {}
-    return there if isinstance(there, dict) else {}
-
-
-def _check_place(config: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any]) -> None:
-    """Raise Refusal for a lease that would become another one while the group goes by it."""
-    for option in _PLACE if before else ():
-        if before.get(option) != config.get(option):
-            raise Refusal(
-                f"{option} is {config.get(option)}, and was {before.get(option)}: hosts that go over to it would lead "
-                "beside one that has not yet. Leave the lease on all hosts first (state: absent), then take part anew"
-            )
-
-
-def _check_units(lease: t.Mapping[str, t.Any]) -> None:
-    """Raise BadOption or Refusal for what cannot be written into a unit."""
-    for option in ("stop_timeout", "hook_timeout"):
-        if lease.get(option) not in (None, ""):
-            check_range(option, _number(lease[option]), 1, 3600)
-    for option in _LINES:
-        if not str(lease.get(option) or "").isprintable():
-            raise Refusal(f"{option} has to be one line, without a line end or other control characters")
-    for name, value in (lease.get("environment") or {}).items():
-        if not _VARIABLE.fullmatch(str(name)):
-            raise Refusal(f"environment has {name!r}: a name is letters, digits and _, and begins with no digit")
-        if not str(value).isprintable():
-            raise Refusal(f"environment has {name}: its value has to be one line, without other control characters")
-
-
 def _typed(option: str, value: t.Any) -> t.Any:
     """Return a value as JSON has to have it: older Ansible makes texts of all that comes out of a template."""
     if option in Timing._fields:
@@ -243,46 +166,75 @@ def _number(value: t.Any) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _started(units: t.Sequence[Unit], services: t.Sequence[str]) -> list[str]:
-    """Return the services that start when the host leads: those that no timer or socket of theirs starts."""
-    return [service for service in services if service not in _triggered(units)]
+def _hook_timeout(lease: Lease) -> float:
+    return float(lease.get("hook_timeout") or HOOK_TIMEOUT)
 
 
-def _triggered(units: t.Sequence[Unit]) -> set[str]:
-    return {other for unit in units for other in unit.triggers}
+# -- what it refuses
 
 
-def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missing_ok: bool) -> None:
+class Claims:
+    """What only one lease of a host may have: its object in a store, and each of its services."""
+
+    def __init__(self, earlier: t.Mapping[str, Configuration]) -> None:
+        """``earlier`` are leases from an earlier run, which this one does not name."""
+        self._earlier = earlier
+        self._owners: dict[t.Hashable, str] = {}
+        for name, config in sorted(earlier.items()):
+            for thing in (_place(config), *config.get("services", [])):
+                self._owners[thing] = name
+
+    def claim(self, name: str, config: Configuration) -> None:
+        """Let a lease have what it needs. Raises Refusal where another one has it."""
+        self._take(name, _place(config), "the lease {} has the same bucket and key already")
+        for service in config["services"]:
+            self._take(name, service, service + " belongs to the lease {} already")
+
+    def _take(self, name: str, thing: t.Hashable, told: str) -> None:
+        owner = self._owners.setdefault(thing, name)
+        if owner == name:
+            return
+        way_out = ": list it in one of them"
+        if owner in self._earlier:
+            way_out = f", in which this host takes part. To leave it, add an entry with name: {owner} and state: absent"
+        raise Refusal(told.format(owner) + way_out)
+
+
+def _place(config: Configuration) -> tuple[t.Any, ...]:
+    return tuple(config.get(option) for option in _PLACE)
+
+
+def _check_place(config: Configuration, before: Configuration) -> None:
+    """Raise Refusal for a lease that would become another one while the group goes by it."""
+    for option in _PLACE if before else ():
+        if before.get(option) != config.get(option):
+            raise Refusal(
+                f"{option} is {config.get(option)}, and was {before.get(option)}: hosts that go over to it would lead "
+                "beside one that has not yet. Leave the lease on all hosts first (state: absent), then take part anew"
+            )
+
+
+def _check_unit_settings(lease: Lease) -> None:
+    """Raise BadOption or Refusal for what cannot be written into a unit."""
+    for option in RANGES:
+        if lease.get(option) not in (None, ""):
+            check_range(option, _number(lease[option]), RANGES)
+    for option in _LINES:
+        if not str(lease.get(option) or "").isprintable():
+            raise Refusal(f"{option} has to be one line, without a line end or other control characters")
+    for name, value in (lease.get("environment") or {}).items():
+        if not _VARIABLE.fullmatch(str(name)):
+            raise Refusal(f"environment has {name!r}: a name is letters, digits and _, and begins with no digit")
+        if not str(value).isprintable():
+            raise Refusal(f"environment has {name}: its value has to be one line, without other control characters")
+
+
+def _check_services(services: t.Sequence[str], units: t.Sequence[Unit], missing_ok: bool) -> None:
     """Raise Refusal for what cannot be bound to the lease."""
-    services = {str(service) for service in lease.get("services") or []}
     for unit in units:
-        if unit.state == "not-found" and not missing_ok:
-            raise Refusal(f"{unit.name} does not exist on this host: install it first, or take it out of services")
-        if unit.state not in ("loaded", "not-found"):
-            way_out = "unmask it" if unit.state == "masked" else f"see systemctl status {unit.name}"
-            raise Refusal(
-                f"{unit.name} cannot be started: systemd shows it as {unit.state}. Take it out of services, or "
-                f"{way_out}"
-            )
-        if _TEMPLATE.fullmatch(unit.name):
-            if unit.name not in _triggered(units):
-                raise Refusal(
-                    f"{unit.name} is a template that no socket of services starts: list its instances, or the socket "
-                    "with Accept=yes"
-                )
-        elif unit.id not in ("", unit.name):
-            raise Refusal(f"{unit.name} is another name of {unit.id}: list that one")
-        for other in sorted(other for other in unit.dragged if not {other, _template_of(other)} & services):
-            raise Refusal(
-                f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
-            )
-        for other in sorted((unit.triggers | unit.starts) - services):
-            raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
-        for other in sorted(unit.triggered_by - services):
-            way_out = "list it in services, too, or mask it"
-            if other.endswith(".automount"):
-                way_out = "take x-systemd.automount out of /etc/fstab, or mask it"
-            raise Refusal(f"{other} starts {unit.name}, also where the host does not lead: {way_out}")
+        _check_state(unit, missing_ok)
+        _check_identity(unit, units)
+        _check_company(unit, {*services})
         for setting, limit in unit.job_limits.items():
             raise Refusal(
                 f"{unit.name} has {setting}={limit}: systemd would take its stop for done when that is over, whatever "
@@ -290,28 +242,51 @@ def _check_services(lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], missi
             )
 
 
-def _check_order(units: t.Sequence[Unit]) -> None:
-    """Raise Refusal for what would stop after the daemon, which stops after it. The drop-ins took the defaults out."""
-    for unit in units:
-        for other in sorted(unit.before & _EARLY):
+def _check_state(unit: Unit, missing_ok: bool) -> None:
+    """Raise Refusal for what cannot be started."""
+    if unit.state == "not-found" and not missing_ok:
+        raise Refusal(f"{unit.name} does not exist on this host: install it first, or take it out of services")
+    if unit.state not in ("loaded", "not-found"):
+        way_out = "unmask it" if unit.state == "masked" else f"see systemctl status {unit.name}"
+        raise Refusal(
+            f"{unit.name} cannot be started: systemd shows it as {unit.state}. Take it out of services, or {way_out}"
+        )
+
+
+def _check_identity(unit: Unit, units: t.Sequence[Unit]) -> None:
+    """Raise Refusal for a name that stands for other units."""
+    if _units.is_template(unit.name):
+        if unit.name not in _units.triggered(units):
             raise Refusal(
-                f"{unit.name} has Before={other}. Remove that from the unit or, for a mount of /etc/fstab, add the "
-                "options noauto and nofail: at shutdown systemd would stop the daemon first, which waits for this unit"
+                f"{unit.name} is a template that no socket of services starts: list its instances, or the socket "
+                "with Accept=yes"
             )
+    elif unit.id not in ("", unit.name):
+        raise Refusal(f"{unit.name} is another name of {unit.id}: list that one")
 
 
-def _check_time(
-    lease: t.Mapping[str, t.Any], units: t.Sequence[Unit], config: t.Mapping[str, t.Any], written: bool
-) -> None:
+def _check_company(unit: Unit, services: set[str]) -> None:
+    """Raise Refusal where systemd starts or stops together what is not together in the lease."""
+    for other in sorted(other for other in unit.dragged if not {other, _units.template_of(other)} & services):
+        raise Refusal(
+            f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
+        )
+    for other in sorted((unit.triggers | unit.starts) - services):
+        raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
+    for other in sorted(unit.triggered_by - services):
+        way_out = "list it in services, too, or mask it"
+        if other.endswith(".automount"):
+            way_out = "take x-systemd.automount out of /etc/fstab, or mask it"
+        raise Refusal(f"{other} starts {unit.name}, also where the host does not lead: {way_out}")
+
+
+def _check_time_to_stop(lease: Lease, config: Configuration, units: t.Sequence[Unit], written: bool) -> None:
     """Raise Refusal where the services may need longer to stop than stop_grace."""
-    services = {str(service) for service in lease.get("services") or []}
-    timeout = float(lease.get("stop_timeout") or 0)
-    alone: dict[str, float] = {}
-    in_turn: dict[str, float] = {}
+    limits = {unit.name: _stop_limit(unit, lease, written) for unit in units}
     for unit in units:
-        ordered = unit.after & services or any(unit.name in other.after for other in units)
-        seconds = timeout if timeout and _is_service(unit) and not written else _limit(unit)
-        (in_turn if ordered else alone)[unit.name] = unit.steps * seconds
+        if math.isinf(limits[unit.name]):
+            raise Refusal(f"{unit.name} may take for ever to stop (its timeout is infinity). {_ways_out(unit)}")
+    in_turn, alone = _times_to_stop(units, limits, config["services"])
     if lease.get("on_lost"):
         alone["on_lost"] = _hook_timeout(lease)
     needed = max([sum(in_turn.values()), *alone.values()]) + SYSTEMD
@@ -320,113 +295,58 @@ def _check_time(
         raise Refusal(
             f"stop_grace is {config['stop_grace']:g} s, and until all has stopped it may take {needed:g} s: {told}, "
             f"and {SYSTEMD} s. Set stop_timeout to what the services really need, or raise stop_grace, and "
-            "lease_duration by as much"
-            + "".join(f". {_ways_out(unit)}" for unit in units if unit.name.endswith(".mount"))
+            "lease_duration by as much" + "".join(f". {_ways_out(unit)}" for unit in units if unit.is_mount)
         )
 
 
-def _limit(unit: Unit) -> float:
-    if "infinity" in unit.limits:
-        raise Refusal(f"{unit.name} may take for ever to stop (its timeout is infinity). {_ways_out(unit)}")
-    return sum(map(_seconds, unit.limits))
+def _stop_limit(unit: Unit, lease: Lease, written: bool) -> float:
+    """Return the seconds that a step of a unit's stop may take once the role has set it up."""
+    timeout = float(lease.get("stop_timeout") or 0)
+    return timeout if timeout and unit.is_service and not written else unit.stop_limit
+
+
+def _times_to_stop(
+    units: t.Sequence[Unit], limits: t.Mapping[str, float], services: t.Sequence[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the seconds that each unit may take to stop: of those that stop in turn, and of those that do not."""
+    in_turn: dict[str, float] = {}
+    alone: dict[str, float] = {}
+    for unit in units:
+        is_ordered = unit.after & {*services} or any(unit.name in other.after for other in units)
+        (in_turn if is_ordered else alone)[unit.name] = unit.stop_steps * limits[unit.name]
+    return in_turn, alone
 
 
 def _ways_out(unit: Unit) -> str:
     """Return how the time that a unit may take to stop is set."""
-    if unit.name.endswith(".mount"):
+    if unit.is_mount:
         return f"{unit.name} has its own TimeoutSec=, which is x-systemd.mount-timeout= in /etc/fstab"
     return f"Set stop_timeout, and see in systemctl cat {unit.name} that no drop-in overrides it"
 
 
-def _template_of(unit: str) -> str:
-    """Return the template of which a unit is an instance."""
-    return f"{unit.partition('@')[0]}@.{unit.rpartition('.')[2]}"
+def _check_order(units: t.Sequence[Unit]) -> None:
+    """Raise Refusal for what would stop after the daemon, which stops after it. The drop-ins took the defaults out."""
+    for unit in units:
+        for other in sorted(unit.before & _units.EARLY):
+            raise Refusal(
+                f"{unit.name} has Before={other}. Remove that from the unit or, for a mount of /etc/fstab, add the "
+                "options noauto and nofail: at shutdown systemd would stop the daemon first, which waits for this unit"
+            )
 
 
-def _seconds(span: str) -> float:
-    return sum(float(number) * _SECONDS[unit_of_time] for number, unit_of_time in _SPAN.findall(span))
+# -- what it plans
 
 
-def _is_service(unit: Unit) -> bool:
-    return unit.name.endswith(".service")
+def _starting(name: str, services: t.Sequence[str], units: t.Sequence[Unit], hooks: t.Sequence[str]) -> list[str]:
+    """Return what starts when the host leads: the services that no timer or socket of theirs starts, and the hooks."""
+    hook_units = [_unit_files.hook_unit(hook, name) for hook in ("on_acquired", "on_lost") if hook in hooks]
+    return [service for service in services if service not in _units.triggered(units)] + hook_units
 
 
-def _hook_timeout(lease: t.Mapping[str, t.Any]) -> float:
-    return float(lease.get("hook_timeout") or HOOK_TIMEOUT)
-
-
-def _unit(result: t.Mapping[str, t.Any]) -> Unit:
-    """Read what systemctl show printed; of a template, about an instance."""
-    lines = [line.partition("=")[::2] for line in result["stdout_lines"]]
-    shown = dict(lines)
-    names = [name for name, _value in lines]
-    name = str(result["item"])
-    limits = [str(shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", "")))]
-    if shown.get("TimeoutStopFailureMode") == "abort":
-        limits.append(str(shown.get("TimeoutAbortUSec", "")))
-    triggers = set(shown.get("Triggers", "").split())
-    if shown.get("Accept") == "yes":  # it shows the instances that there are now
-        triggers = {name.replace(".socket", "@.service")}
-    return Unit(
-        name=name,
-        id=shown.get("Id", ""),
-        state=shown.get("LoadState", ""),
-        after=set(shown.get("After", "").split()),
-        before=set(shown.get("Before", "").split()),
-        triggers=triggers,
-        triggered_by=set(shown.get("TriggeredBy", "").split()),
-        starts={
-            other
-            for setting in _STARTED
-            for other in shown.get(setting, "").split()
-            if name.endswith(".target") and other not in _ALWAYS and not other.endswith(".slice")
-        },
-        dragged={
-            other
-            for name in _DRAGGED
-            for other in shown.get(name, "").split()
-            if not other.endswith(".target") and not other.startswith("s3-leader-")
-        },
-        limits=limits,
-        steps=_steps(name, names.count("ExecStop"), names.count("ExecStopPre"), names.count("ExecStopPost")),
-        rooted=bool(shown.get("RootDirectory", "").strip("/") or shown.get("RootImage")),
-        job_limits={
-            setting.replace("USec", "Sec"): shown[setting]
-            for setting in _JOB_LIMITS
-            if shown.get(setting, "infinity") != "infinity"
-        },
-    )
-
-
-def _steps(name: str, stop: int, before: int, after: int) -> int:
-    """Return how many times the limit of a unit applies while it stops.
-
-    For a service, to each ExecStop=, once more until what is left is killed, and to each ExecStopPost= in the same way:
-    TimeoutStopSec= in systemd.service(5). A socket is closed at once, but for commands of its own.
-    """
-    if name.endswith(".socket"):
-        return before + after + 1 if before or after else 0
-    return stop + 1 + (after + 1 if after else 0)
-
-
-def _unit_of(hook: str, name: str) -> str:
-    return f"s3-leader-{hook[3:]}@{name}.service"
-
-
-def _files(name: str, services: t.Sequence[str], hooks: t.Sequence[str], dropins: str) -> list[dict[str, str]]:
-    """Return the files of a lease in systemd's folders, and the templates that they come from."""
-    own = f"s3-leader-{name}.conf"
-    files = {
-        f"{UNITS}/s3-leader@{name}.service.d/{own}": "daemon.conf",
-        f"{UNITS}/s3-leader-active@{name}.target.d/{own}": "target.conf",
-    }
-    for hook in hooks:
-        for template in _HOOKS[hook]:
-            kind, _dot, suffix = template.partition(".")
-            files[f"{UNITS}/s3-leader-{kind}@{name}.{suffix}"] = template
-    for service in services:
-        files[f"{dropins}/{service}.d/zzz-{own}"] = "service.conf"  # after those of others
-    return [dict(lease=name, path=path, template=template) for path, template in files.items()]
+def _dropped(services: t.Sequence[str], *before: Configuration) -> list[str]:
+    """Return the services that a lease had by its configurations before, and has not any more."""
+    had = [service for config in before for service in config.get("services", [])]
+    return [service for service in dict.fromkeys(had) if service not in services]
 
 
 class FilterModule:

@@ -16,12 +16,12 @@ extends_documentation_fragment:
   - leaderelection.s3._connection.plugins
 options:
   _terms:
-    description: The keys of the leases.
+    description: The keys of the leases. From 1 to 1024 bytes each.
     type: list
     elements: str
     required: true
   bucket:
-    description: The bucket.
+    description: The bucket. From 3 to 255 letters, digits, dots, hyphens and underscores.
     type: str
     default: leader-election
 seealso:

@@ -45,10 +45,10 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     ),
     profile=dict(type="str", aliases=["aws_profile"], fallback=(env_fallback, ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])),
     region=dict(type="str", aliases=["aws_region"], fallback=(env_fallback, ["AWS_REGION", "AWS_DEFAULT_REGION"])),
-    validate_certs=dict(type="bool", default=True),
+    validate_certs=dict(type="bool", default=Endpoint.validate_certs),
     aws_ca_bundle=dict(type="path", fallback=(env_fallback, ["AWS_CA_BUNDLE"])),
-    addressing_style=dict(type="str", default="auto", choices=list(settings.ADDRESSING_STYLES)),
-    request_timeout=dict(type="int", default=5),
+    addressing_style=dict(type="str", default=Endpoint.addressing_style, choices=list(settings.ADDRESSING_STYLES)),
+    request_timeout=dict(type="int", default=Endpoint.request_timeout),
 )
 """Connection and lease options, by the names that users of amazon.aws know."""
 

@@ -36,7 +36,7 @@ options:
   key:
     description:
       - The object that is the lease. All that compete name the same one.
-      - Of at most 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
+      - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
       - Required by O(source=store), and refused by O(source=local). Where C(module_defaults) set it, give an empty one.
     type: str
     required: false
@@ -44,6 +44,7 @@ options:
   name:
     description:
       - What the lease is called on the managed host, in C(s3-leader status) and in C(heartbeat_leases) of the role.
+        From 1 to 50 lower-case letters, digits, C(-) and C(_), and none of the two first.
       - Required by O(source=local), and refused by O(source=store).
     type: str
 seealso:

@@ -42,7 +42,7 @@ options:
     default: false
   reason:
     description:
-      - Why, for those who look at the lease later. Of at most 1000 characters.
+      - Why, for those who look at the lease later. Of at most 1000 printable characters.
     type: str
     default: ""
 seealso:

@@ -11,13 +11,22 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .protocol import MARGIN_RATE, margin
 from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA
 
 DEFAULT_BUCKET = "leader-election"
+RANGES = dict(
+    lease_duration=(1, MAX_DURATION),
+    wait_timeout=(0, MAX_DURATION),
+    poll_interval=(1, 3600),
+    request_timeout=(1, 60),
+)
+"""Seconds, the least and the most, by option."""
+LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(8, 128), reason=(0, 1000))
+"""Characters, of a key bytes, the least and the most, by option."""
 TAKEOVERS = ("store_clock", "observed", "never")
 SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
@@ -97,7 +106,7 @@ class Endpoint:
         for name, value in vars(self).items():
             if value == "":  # templates and environments often have it for "not set"
                 object.__setattr__(self, name, None)
-        check_range("request_timeout", self.request_timeout, 1, 60)
+        check_range("request_timeout", self.request_timeout)
         check_choice("addressing_style", self.addressing_style, ADDRESSING_STYLES)
         if self.endpoint_url is not None:
             check_endpoint_url(self.endpoint_url)
@@ -125,14 +134,16 @@ class Endpoint:
 def check_bucket(bucket: str) -> None:
     """Raise BadOption for what no store takes as a bucket (S3 user guide, bucket naming rules)."""
     if not _BUCKET.fullmatch(bucket):
-        raise BadOption("bucket", bucket, "use 3 to 255 letters, digits, dots, hyphens and underscores")
+        raise BadOption(
+            "bucket", bucket, "use %d to %d letters, digits, dots, hyphens and underscores" % LENGTHS["bucket"]
+        )
 
 
 def check_key(key: str) -> None:
     """Raise BadOption for keys that a store or a proxy may take for another one, or not at all."""
-    size = len(key.encode("utf-8", "replace"))
-    if not 1 <= size <= 1024:
-        raise BadOption("key", key, "it has %d bytes, and S3 takes 1 to 1024" % size)
+    size, (least, most) = len(key.encode("utf-8", "replace")), LENGTHS["key"]
+    if not least <= size <= most:
+        raise BadOption("key", key, "it has %d bytes, and S3 takes %d to %d" % (size, least, most))
     if not key.isprintable():
         raise BadOption("key", key, "it holds a control character or one that cannot be printed: leave it out")
     if "\\" in key:
@@ -147,18 +158,24 @@ def check_key(key: str) -> None:
 
 
 def check_holder(holder: str) -> None:
-    if not 1 <= len(holder) <= MAX_HOLDER or not holder.isprintable():
-        raise BadOption("holder", holder, "use 1 to %d printable characters" % MAX_HOLDER)
+    if not _fits("holder", holder):
+        raise BadOption("holder", holder, "use %d to %d printable characters" % LENGTHS["holder"])
 
 
 def check_session(session: str) -> None:
-    if not 8 <= len(session) <= 128 or not session.isprintable():
-        raise BadOption("session", session, "use 8 to 128 printable characters that nobody else has")
+    if not _fits("session", session):
+        way_out = "use %d to %d printable characters that nobody else has" % LENGTHS["session"]
+        raise BadOption("session", session, way_out)
 
 
 def check_reason(reason: str) -> None:
-    if len(reason) > 1000 or not reason.isprintable():
-        raise BadOption("reason", reason, "use at most 1000 printable characters")
+    if not _fits("reason", reason):
+        raise BadOption("reason", reason, "use at most %d printable characters" % LENGTHS["reason"][1])
+
+
+def _fits(name: str, text: str) -> bool:
+    least, most = LENGTHS[name]
+    return least <= len(text) <= most and text.isprintable()
 
 
 def check_metadata(metadata: Mapping[Any, Any]) -> Dict[str, str]:
@@ -176,7 +193,7 @@ def check_metadata(metadata: Mapping[Any, Any]) -> Dict[str, str]:
 
 def check_durations(lease_duration: float, request_timeout: float) -> None:
     """Raise BadOption for a budget that does not add up (rule 9)."""
-    check_range("lease_duration", lease_duration, 1, MAX_DURATION)
+    check_range("lease_duration", lease_duration)
     spent = request_timeout + margin(lease_duration)
     if spent >= lease_duration:
         raise BadOption(
@@ -193,8 +210,8 @@ def check_waiting(
 ) -> None:
     """Raise BadOption for a wait that cannot bring what it is for."""
     check_choice("takeover", takeover, TAKEOVERS)
-    check_range("wait_timeout", wait_timeout, 0, MAX_DURATION)
-    check_range("poll_interval", poll_interval, 1, 3600)
+    check_range("wait_timeout", wait_timeout)
+    check_range("poll_interval", poll_interval)
     least = request_timeout + margin(lease_duration) + wait_timeout * MARGIN_RATE
     if lease_duration <= least:
         raise BadOption(
@@ -213,7 +230,9 @@ def check_waiting(
         )
 
 
-def check_range(name: str, value: float, least: float, most: float) -> None:
+def check_range(name: str, value: float, ranges: Mapping[str, Tuple[float, float]] = RANGES) -> None:
+    """Raise BadOption for a time that is out of the option's range."""
+    least, most = ranges[name]
     if not least <= value <= most:
         raise BadOption(name, value, "use %g to %g seconds" % (least, most))
 
@@ -267,4 +286,4 @@ def _shown(value: object) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}", re.ASCII)
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{%d,%d}" % LENGTHS["bucket"], re.ASCII)

@@ -144,7 +144,7 @@ def _check(given: argparse.Namespace) -> int:
 
 def _step_down(given: argparse.Namespace) -> int:
     config.check_name(given.name)
-    check_range("--for", given.seconds, 1, 7 * 24 * 3600)
+    check_range("--for", given.seconds, {"--for": (1, 7 * 24 * 3600)})
     if runtime.status(given.name) is None:
         raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
     try:

@@ -18,7 +18,10 @@ from .. import settings
 from ..settings import DEFAULT_BUCKET, HIDDEN, REACTION, BadOption, Endpoint, Location, Timing
 
 FOLDER = "/etc/s3-leader"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
+RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10))
+"""Seconds, the least and the most, by option; settings.RANGES has those of the other times."""
+MAX_NAME = 50
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,%d}" % (MAX_NAME - 1), re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
 _TIMES = Timing._fields
@@ -54,9 +57,9 @@ class Config:
     endpoint_url: Optional[str] = None
     profile: Optional[str] = None
     region: Optional[str] = None
-    validate_certs: bool = True
+    validate_certs: bool = Endpoint.validate_certs
     aws_ca_bundle: Optional[str] = None
-    addressing_style: str = "auto"
+    addressing_style: str = Endpoint.addressing_style
 
     def __post_init__(self) -> None:
         self.location.checked()
@@ -70,9 +73,8 @@ class Config:
             if not _UNIT.fullmatch(service):
                 raise BadOption("services", service, _BINDABLE)
         settings.check_durations(self.lease_duration, self.request_timeout)
-        settings.check_range("renew_interval", self.renew_interval, 1, 3600)
-        settings.check_range("stop_grace", self.stop_grace, 1, 3600)
-        settings.check_range("poll_interval", self.poll_interval, 1, 10)
+        for name in RANGES:
+            settings.check_range(name, getattr(self, name), RANGES)
         needed = self.stop_grace + 2 * self.renew_interval + self.request_timeout + REACTION
         if self.lease_duration < needed:
             raise BadOption(
@@ -99,7 +101,8 @@ class Config:
 def check_name(name: str) -> None:
     """Raise BadOption for what cannot be part of the names of units and files."""
     if not _NAME.fullmatch(name):
-        raise BadOption("name", name, "use 1 to 50 lower-case letters, digits, - and _, and none of the two first")
+        way_out = "use 1 to %d lower-case letters, digits, - and _, and none of the two first" % MAX_NAME
+        raise BadOption("name", name, way_out)
 
 
 def path_of(name: str) -> str:

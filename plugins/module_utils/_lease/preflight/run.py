@@ -24,8 +24,9 @@ from .reads import reads_and_clock
 from .report import WARN, Check, Report
 from .scratch import Workspace
 
-CONTENDERS = 8
-ROUNDS, MOST_ROUNDS = 10, 1000
+CONTENDERS, ROUNDS = 8, 10
+RANGES = dict(contenders=(2, MOST_AT_ONCE), rounds=(1, 1000))
+"""The least and the most, by option."""
 
 
 def preflight(
@@ -43,10 +44,8 @@ def preflight(
     location is taken for checked. A connection to this key that is there already saves making one. Raises BadOption; or
     CannotSend, where there is nothing to send with.
     """
-    for name, value, least, most in (
-        ("contenders", contenders, 2, MOST_AT_ONCE),
-        ("rounds", rounds, 1, MOST_ROUNDS),
-    ):
+    for name, value in (("contenders", contenders), ("rounds", rounds)):
+        least, most = RANGES[name]
         if not least <= value <= most:
             raise BadOption(name, value, "use %d to %d" % (least, most))
     clock = clock or Clock()

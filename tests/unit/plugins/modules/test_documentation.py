@@ -4,24 +4,18 @@
 
 from __future__ import annotations
 
-import importlib
-import pathlib
 import re
 
 import pytest
 import yaml
 from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
 from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
-from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options, _report, _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
+from ansible_collections.leaderelection.s3.plugins.module_utils import _options, _report, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Verdict, Why
+from support.documents import MODULES, ROOT, argument_spec, documented, module_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[4]
-PLUGINS = "ansible_collections.leaderelection.s3.plugins"
-MODULES = sorted(file.stem for file in (ROOT / "plugins" / "modules").glob("s3_leader_*.py"))
 LEASE_MODULES = ["s3_leader_acquire", "s3_leader_info", "s3_leader_release", "s3_leader_renew"]
 CONNECTION = yaml.safe_load(_connection.ModuleDocFragment.DOCUMENTATION)["options"]
 CONNECTION_OF_PLUGINS = yaml.safe_load(_connection.ModuleDocFragment.PLUGINS)["options"]
@@ -30,50 +24,13 @@ BY_BOTOCORE = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}
 """Variables that modules leave to botocore's order of things, after the option's own."""
 
 
-def module_of(name):
-    return importlib.import_module(f"{PLUGINS}.modules.{name}")
-
-
-def documented(name):
-    """All options of a module: those of its fragments, and its own, which win."""
-    document = yaml.safe_load(module_of(name).DOCUMENTATION)
-    options = {}
-    for fragment in document["extends_documentation_fragment"]:
-        stem, _dot, variable = fragment.removeprefix("leaderelection.s3.").partition(".")
-        cls = importlib.import_module(f"{PLUGINS}.doc_fragments.{stem}").ModuleDocFragment
-        options |= yaml.safe_load(getattr(cls, variable.upper() or "DOCUMENTATION")).get("options", {})
-    return options | document.get("options", {})
-
-
-@pytest.fixture
-def spec_of(monkeypatch):
-    """What a module tells AnsibleModule of its options."""
-
-    class Caught(Exception):
-        pass
-
-    def spec(name):
-        caught = {}
-
-        def catch(*_args, argument_spec, **_options):
-            caught.update(argument_spec)
-            raise Caught
-
-        monkeypatch.setattr(_module, "AnsibleModule", catch)
-        with pytest.raises(Caught):
-            module_of(name).main()
-        return caught
-
-    return spec
-
-
 def test_the_modules_are_there():
     assert {*LEASE_MODULES, "s3_leader_preflight"} == set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_options_are_documented_as_they_are(spec_of, name):
-    spec, options = spec_of(name), documented(name)
+def test_options_are_documented_as_they_are(name):
+    spec, options = argument_spec(name), documented(name)
     assert set(spec) == set(options)
     for option, one in spec.items():
         told = options[option]
@@ -86,8 +43,8 @@ def test_options_are_documented_as_they_are(spec_of, name):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_secrets_are_marked_as_such(spec_of, name):
-    secret = {option for option, one in spec_of(name).items() if one.get("no_log")}
+def test_secrets_are_marked_as_such(name):
+    secret = {option for option, one in argument_spec(name).items() if one.get("no_log")}
     assert secret == {"secret_key", "session_token"}
 
 
@@ -121,7 +78,7 @@ def test_what_a_preflight_returns_is_documented():
 def test_a_module_is_in_the_action_group_and_has_its_action_plugin(name):
     groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]
     assert name in groups["s3_leader"]
-    assert hasattr(importlib.import_module(f"{PLUGINS}.action.{name}"), "ActionModule")
+    assert hasattr(module_of(name, "action"), "ActionModule")
 
 
 def test_the_action_group_and_the_action_plugins_are_of_modules_that_exist():
@@ -162,34 +119,3 @@ def test_the_lookup_takes_the_lease_options_as_the_modules_do():
     options = yaml.safe_load(lookup.DOCUMENTATION)["options"]
     assert set(options) == {"_terms", "bucket"}
     assert options["bucket"]["default"] == LEASE["bucket"]["default"] == _options.SPEC["bucket"]["default"]
-
-
-def test_every_range_that_is_documented_is_the_one_that_is_checked():
-    acquire = documented("s3_leader_acquire")
-    ranges = {"lease_duration": "From 1 to 86400", "wait_timeout": "From 0 to 86400", "request_timeout": "From 1 to 60"}
-    ranges |= {"poll_interval": "From 1 to 3600"}
-    assert [name for name, text in ranges.items() if text not in " ".join(acquire[name]["description"])] == []
-    preflights = documented("s3_leader_preflight")
-    assert f"From 2 to {connection.MOST_AT_ONCE}" in " ".join(preflights["contenders"]["description"])
-    assert f"From 1 to {preflight.MOST_ROUNDS}" in " ".join(preflights["rounds"]["description"])
-
-
-def named_in_tables(readme):
-    """What the first column of a table's row names, with the row's second column."""
-    rows = [line.strip("|").split("|")[:2] for line in readme.read_text().splitlines() if line.startswith("|")]
-    return {option: default.strip() for options, default in rows for option in re.findall(r"`(\w+)`", options)}
-
-
-def test_every_option_stands_in_the_readmes_table(spec_of):
-    options = {option for name in MODULES for option in spec_of(name)}
-    assert options - named_in_tables(ROOT / "README.md").keys() == set()
-
-
-def test_every_option_of_the_role_stands_in_its_readme_with_its_default():
-    role = ROOT / "roles" / "heartbeat"
-    options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    of_lease = options["heartbeat_leases"]["options"]
-    table = named_in_tables(role / "README.md")
-    assert {*options, *of_lease} - table.keys() == set()
-    numbers = {name: one["default"] for name, one in of_lease.items() if one["type"] == "float" and "default" in one}
-    assert {name: float(table[name]) for name in numbers} == numbers
