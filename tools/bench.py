@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
+from bench_check import bench_check
 from bench_heartbeat import bench_heartbeat
 from support import playbook
 from support.proxy import FaultProxy
@@ -187,11 +188,14 @@ def print_times(took: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
-    parser.add_argument("what", nargs="?", choices=("tasks", "preflight", "heartbeat"), default="tasks")
+    parser.add_argument("what", nargs="?", choices=("tasks", "check", "preflight", "heartbeat"), default="tasks")
     parser.add_argument("--runs", type=int, default=10, help="preflights on SeaweedFS (default: %(default)s)")
     parser.add_argument("--racy-runs", type=int, default=100, help="on a racy store (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="to watch daemons for (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.what == "check":
+        bench_check(arguments.rounds)
+        return
     if arguments.what == "preflight":
         print(f"Running {arguments.runs} and {arguments.racy_runs} preflights with their defaults.", flush=True)
         bench_preflights(arguments.runs, arguments.racy_runs)

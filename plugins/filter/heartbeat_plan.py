@@ -15,13 +15,11 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import FOLDER, Config, check_name
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
-    BadOption,
-    Endpoint,
-    Timing,
-    check_range,
-)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.leases import FOLDER, check_name
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, check_range
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _unit_files, _units
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._units import Unit
 

@@ -49,7 +49,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection, protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import StoreError
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 

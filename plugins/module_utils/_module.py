@@ -14,7 +14,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _options, _results
 from ._lease import connection
-from ._lease.settings import BadOption, credentials_in
+from ._lease.bad_option import BadOption
+from ._lease.settings import credentials_in
 from ._lease.types import StoreError, StoreUnreachable, Verdict, Why
 
 

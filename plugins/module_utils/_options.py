@@ -13,10 +13,11 @@ import typing as t
 from ansible.module_utils.basic import env_fallback
 
 from ._lease import connection, settings
+from ._lease.bad_option import BadOption
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
 from ._lease.record import Record, from_utc
-from ._lease.settings import BadOption, Endpoint, Location
+from ._lease.settings import Endpoint, Location
 from ._lease.store import Store
 from ._lease.types import Claimant, Held, Seen, Steps
 

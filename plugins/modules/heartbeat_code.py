@@ -11,7 +11,7 @@ short_description: Install the code of the heartbeat daemon on a host
 version_added: 0.1.0
 description:
   - Writes the code that the modules of this collection share into a folder, where the daemon of the role
-    P(leaderelection.s3.heartbeat#role) runs it.
+    P(leaderelection.s3.heartbeat#role) runs it, and compiles it there.
   - All files go to the host at once, as a module's own code does. To copy them one by one takes minutes on many hosts.
   - It is for that role, and can have breaking changes at any time.
 extends_documentation_fragment:
@@ -62,6 +62,7 @@ removed:
   sample: []
 """
 
+import compileall
 import hashlib
 import os
 import pkgutil
@@ -94,6 +95,7 @@ def main() -> None:
             write(module, os.path.join(folder, name), code[name])
         for name in removed:
             os.unlink(os.path.join(folder, name))
+        compileall.compile_dir(folder, quiet=2)  # units run `s3-leader check` often, as users who cannot write here
     changed = bool(written or removed)
     for name in sorted(set(code) - set(written) if module.check_mode else code):
         attributes = module.load_file_common_arguments(module.params, os.path.join(folder, name))

@@ -185,8 +185,9 @@ deadline:
 
 from ansible_collections.leaderelection.s3.plugins.module_utils import _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES, BadOption, check_source
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES, check_source
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, carry_out, read
 

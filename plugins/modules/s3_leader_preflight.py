@@ -137,13 +137,13 @@ seconds:
 """
 
 from ansible_collections.leaderelection.s3.plugins.module_utils import _report
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import UNKNOWN, UNSAFE, WARN
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import (
     CONTENDERS,
     ROUNDS,
     preflight,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import opened, read
 
 

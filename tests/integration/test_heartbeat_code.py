@@ -51,6 +51,12 @@ def test_the_folder_holds_the_code_and_a_second_time_nothing_changes(copy, folde
     assert copy()["changed"] is False
 
 
+def test_the_code_is_compiled(copy, folder):
+    copy()
+    compiled = {file.parents[1] / f"{file.name.split('.')[0]}.py" for file in folder.rglob("*.pyc")}
+    assert compiled == set(folder.rglob("*.py"))
+
+
 def test_with_prune_the_folder_holds_the_code_and_nothing_else(copy, folder):
     (folder / "gone.py").write_text("old")
     (folder / "gone").mkdir()

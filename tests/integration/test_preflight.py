@@ -10,11 +10,12 @@ import typing as t
 
 import pytest
 import yaml
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import conditions, reads
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight as module
 from support import ports, proxy as faults
 from support.proxy import FaultProxy

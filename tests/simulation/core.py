@@ -26,12 +26,14 @@ MODULES = (
     "record",
     "types",
     "protocol",
+    "bad_option",
     "settings",
     "connection",
     "clock",
     "store",
     "driver",
     "wording",
+    "host/timing",
     "host/heartbeat",
 )
 

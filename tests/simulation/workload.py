@@ -57,7 +57,7 @@ class Life:
     def _run_heartbeat(self) -> None:
         core, rng, held, duration = self._around.core, self._rng, None, self._duration
         while True:
-            timing = core.settings.Timing(duration, 0.2 * duration, 0.1 * duration, POLL, REQUEST_TIMEOUT)
+            timing = core.host.timing.Timing(duration, 0.2 * duration, 0.1 * duration, POLL, REQUEST_TIMEOUT)
             heartbeat = core.host.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
             self._host.grace = timing.stop_grace
             try:

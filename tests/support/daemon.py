@@ -29,8 +29,8 @@ PROGRAM = """#!{python} -IB
 import sys
 sys.path.insert(0, {lib!r})
 {patch}
-from s3_leader.host import config, runtime, systemd
-config.FOLDER, runtime.FOLDER, systemd.JOURNAL = {etc!r}, {run!r}, {journal!r}
+from s3_leader.host import leases, runtime, systemd
+leases.FOLDER, runtime.FOLDER, systemd.JOURNAL = {etc!r}, {run!r}, {journal!r}
 from s3_leader.host.command import main
 sys.exit(main())
 """

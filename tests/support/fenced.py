@@ -8,7 +8,7 @@ import json
 import os
 import time
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, fence, runtime, units
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, leases, runtime, units
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.units import Unit
 
 DAEMON = "s3-leader@db.service"
@@ -79,7 +79,7 @@ class Systemd:
 def host(monkeypatch, folder):
     """Return a host with the lease db, which leads."""
     monkeypatch.setattr(runtime, "FOLDER", str(folder / "run"))
-    monkeypatch.setattr(config, "FOLDER", str(folder / "etc"))
+    monkeypatch.setattr(leases, "FOLDER", str(folder / "etc"))
     (folder / "etc").mkdir()
     (folder / "run" / "db").mkdir(parents=True)
     (folder / "run" / "db" / "leader").touch()

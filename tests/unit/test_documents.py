@@ -12,7 +12,14 @@ import yaml
 from ansible_collections.leaderelection.s3.plugins.filter import heartbeat_plan
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, record, settings
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import command, config, daemon, guard
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
+    command,
+    config,
+    daemon,
+    guard,
+    leases,
+    timing,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
 from support.documents import (
@@ -27,7 +34,7 @@ from support.documents import (
 )
 
 OF_ROLE, OF_LEASE = role_options()
-LENGTHS = {**settings.LENGTHS, "metadata": (0, record.MAX_METADATA), "name": (1, config.MAX_NAME)}
+LENGTHS = {**settings.LENGTHS, "metadata": (0, record.MAX_METADATA), "name": (1, leases.MAX_NAME)}
 RANGES = {**settings.RANGES, **preflight.RANGES, **LENGTHS}
 RANGES_OF_LEASE = {**settings.RANGES, **config.RANGES, **heartbeat_plan.RANGES, **LENGTHS}
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
@@ -123,8 +130,8 @@ def test_the_tables_of_the_role_have_every_option_with_its_default():
 MARGIN = protocol.MARGIN_LEAST
 GROWS = (protocol.GRAIN + protocol.SKEW, (MARGIN - protocol.GRAIN - protocol.SKEW) / protocol.MARGIN_RATE)
 """What the margin of a long lease begins with, and the duration from which on it is more than the least."""
-REACTION = {0.5: "half a second"}[settings.REACTION]
-PARTS = (Config.stop_grace, 2 * Config.renew_interval, Config.request_timeout, settings.REACTION)
+REACTION = {0.5: "half a second"}[timing.REACTION]
+PARTS = (Config.stop_grace, 2 * Config.renew_interval, Config.request_timeout, timing.REACTION)
 """Of the least lease_duration by default."""
 GUIDE, README, ROLE_README = "docs/heartbeat.md", "README.md", "roles/heartbeat/README.md"
 SPECS, ACQUIRE = "roles/heartbeat/meta/argument_specs.yml", "plugins/modules/s3_leader_acquire.py"
@@ -142,7 +149,7 @@ RENEW, INFO, CONNECTION = (
         (GUIDE, r"\((\S+)(?: seconds)? and a thousandth", GROWS[0]),
         (GUIDE, r"where that is more than ([\d.]+\d)", GROWS[1]),
         (GUIDE, r"(\S+) seconds are too long", Config.lease_duration + MARGIN),
-        (GUIDE, r"request_timeout \+ (\S+)", settings.REACTION),
+        (GUIDE, r"request_timeout \+ (\S+)", timing.REACTION),
         (GUIDE, r"(\d[\d. +]+) = [\d.]+\d", " + ".join(f"{part:g}" for part in PARTS)),
         (GUIDE, r"\d = ([\d.]+\d)", sum(PARTS)),
         (GUIDE, r"take to stop \+ (\S+)", heartbeat_plan.SYSTEMD),

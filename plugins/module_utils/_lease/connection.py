@@ -23,7 +23,8 @@ import ssl
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
-from .settings import BadOption, Endpoint, Location, check_endpoint_url
+from .bad_option import BadOption
+from .settings import Endpoint, Location, check_endpoint_url
 from .types import with_advice
 
 try:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
+from .bad_option import HIDDEN, BadOption
 from .protocol import MARGIN_RATE, margin
 from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA
 
@@ -33,20 +34,6 @@ ADDRESSING_STYLES = ("auto", "path", "virtual")
 PATIENCE = 3
 """Errors are retried for this many request timeouts, and as many seconds for the pauses between, where no deadline
 bounds them: time for a write, the read that looks for it, and the write again."""
-REACTION = 0.5
-"""Seconds that it may take to act. The daemon gives up so long before systemd would kill it, and the fence kills
-services so long before ``stop_grace`` is over."""
-
-
-HIDDEN = "***"
-"""Stands in messages for a value that may be secret."""
-
-
-class BadOption(ValueError):
-    """An option cannot be used. The text names it, its value, and the way out."""
-
-    def __init__(self, name: str, value: object, way_out: str) -> None:
-        super().__init__("%s is %s: %s" % (name, value if value is HIDDEN else _shown(value), way_out))
 
 
 @dataclass(frozen=True)
@@ -68,17 +55,6 @@ class Location:
         check_bucket(self.bucket)
         check_key(self.key)
         return self
-
-
-class Timing(NamedTuple):
-    """The times of a daemon, in seconds; config.py has the ranges, and how they must add up."""
-
-    lease_duration: float
-    renew_interval: float
-    stop_grace: float
-    """How long the services may take to stop."""
-    poll_interval: float
-    request_timeout: float
 
 
 @dataclass(frozen=True)
@@ -277,13 +253,6 @@ def credentials_in(url: str) -> List[str]:
     if not at:
         return []
     return [text for text in (before, before.partition(":")[2], unquote(before.partition(":")[2])) if text]
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "not set"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 100 else text[:97] + "..."
 
 
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{%d,%d}" % LENGTHS["bucket"], re.ASCII)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from ..bad_option import BadOption
 from ..clock import Clock
-from ..settings import BadOption, check_range
-from . import config, fence, guard, runtime
+from . import leases, runtime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
+    from typing import Any, Callable, Dict, List, Optional, Sequence
 
 UNUSABLE = 2
 """Exit status: the question could not be answered."""
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
     beat.add_argument("name", metavar="NAME")
     beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
-    beat.add_argument("--file", help="check this file instead of %s, and send nothing" % config.path_of("NAME"))
+    beat.add_argument("--file", help="check this file instead of %s, and send nothing" % leases.path_of("NAME"))
     status = command("status", _status, "tell how the leases of this host stand")
     status.add_argument("names", metavar="NAME", nargs="*")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -79,12 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# What speaks with a store loads botocore, which takes longer than all the rest: only those who need it import it.
+# Units run "check" and Ansible runs "status" again and again, so each command imports what it needs, and no more.
 
 
 def _heartbeat(given: argparse.Namespace) -> int:
     from ..connection import CannotSend
-    from . import daemon
+    from . import config, daemon
     from .credentials import connect
 
     _check_botocore()
@@ -105,11 +107,15 @@ def _check_botocore() -> None:
 
 
 def _fence(given: argparse.Namespace) -> int:
+    from . import fence
+
     fence.end(given.name, given.abandoned)
     return 0
 
 
 def _guard(_given: argparse.Namespace) -> int:
+    from . import guard
+
     guard.guard()
     return 0
 
@@ -135,7 +141,7 @@ def _table(rows: List[Dict[str, Any]]) -> str:
 
 
 def _check(given: argparse.Namespace) -> int:
-    config.check_name(given.name)
+    leases.check_name(given.name)
     status = runtime.status(given.name)
     if status is None:
         raise Impossible("no daemon of the lease %s runs here" % given.name)
@@ -143,7 +149,11 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _step_down(given: argparse.Namespace) -> int:
-    config.check_name(given.name)
+    import subprocess
+
+    from ..settings import check_range
+
+    leases.check_name(given.name)
     check_range("--for", given.seconds, {"--for": (1, 7 * 24 * 3600)})
     if runtime.status(given.name) is None:
         raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
@@ -171,6 +181,7 @@ def _preflight(given: argparse.Namespace) -> int:
     from ..connection import CannotSend
     from ..preflight.report import SAFE, UNKNOWN
     from ..preflight.run import preflight
+    from . import config
     from .credentials import connect
 
     _check_botocore()

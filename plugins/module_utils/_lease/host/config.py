@@ -12,16 +12,16 @@ import json
 import os
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from .. import settings
-from ..settings import DEFAULT_BUCKET, HIDDEN, REACTION, BadOption, Endpoint, Location, Timing
+from ..bad_option import HIDDEN, BadOption
+from ..settings import DEFAULT_BUCKET, Endpoint, Location
+from .leases import check_name, path_of
+from .timing import REACTION, Timing
 
-FOLDER = "/etc/s3-leader"
 RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10))
 """Seconds, the least and the most, by option; settings.RANGES has those of the other times."""
-MAX_NAME = 50
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,%d}" % (MAX_NAME - 1), re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
 _TIMES = Timing._fields
@@ -96,26 +96,6 @@ class Config:
     @property
     def location(self) -> Location:
         return Location(self.bucket, self.key)
-
-
-def check_name(name: str) -> None:
-    """Raise BadOption for what cannot be part of the names of units and files."""
-    if not _NAME.fullmatch(name):
-        way_out = "use 1 to %d lower-case letters, digits, - and _, and none of the two first" % MAX_NAME
-        raise BadOption("name", name, way_out)
-
-
-def path_of(name: str) -> str:
-    return os.path.join(FOLDER, name + ".json")
-
-
-def names() -> List[str]:
-    """Return the leases that are configured on this host."""
-    try:
-        files = os.listdir(FOLDER)
-    except OSError:
-        return []
-    return [name for name, end in map(os.path.splitext, files) if end == ".json" and _NAME.fullmatch(name)]
 
 
 def load(name: str, path: Optional[str] = None) -> Config:

@@ -12,8 +12,8 @@ import dataclasses
 import os
 from typing import Mapping, Optional, Tuple
 
+from ..bad_option import BadOption
 from ..connection import CannotSend, Connection, Response
-from ..settings import BadOption
 from .config import Config
 
 

@@ -26,11 +26,12 @@ import time
 from dataclasses import replace
 from typing import Dict, Iterator, List, Optional, Set
 
+from ..bad_option import BadOption
 from ..clock import Clock
-from ..settings import REACTION, BadOption
 from ..wording import plain
 from . import config as configuration, runtime, systemd, units
 from .config import Config
+from .timing import REACTION
 from .units import Unit
 
 LOOK_FIRST, LOOK_LAST = 0.03, 0.3

@@ -15,8 +15,8 @@ import time
 from fnmatch import fnmatchcase
 from typing import Dict, Iterator, List, Set
 
-from ..settings import BadOption
-from . import config as configuration, fence, runtime, systemd, units
+from ..bad_option import BadOption
+from . import config as configuration, fence, leases, runtime, systemd, units
 from .config import Config
 from .units import Unit
 
@@ -60,7 +60,7 @@ class Guard:
             self._stop(config, strays if strays and not _may_serve(config.name) else [])
 
     def _configs(self) -> Iterator[Config]:
-        for name in configuration.names():
+        for name in leases.names():
             try:
                 self._usable[name] = configuration.load(name)
             except BadOption as error:  # the last one that could be used holds for the daemon, too

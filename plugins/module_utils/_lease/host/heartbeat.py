@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TypeVar
 from .. import protocol
 from ..clock import Clock
 from ..driver import drive, fresh_nonce
-from ..settings import REACTION, Timing
 from ..types import (
     Answer,
     Claimant,
@@ -39,6 +38,7 @@ from ..types import (
     overheard,
 )
 from ..wording import sentence
+from .timing import REACTION, Timing
 
 if TYPE_CHECKING:  # it loads botocore, which the fence can do without
     from ..store import Store

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ..bad_option import BadOption
 from ..clock import Clock
 from ..connection import MOST_AT_ONCE, Connection
-from ..settings import BadOption, Endpoint, Location
+from ..settings import Endpoint, Location
 from . import bucket_settings, habits, known_stores
 from .conditions import accepted, access, refused
 from .races import races

@@ -14,13 +14,14 @@ import threading
 
 import botocore.exceptions
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import (
     CannotSend,
     Connection,
     NoAnswer,
     Response,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from support.server import Answer, LoopbackServer
 from support.stores.odd import Store
 

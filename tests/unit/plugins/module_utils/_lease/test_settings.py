@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import settings
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint
 
 
 def refusal(check, *arguments, **options):

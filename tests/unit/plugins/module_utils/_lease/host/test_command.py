@@ -12,8 +12,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease import co
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
     command,
-    config,
     daemon,
+    leases,
     runtime,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as asking
@@ -23,7 +23,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 @pytest.fixture(autouse=True)
 def _host(monkeypatch, tmp_path):
     """A host of its own: /etc/s3-leader and /run/s3-leader, and nothing in its environment."""
-    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
+    monkeypatch.setattr(leases, "FOLDER", str(tmp_path / "etc"))
     monkeypatch.setattr(runtime, "FOLDER", str(tmp_path / "run"))
     (tmp_path / "etc").mkdir()
     (tmp_path / "run").mkdir()

@@ -7,9 +7,10 @@ import json
 import os
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, leases
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, BadOption, Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
 
 ALL = {
     "bucket": "leases",
@@ -33,7 +34,7 @@ ALL = {
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(leases, "FOLDER", str(tmp_path))
     return tmp_path
 
 
@@ -165,12 +166,12 @@ def test_two_renewals_have_to_fit_in_before_the_services_must_begin_to_stop():
 
 @pytest.mark.parametrize("name", ["d", "0", "db-1_a", "a" * 50])
 def test_a_name_that_units_can_have_is_good(name):
-    assert refusal(config.check_name, name) == ""
+    assert refusal(leases.check_name, name) == ""
 
 
 @pytest.mark.parametrize(
     "name", ["", "-a", "_a", "A", "a.b", "a/b", "..", "a b", "a@b", "a%n", "a\\x2db", "é", "a\n", "a" * 51]
 )
 def test_every_other_name_is_refused(name):
-    assert refusal(config.check_name, name).startswith("name is ")
+    assert refusal(leases.check_name, name).startswith("name is ")
     assert refusal(config.load, name).startswith("name is ")

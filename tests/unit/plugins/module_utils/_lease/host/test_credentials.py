@@ -7,13 +7,13 @@ import os
 import re
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.credentials import (
     ReloadingConnection,
     connect,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from support.server import Answer, LoopbackServer
 
 

@@ -11,10 +11,11 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
-    config,
     daemon,
+    leases,
     runtime,
     systemd,
 )
@@ -28,7 +29,6 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -112,7 +112,7 @@ def notified(monkeypatch):
 def folder(monkeypatch, tmp_path):
     """The folder of the lease in /run."""
     monkeypatch.setattr(runtime, "FOLDER", str(tmp_path / "run"))
-    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
+    monkeypatch.setattr(leases, "FOLDER", str(tmp_path / "etc"))
     (tmp_path / "etc").mkdir()
     (tmp_path / "run" / "db").mkdir(parents=True)
     return tmp_path / "run" / "db"

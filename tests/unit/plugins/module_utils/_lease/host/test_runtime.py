@@ -12,7 +12,7 @@ import stat
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, runtime
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import leases, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def folder(monkeypatch, tmp_path):
     """/run/s3-leader, with the folder of one lease; and no lease is configured."""
     run = tmp_path / "run"
     monkeypatch.setattr(runtime, "FOLDER", str(run))
-    monkeypatch.setattr(config, "FOLDER", str(tmp_path / "etc"))
+    monkeypatch.setattr(leases, "FOLDER", str(tmp_path / "etc"))
     (run / "db").mkdir(parents=True)
     return run
 

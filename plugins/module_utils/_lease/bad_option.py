@@ -1,0 +1,28 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What is raised for an option that cannot be used."""
+
+from __future__ import annotations
+
+import json
+
+HIDDEN = "***"
+"""Stands in messages for a value that may be secret."""
+
+
+class BadOption(ValueError):
+    """An option cannot be used. The text names it, its value, and the way out."""
+
+    def __init__(self, name: str, value: object, way_out: str) -> None:
+        super().__init__("%s is %s: %s" % (name, value if value is HIDDEN else _shown(value), way_out))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 100 else text[:97] + "..."

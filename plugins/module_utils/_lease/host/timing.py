@@ -1,0 +1,26 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The times of a daemon."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+REACTION = 0.5
+"""Seconds that it may take to act. The daemon gives up so long before systemd would kill it, and the fence kills
+services so long before ``stop_grace`` is over."""
+
+
+class Timing(NamedTuple):
+    """The times of a daemon, in seconds; config.py has the ranges, and how they must add up."""
+
+    lease_duration: float
+    renew_interval: float
+    stop_grace: float
+    """How long the services may take to stop."""
+    poll_interval: float
+    request_timeout: float
