@@ -33,7 +33,8 @@ options:
     required: true
   prune:
     description:
-      - Remove the files that are not part of the code, like those of an earlier version. Do so once nothing runs them.
+      - Write nothing, and remove the files that are not part of the code, like those of an earlier version. Do so once
+        nothing runs them.
     type: bool
     default: false
 """
@@ -67,7 +68,7 @@ import hashlib
 import os
 import pkgutil
 import tempfile
-from typing import Dict
+from typing import Dict, List, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
@@ -85,23 +86,46 @@ def main() -> None:
         supports_check_mode=True,
     )
     folder = module.params["path"]
-    code = carried()
-    before = read(folder)
+    before, code = read(folder), carried()
+    if module.params["prune"]:
+        result = prune(folder, before, code, module.check_mode)
+    else:
+        result = install(module, folder, before, code)
+    diff = dict(before_header=folder, after_header=folder, before=listing(before), after=listing(result.after))
+    module.exit_json(changed=result.changed, written=result.written, removed=result.removed, diff=diff)
+
+
+class Result(NamedTuple):
+    """What was done, or would be; and the files that are there then."""
+
+    changed: bool
+    written: List[str]
+    removed: List[str]
+    after: Dict[str, bytes]
+
+
+def install(module: AnsibleModule, folder: str, before: Dict[str, bytes], code: Dict[str, bytes]) -> Result:
+    """Write what is missing or other than it should be."""
     written = sorted(name for name in code if before.get(name) != code[name])
-    removed = sorted(name for name in before if name not in code) if module.params["prune"] else []
-    after = {**{name: text for name, text in before.items() if name not in removed}, **code}
+    changed = bool(written)
     if not module.check_mode:
         for name in written:
             write(module, os.path.join(folder, name), code[name])
-        for name in removed:
-            os.unlink(os.path.join(folder, name))
         compileall.compile_dir(folder, quiet=2)  # units run `s3-leader check` often, as users who cannot write here
-    changed = bool(written or removed)
     for name in sorted(set(code) - set(written) if module.check_mode else code):
         attributes = module.load_file_common_arguments(module.params, os.path.join(folder, name))
         changed = module.set_fs_attributes_if_different(attributes, changed)
-    diff = dict(before_header=folder, after_header=folder, before=listing(before), after=listing(after))
-    module.exit_json(changed=changed, written=written, removed=removed, diff=diff)
+    return Result(changed, written, [], {**before, **code})
+
+
+def prune(folder: str, before: Dict[str, bytes], code: Dict[str, bytes], check_mode: bool) -> Result:
+    """Remove what is not part of the code."""
+    removed = sorted(set(before) - set(code))
+    if not check_mode:
+        for name in removed:
+            os.unlink(os.path.join(folder, name))
+    kept = {name: text for name, text in before.items() if name in code}
+    return Result(bool(removed), [], removed, kept)
 
 
 def carried() -> Dict[str, bytes]:

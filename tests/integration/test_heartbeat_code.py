@@ -57,21 +57,28 @@ def test_the_code_is_compiled(copy, folder):
     assert compiled == set(folder.rglob("*.py"))
 
 
-def test_with_prune_the_folder_holds_the_code_and_nothing_else(copy, folder):
+def test_with_prune_the_folder_keeps_the_code_and_nothing_else(copy, folder):
+    copy()
     (folder / "gone.py").write_text("old")
     (folder / "gone").mkdir()
     (folder / "gone" / "too.py").write_text("old")
-    assert copy(prune=True)["removed"] == ["gone.py", "gone/too.py"]
+    assert copy("--check", prune=True)["removed"] == ["gone.py", "gone/too.py"]
+    pruned = copy(prune=True)
+    assert (pruned["written"], pruned["removed"]) == ([], ["gone.py", "gone/too.py"])
     assert files(folder) == CODE
     assert copy(prune=True)["changed"] is False
 
 
 def test_check_mode_tells_what_it_would_do_and_does_nothing(copy, folder):
     (folder / "gone.py").write_text("old")
-    foreseen = copy("--check", "--diff", prune=True)
-    assert (foreseen["changed"], foreseen["written"], foreseen["removed"]) == (True, sorted(CODE), ["gone.py"])
+    foreseen = copy("--check", "--diff")
+    assert (foreseen["changed"], foreseen["written"], foreseen["removed"]) == (True, sorted(CODE), [])
     assert "wording.py" in foreseen["diff"]["after"]
     assert list(files(folder)) == ["gone.py"]
+
+
+def test_check_mode_of_the_pruning_foresees_nothing_where_there_is_no_code(copy):
+    assert copy("--check", prune=True)["changed"] is False
 
 
 def test_check_mode_needs_no_folder(copy):
