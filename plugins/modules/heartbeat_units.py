@@ -1,0 +1,122 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: heartbeat_units
+short_description: Write the systemd units and drop-ins of the heartbeat daemon
+version_added: 0.1.0
+description:
+  - Writes any number of units and drop-ins, and the folders of the drop-ins, in one task. One task for each file takes
+    minutes on a host with many leases.
+  - systemd verifies the new units before any file is written.
+  - It is for the role P(leaderelection.s3.heartbeat#role), and can have breaking changes at any time.
+extends_documentation_fragment:
+  - ansible.builtin.files
+author:
+  - the leaderelection.s3 authors (@leaderelection)
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return what the files contain before and after, when in diff mode.
+    support: full
+options:
+  files:
+    description:
+      - The texts of the files, by their paths.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Write a unit
+  leaderelection.s3.heartbeat_units:
+    files:
+      /etc/systemd/system/app.service: |
+        [Service]
+        ExecStart=/usr/bin/app
+    owner: root
+    group: root
+    mode: "0644"
+"""
+
+RETURN = r"""
+written:
+  description: The files that were written, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/etc/systemd/system/app.service"]
+"""
+
+import contextlib
+import os
+import tempfile
+from typing import Dict, List, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(files=dict(type="dict", required=True)),
+        add_file_common_args=True,
+        supports_check_mode=True,
+    )
+    files: Dict[str, str] = module.params["files"]
+    before = {path: read(path) for path in files}
+    written = [path for path in files if before[path] != files[path]]
+    verify(module, {os.path.basename(path): files[path] for path in written if not path.endswith(".conf")})
+    changed = bool(written)
+    for path in files:
+        if path in written:
+            if module.check_mode:
+                continue
+            write(module, path, files[path])
+        changed = module.set_fs_attributes_if_different(module.load_file_common_arguments(module.params, path), changed)
+    diff = [
+        dict(before_header=path, after_header=path, before=before[path] or "", after=files[path]) for path in written
+    ]
+    module.exit_json(changed=changed, written=written, diff=diff)
+
+
+def read(path: str) -> Optional[str]:
+    """Return the text of a file, or None if there is none."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+    return None
+
+
+def verify(module: AnsibleModule, units: Dict[str, str]) -> None:
+    """Let systemd verify the units, by their names; fail with what it says. They need not be where they will be."""
+    if not units:
+        return
+    with tempfile.TemporaryDirectory(dir=module.tmpdir) as folder:
+        paths: List[str] = []
+        for name, text in units.items():
+            paths.append(os.path.join(folder, name))
+            with open(paths[-1], "w", encoding="utf-8") as file:
+                file.write(text)
+        status, output, errors = module.run_command(["systemd-analyze", "verify", "--man=no", *paths])
+    if status:
+        module.fail_json(msg="systemd does not accept the units: %s" % (output + errors).strip())
+
+
+def write(module: AnsibleModule, path: str, text: str) -> None:
+    """Replace the file as a whole, and create its folder if there is none."""
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        os.makedirs(folder)
+        os.chmod(folder, 0o755)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir, delete=False) as file:
+        file.write(text)
+    module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
+
+
+if __name__ == "__main__":
+    main()
