@@ -70,85 +70,37 @@ options:
     type: int
     default: 5
 requirements:
-  - botocore >= 1.20.0 on the host that runs the module. It comes with boto3.
+  - botocore >= 1.20.0 on the host that runs the module, for a lookup on the controller. It comes with boto3.
 """
 
+    # What only plugins have: Ansible reads these variables for them. Extend the fragment above, too.
     PLUGINS = r"""
 options:
   endpoint_url:
-    description:
-      - URL of the store, like V(https://s3.example.com:9000). AWS of the O(region) where it is not given.
-    type: str
-    aliases: [aws_endpoint_url]
     env:
       - name: AWS_URL
       - name: AWS_ENDPOINT_URL_S3
       - name: AWS_ENDPOINT_URL
   access_key:
-    description:
-      - Access key id. Goes with O(secret_key), and not with O(profile).
-    type: str
-    aliases: [aws_access_key_id, aws_access_key]
     env:
       - name: AWS_ACCESS_KEY_ID
       - name: AWS_ACCESS_KEY
   secret_key:
-    description:
-      - Secret access key.
-    type: str
-    aliases: [aws_secret_access_key, aws_secret_key]
     env:
       - name: AWS_SECRET_ACCESS_KEY
       - name: AWS_SECRET_KEY
   session_token:
-    description:
-      - Session token of temporary credentials.
-    type: str
-    aliases: [aws_session_token]
     env:
       - name: AWS_SESSION_TOKEN
   profile:
-    description:
-      - Named profile of the AWS configuration. Without keys and profile, botocore looks where it always does.
-    type: str
-    aliases: [aws_profile]
     env:
       - name: AWS_PROFILE
       - name: AWS_DEFAULT_PROFILE
   region:
-    description:
-      - Region that requests are signed for. V(us-east-1) where no configuration names one.
-    type: str
-    aliases: [aws_region]
     env:
       - name: AWS_REGION
       - name: AWS_DEFAULT_REGION
-  validate_certs:
-    description:
-      - Whether to verify the store's TLS certificate. Setting it to V(false) lets anybody on the way forge a
-        leader.
-    type: bool
-    default: true
   aws_ca_bundle:
-    description:
-      - File of the CAs that may sign the store's certificate.
-    type: path
     env:
       - name: AWS_CA_BUNDLE
-  addressing_style:
-    description:
-      - Where the bucket's name goes. V(path) into the URL's path, V(virtual) before the host's name. V(auto) is
-        V(virtual) for AWS and V(path) for all others.
-    type: str
-    choices: [auto, path, virtual]
-    default: auto
-  request_timeout:
-    description:
-      - Seconds after which the outcome of one request counts as unknown and is looked up. From 1 to 60.
-      - Errors are retried for three times as long and 3 seconds, or until a deadline where the operation has
-        one.
-    type: int
-    default: 5
-requirements:
-  - botocore >= 1.20.0 on the controller. It comes with boto3.
 """

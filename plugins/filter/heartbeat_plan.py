@@ -70,6 +70,7 @@ def heartbeat_plan(
     dropins = _unit_files.dropin_folder(devices)
     plan: dict[str, t.Any] = dict(leases={}, services=[], dropped=[], gone=[], files=[], patterns=[], refused=[])
     plan.update(folders=[_unit_files.UNITS, _unit_files.DROPINS], above_dropins=_unit_files.DROPINS_AND_ABOVE)
+    plan.update(properties=[*_units.PROPERTIES])
     for lease in leases:
         name = str(lease["name"])
         try:

@@ -13,6 +13,7 @@ description:
 author:
   - the leaderelection.s3 authors (@leaderelection)
 extends_documentation_fragment:
+  - leaderelection.s3._connection
   - leaderelection.s3._connection.plugins
 options:
   _terms:

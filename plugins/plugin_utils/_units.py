@@ -22,6 +22,15 @@ _STARTED = ("Wants", "Requires", "BindsTo")
 _DRAGGED = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
 """Properties that name what systemd stops along with a unit."""
 _JOB_LIMITS = ("JobTimeoutUSec", "JobRunningTimeoutUSec")
+PROPERTIES = (
+    *("Id", "LoadState", "After", "Before", "Triggers", "TriggeredBy", "Accept", "RootDirectory", "RootImage"),
+    *("TimeoutStopUSec", "TimeoutUSec", "TimeoutStopFailureMode", "TimeoutAbortUSec"),
+    *("ExecStop", "ExecStopPre", "ExecStopPost"),
+    *_STARTED,
+    *_DRAGGED,
+    *_JOB_LIMITS,
+)
+"""What systemctl show is to be asked for."""
 _TEMPLATE = re.compile(r"(.+)@(\.service)", re.ASCII)
 
 
@@ -62,13 +71,13 @@ class Unit(t.NamedTuple):
 def read(result: t.Mapping[str, t.Any]) -> Unit:
     """Return the unit of a registered result of systemctl show. For a template, systemctl was asked for an instance."""
     lines = [line.partition("=")[::2] for line in result["stdout_lines"]]
-    shown = dict(lines)
+    shown = {**dict.fromkeys(PROPERTIES, ""), **dict(lines)}  # a unit has not the properties of other kinds
     settings = [setting for setting, _value in lines]  # one line for each command
     name = str(result["item"])
     return Unit(
         name=name,
-        id=shown.get("Id", ""),
-        state=shown.get("LoadState", ""),
+        id=shown["Id"],
+        state=shown["LoadState"],
         after=_names(shown, "After"),
         before=_names(shown, "Before"),
         triggers=_triggers(name, shown),
@@ -79,11 +88,11 @@ def read(result: t.Mapping[str, t.Any]) -> Unit:
         stop_steps=_stop_steps(
             name, settings.count("ExecStop"), settings.count("ExecStopPre"), settings.count("ExecStopPost")
         ),
-        rooted=bool(shown.get("RootDirectory", "").strip("/") or shown.get("RootImage")),
+        rooted=bool(shown["RootDirectory"].strip("/") or shown["RootImage"]),
         job_limits={
             setting.replace("USec", "Sec"): shown[setting]
             for setting in _JOB_LIMITS
-            if shown.get(setting, "infinity") != "infinity"
+            if shown[setting] not in ("", "infinity")
         },
     )
 
@@ -103,11 +112,11 @@ def triggered(units: t.Iterable[Unit]) -> set[str]:
 
 
 def _names(shown: t.Mapping[str, str], *properties: str) -> set[str]:
-    return {name for one in properties for name in shown.get(one, "").split()}
+    return {name for one in properties for name in shown[one].split()}
 
 
 def _triggers(name: str, shown: t.Mapping[str, str]) -> set[str]:
-    if shown.get("Accept") == "yes":  # it shows the instances that there are now
+    if shown["Accept"] == "yes":  # it shows the instances that there are now
         return {name.replace(".socket", "@.service")}
     return _names(shown, "Triggers")
 
@@ -123,9 +132,9 @@ def _dragged(shown: t.Mapping[str, str]) -> set[str]:
 
 
 def _stop_limit(shown: t.Mapping[str, str]) -> float:
-    limit = _time_span.seconds(shown.get("TimeoutStopUSec", shown.get("TimeoutUSec", "")))
-    if shown.get("TimeoutStopFailureMode") == "abort":  # once more, for the abort
-        limit += _time_span.seconds(shown.get("TimeoutAbortUSec", ""))
+    limit = _time_span.seconds(shown["TimeoutStopUSec"] or shown["TimeoutUSec"])
+    if shown["TimeoutStopFailureMode"] == "abort":  # once more, for the abort
+        limit += _time_span.seconds(shown["TimeoutAbortUSec"])
     return limit
 
 

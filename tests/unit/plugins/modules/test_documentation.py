@@ -95,21 +95,19 @@ def test_a_module_documents_the_group_that_it_is_in(name):
     )
 
 
-def test_the_lookups_connection_options_are_the_modules():
-    def without_environment(option):
-        lines = [line for line in option["description"] if "E(" not in line]
-        return {**{name: value for name, value in option.items() if name != "env"}, "description": lines}
-
-    modules = {name: without_environment(option) for name, option in CONNECTION.items()}
-    plugins = {name: without_environment(option) for name, option in CONNECTION_OF_PLUGINS.items()}
-    assert plugins == modules
+def test_the_lookup_has_the_connection_options_of_the_modules_and_their_environment():
+    options = documented("s3_leader", "lookup")
+    assert {name: options[name] for name in CONNECTION} == {
+        name: {**option, **CONNECTION_OF_PLUGINS.get(name, {})} for name, option in CONNECTION.items()
+    }
+    assert {setting for option in CONNECTION_OF_PLUGINS.values() for setting in option} == {"env"}
 
 
 @pytest.mark.parametrize("option", sorted(CONNECTION))
 def test_an_options_environment_is_the_same_for_modules_and_lookup_and_documented(option):
     fallback = _options.SPEC[option].get("fallback")
     of_module = list(fallback[1]) if fallback else []
-    of_lookup = [variable["name"] for variable in CONNECTION_OF_PLUGINS[option].get("env", ())]
+    of_lookup = [variable["name"] for variable in CONNECTION_OF_PLUGINS.get(option, {}).get("env", ())]
     of_text = re.findall(r"E\((\w+)\)", " ".join(CONNECTION[option]["description"]))
     assert [name for name in of_lookup if name not in BY_BOTOCORE] == of_module
     assert of_text == of_lookup

@@ -1,0 +1,85 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role heartbeat puts on a host: its templates, rendered as the role does."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+
+import jinja2
+import yaml
+from ansible.plugins.filter import core as filters, mathstuff
+from ansible.plugins.test import core as tests
+from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import heartbeat_plan
+from jinja2.defaults import DEFAULT_FILTERS
+
+ROLE = pathlib.Path(__file__).resolve().parents[2] / "roles" / "heartbeat"
+SYSTEMD = 255
+
+_JINJA = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
+)
+_JINJA.filters = {**filters.FilterModule().filters(), **mathstuff.FilterModule().filters(), **_JINJA.filters}
+_JINJA.filters["map"] = jinja2.pass_context(lambda *given, **options: list(DEFAULT_FILTERS["map"](*given, **options)))
+_JINJA.filters["leaderelection.s3.heartbeat_plan"] = heartbeat_plan
+_JINJA.tests = {**tests.TestModule().tests(), **_JINJA.tests}
+
+
+def variables(**given):
+    """The role's variables that depend on no host, and what is given in the place of some."""
+    known = dict(heartbeat__systemd=SYSTEMD, heartbeat__interpreter="/usr/bin/python3")
+    for name, value in yaml.safe_load((ROLE / "vars" / "main.yml").read_text()).items():
+        if name not in known:
+            with contextlib.suppress(jinja2.UndefinedError, jinja2.TemplateError):
+                known[name] = given.get(name) or (rendered(value, known) if isinstance(value, str) else value)
+    return known
+
+
+def rendered(text, known):
+    return _JINJA.from_string(text).render(known)
+
+
+def units(lease, **given):
+    """The text of each unit and each drop-in of a host that takes part in a lease, by its path. %i is the lease."""
+    known = variables(**given)
+    folder = known["heartbeat__units"]
+    found = {f"{folder}/{name}": _template(name, known) for name in known["heartbeat__general_units"]}
+    plan = heartbeat_plan([lease])
+    for item in plan["files"]:
+        planned = plan["leases"][item["lease"]]
+        found[item["path"]] = _template(
+            item["template"], {**known, "item": item, "heartbeat__lease": lease, "heartbeat__planned": planned}
+        )
+    return {path: text.replace("%i", lease["name"]) for path, text in found.items()}
+
+
+def tasks(name):
+    """The tasks of a file, those of blocks among them."""
+
+    def flat(found):
+        for task in found:
+            yield task
+            yield from flat(task.get("block", []))
+
+    return list(flat(yaml.safe_load((ROLE / "tasks" / name).read_text())))
+
+
+def items(task, **known):
+    """What a task loops over."""
+    expression = task["loop"].strip().removeprefix("{{").removesuffix("}}")
+    return _JINJA.compile_expression(expression)(**variables(), **known)
+
+
+def script(name, **given):
+    """The text of what units, people and facts run."""
+    return _template(name, variables(**given))
+
+
+def settings(text, name):
+    """All values of a setting in a unit."""
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{name}=")]
+
+
+def _template(name, known):
+    return _JINJA.get_template(f"{name}.j2").render(known)
