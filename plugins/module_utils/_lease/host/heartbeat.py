@@ -40,7 +40,7 @@ from ..types import (
 )
 from ..wording import sentence
 
-if TYPE_CHECKING:  # it loads botocore, which the fence can do without
+if TYPE_CHECKING:  # it loads botocore, which the fence does not need
     from ..store import Store
 
 T = TypeVar("T")

@@ -252,7 +252,7 @@ def test_a_good_configuration_is_checked_without_a_word(say, configure, tmp_path
         (dict(lease_duration=20), "two renewals have to fit in"),
         (dict(endpoint_url="https://root:hunter2@h"), "endpoint_url is ***"),
         (dict(credentials_file="/nowhere/hunter3"), 'credentials_file is "/nowhere/hunter3": No such file'),
-        (dict(profile="nobody"), 'profile is "nobody": there is no such profile'),
+        (dict(profile="nobody"), 'profile is "nobody": neither ~/.aws/config nor'),
         (dict(endpoint_url="https://h", aws_ca_bundle="/nowhere"), 'aws_ca_bundle is "/nowhere"'),
         (dict(region="a region"), 'region is "a region"'),
     ],

@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_path(folder):
         ("key", "/db", "stores disagree"),
         ("holder", "", "use 1 to 255 printable characters"),
         ("holder", "web\n1", "use 1 to 255 printable characters"),
-        ("metadata", {"a": ["b"]}, "its values are single texts"),
+        ("metadata", {"a": ["b"]}, "use strings or numbers as its values"),
         ("endpoint_url", "s3.example.com", "use a URL"),
         ("addressing_style", "host", "use one of auto, path, virtual"),
         ("credentials_file", "db.credentials", "use a whole path"),
