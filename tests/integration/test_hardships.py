@@ -126,7 +126,7 @@ def test_a_leader_ends_in_time_and_its_successor_waits_for_a_store_that_is_down_
     assert eventually(leader.term) == term + 1
     assert renews(leader, stored)
     assert says(leader, "closed the connection before it answered") == 2
-    assert says(leader, "leads no more: it could not be renewed in time") == 1
+    assert says(leader, "no longer leads: it could not be renewed in time") == 1
     assert says(leader, "the store answers again") == 1
 
 
@@ -204,7 +204,7 @@ def test_a_leader_whose_lease_nobody_can_read_ends_and_leads_when_it_is_gone(lea
     assert eventually(leader.term) > term
     assert renews(leader, stored)
     assert says(leader, f"the lease is unreadable, so treated as held: {why}") == 2
-    assert says(leader, f"leads no more: unreadable, so treated as held: {why}") == 1
+    assert says(leader, f"no longer leads: unreadable, so treated as held: {why}") == 1
 
 
 @pytest.mark.parametrize(("body", "why"), UNREADABLE.values(), ids=UNREADABLE)
@@ -221,7 +221,7 @@ def test_a_leader_whose_lease_somebody_overwrites_ends_and_takes_over_when_that_
     put(somebody_elses(term=(theirs := leader.term() + 1)))
     assert leader.ended() == 75
     assert leader.leader() == {}
-    assert says(leader, "leads no more: held by somebody else") == 1
+    assert says(leader, "no longer leads: held by somebody else") == 1
     leader.start()
     assert eventually(leader.term) == theirs + 1
     assert renews(leader, stored)
@@ -278,7 +278,7 @@ def test_a_leader_leads_on_where_its_credentials_are_renewed_in_time(leader, sto
     assert renews(leader, stored)
     assert says(leader, why) == 1
     assert says(leader, "the store answers again") == 1
-    assert says(leader, "leads no more") == 0
+    assert says(leader, "no longer leads") == 0
 
 
 @pytest.mark.parametrize(("spoil", "why"), SPOILT)
@@ -301,7 +301,7 @@ def test_a_leader_leads_on_where_nobody_reads_what_it_tells(leader, stored):
     leader.listens.clear()
     assert renews(leader, stored, 15)
     leader.listens.set()
-    assert says(leader, "leads no more") == 0
+    assert says(leader, "no longer leads") == 0
 
 
 def test_nobody_leads_where_systemd_reads_nothing(make, put):
@@ -311,7 +311,7 @@ def test_nobody_leads_where_systemd_reads_nothing(make, put):
     daemon.listens.clear()
     daemon.let_pass(20)
     put(somebody_elses())
-    eventually(lambda: says(daemon, "systemd does not listen"))
+    eventually(lambda: says(daemon, "systemd does not take messages"))
     eventually(lambda: says(daemon, "gave the lease back"))
     assert daemon.leader() == {}
     daemon.listens.set()
@@ -323,7 +323,7 @@ def test_a_leader_leads_on_through_a_storm_of_reloads(leader, stored):
     for _number in range(100):
         leader.send(signal.SIGHUP)
         time.sleep(0.02)  # so that they meet all that it does
-    reloads = says(leader, "going on with the code")
+    reloads = says(leader, "reloading its code")
     assert reloads > 1
     assert renews(leader, stored)
     assert (leader.pid, leader.term()) == (pid, term)
