@@ -416,11 +416,11 @@ def test_a_handed_over_result_that_proves_nothing_is_refused_and_the_lease_kept(
             ("s3://another/", "it is not the lease that this task names"),
         ),
         "without its lease": ("{{ held | dict2items | rejectattr('key', 'eq', 'lease') | items2dict }}", ("whole",)),
-        "whose lease is empty": ("{{ held | combine({'lease': {}}) }}", ("hand over the whole registered result",)),
+        "whose lease is empty": ("{{ held | combine({'lease': {}}) }}", ("pass the whole registered result",)),
         "whose lease is a text": ("{{ held | combine({'lease': 'mine'}) }}", ("whole registered result",)),
         "whose lease is none": ("{{ held | combine({'lease': none}) }}", ("whole registered result",)),
-        "of the lease alone": ("{{ held.lease }}", ("hand over the whole registered result",)),
-        "nothing but a claim": ({"is_leader": True}, ("hand over the whole registered result",)),
+        "of the lease alone": ("{{ held.lease }}", ("pass the whole registered result",)),
+        "nothing but a claim": ({"is_leader": True}, ("pass the whole registered result",)),
     }
     bad_values = {
         "etag": None,
