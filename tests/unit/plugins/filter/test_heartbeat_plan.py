@@ -437,9 +437,8 @@ def test_on_lost_has_to_end_in_time_too():
 def test_the_refusal_tells_which_service_takes_how_long_and_the_way_out():
     units = [shown("a.service", limit="10s"), shown("b.service", limit="8s")]
     assert refusal(lease(services=["a.service", "b.service"], stop_grace=4, stop_timeout=None), units=units) == (
-        "db: stop_grace is 4 s, but stopping everything may take 11 s: a.service 10 s, b.service 8 s, and "
-        "1 s for systemd. Set stop_timeout to what the services really need, or raise stop_grace, and lease_duration by as "
-        "much"
+        "db: stop_grace is 4 s, but stopping everything may take 11 s: a.service 10 s, b.service 8 s, and 1 s for "
+        "systemd. Set stop_timeout to what the services really need, or raise stop_grace, and lease_duration by as much"
     )
 
 
