@@ -200,7 +200,7 @@ def check_waiting(
         raise BadOption(
             "wait_timeout",
             wait_timeout,
-            "in so long a wait, clock rates that differ by a thousandth could use up the lease. "
+            "in a wait this long, clock rates that differ by a thousandth could use up the lease. "
             "Use a lease_duration of more than %g s, or a shorter wait" % least,
         )
     needed = lease_duration + margin(lease_duration)

@@ -327,7 +327,7 @@ def _place(config: Config) -> str:
 
 
 class Handover(NamedTuple):
-    """What a process starts with, from the program that it replaces."""
+    """What a process starts with, including what a replaced program hands over."""
 
     me: Claimant
     held: Optional[Held] = None
@@ -336,7 +336,7 @@ class Handover(NamedTuple):
     served: bool = False
     """Services were seen to run in this term."""
     elsewhere: str = ""
-    """The place of that lease, if it is not the configured one."""
+    """The place of the held lease, if it is not the configured one."""
 
 
 def _inherited(config: Config) -> Handover:

@@ -284,7 +284,7 @@ def say(config: Config, event: str, message: str, priority: int) -> None:
 
 
 def _has_no_process(unit: str) -> bool:
-    """Tell whether the unit has no process, by its control group: for when systemd does not answer."""
+    """Tell whether the unit has no process, by control groups if they are visible: systemd may not answer."""
     return units.sees_groups() and not units.busy([unit])
 
 

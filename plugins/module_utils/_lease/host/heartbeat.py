@@ -183,7 +183,7 @@ class Heartbeat:
         return overheard(steps, before, after)
 
     def _promoted(self, held: Held) -> Optional[Held]:
-        """Begin to lead, or give the lease back to a host that can."""
+        """Begin to lead, or give the lease back for a host that can."""
         until = self._until(held)
         if self._clock.now() >= until - REACTION:
             self._give_back(held)  # it took so long that the services would be stopped at once
