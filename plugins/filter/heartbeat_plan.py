@@ -296,7 +296,7 @@ def _check_order(units: t.Sequence[Unit]) -> None:
         for other in sorted(unit.before & _EARLY):
             raise Refusal(
                 f"{unit.name} has Before={other}: at shutdown, systemd would stop the daemon first, which waits for "
-                "this unit. Remove it from the unit or, for a mount in /etc/fstab, add the options noauto and nofail"
+                "this unit. Remove Before= from it or, for a mount in /etc/fstab, add the options noauto and nofail"
             )
 
 
