@@ -10,63 +10,61 @@ class ModuleDocFragment:
 options:
   endpoint_url:
     description:
-      - URL of the store, like V(https://s3.example.com:9000). AWS of the O(region) where it is not given.
-      - From the environment by E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL).
+      - URL of the store, like V(https://s3.example.com:9000). If not set, AWS in O(region).
+      - If not set, taken from the environment variables E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL).
     type: str
     aliases: [aws_endpoint_url]
   access_key:
     description:
-      - Access key id. Goes with O(secret_key), and not with O(profile).
-      - From the environment by E(AWS_ACCESS_KEY_ID), E(AWS_ACCESS_KEY).
+      - Access key ID. It requires O(secret_key), and cannot be combined with O(profile).
+      - If not set, taken from the environment variables E(AWS_ACCESS_KEY_ID), E(AWS_ACCESS_KEY).
     type: str
     aliases: [aws_access_key_id, aws_access_key]
   secret_key:
     description:
       - Secret access key.
-      - From the environment by E(AWS_SECRET_ACCESS_KEY), E(AWS_SECRET_KEY).
+      - If not set, taken from the environment variables E(AWS_SECRET_ACCESS_KEY), E(AWS_SECRET_KEY).
     type: str
     aliases: [aws_secret_access_key, aws_secret_key]
   session_token:
     description:
       - Session token of temporary credentials.
-      - From the environment by E(AWS_SESSION_TOKEN).
+      - If not set, taken from the environment variable E(AWS_SESSION_TOKEN).
     type: str
     aliases: [aws_session_token]
   profile:
     description:
-      - Named profile of the AWS configuration. Without keys and profile, botocore looks where it always does.
-      - From the environment by E(AWS_PROFILE), E(AWS_DEFAULT_PROFILE).
+      - Named profile of the AWS configuration. Without keys and profile, botocore searches its usual sources.
+      - If not set, taken from the environment variables E(AWS_PROFILE), E(AWS_DEFAULT_PROFILE).
     type: str
     aliases: [aws_profile]
   region:
     description:
-      - Region that requests are signed for. V(us-east-1) where no configuration names one.
-      - From the environment by E(AWS_REGION), E(AWS_DEFAULT_REGION).
+      - Region that requests are signed for. V(us-east-1) if no configuration names one.
+      - If not set, taken from the environment variables E(AWS_REGION), E(AWS_DEFAULT_REGION).
     type: str
     aliases: [aws_region]
   validate_certs:
     description:
-      - Whether to verify the store's TLS certificate. Setting it to V(false) lets anybody on the way forge a
-        leader.
+      - Whether to verify the store's TLS certificate. With V(false), anybody on the network path can forge a leader.
     type: bool
     default: true
   aws_ca_bundle:
     description:
-      - File of the CAs that may sign the store's certificate.
-      - From the environment by E(AWS_CA_BUNDLE).
+      - File with the CA certificates that may sign the store's certificate.
+      - If not set, taken from the environment variable E(AWS_CA_BUNDLE).
     type: path
   addressing_style:
     description:
-      - Where the bucket's name goes. V(path) into the URL's path, V(virtual) before the host's name. V(auto) is
-        V(virtual) for AWS and V(path) for all others.
+      - Where the bucket's name goes. V(path) puts it into the URL's path, V(virtual) in front of the host name. V(auto)
+        is V(virtual) for AWS and V(path) for all others.
     type: str
     choices: [auto, path, virtual]
     default: auto
   request_timeout:
     description:
       - Seconds after which the outcome of one request counts as unknown and is looked up. From 1 to 60.
-      - Errors are retried for three times as long and 3 seconds, or until a deadline where the operation has
-        one.
+      - Errors are retried for three times this long plus 3 seconds, or until the operation's deadline if it has one.
     type: int
     default: 5
 requirements:

@@ -10,28 +10,29 @@ class ModuleDocFragment:
 options:
   bucket:
     description:
-      - The bucket. It has to exist.
+      - The bucket. It must exist.
       - From 3 to 255 letters, digits, dots, hyphens and underscores.
     type: str
     default: leader-election
   key:
     description:
-      - The object that is the lease. All that compete name the same one.
+      - The key of the lease object. All contenders use the same one.
       - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
     type: str
     required: true
     aliases: [object_key]
   holder:
     description:
-      - Who asks, for the people who wonder who has the lease. It gives no authority.
-      - The host's C(inventory_hostname) where it is not given, and C(user@controller) for localhost.
+      - The contender's name, for people who look at the lease. It gives no authority.
+      - If not set, the host's C(inventory_hostname), and C(user@controller) for localhost.
       - From 1 to 255 printable characters.
     type: str
     aliases: [instance_id]
   session:
     description:
-      - What authority goes by. All who name the same one are the same claimant, and do not exclude each other.
-      - One for each run and host where it is not given. Only set it to hand a lease from one run to another.
+      - The contender's identity, which gives authority. All tasks with the same one are the same contender, and do not
+        exclude each other.
+      - If not set, one for each run and host. Set it only to hand a lease from one run to another.
       - From 8 to 128 printable characters.
     type: str
 """

@@ -136,7 +136,7 @@ def _parsed(text: str) -> Configuration:
 def _config(lease: Lease) -> dict[str, t.Any]:
     """Return the daemon's configuration, its defaults written out. Raises BadOption or Refusal."""
     if sum(bool(lease.get(option)) for option in ("access_key", *_CREDENTIALS)) > 1:
-        raise Refusal(f"its credentials come from one of access_key, {', '.join(_CREDENTIALS)}, and several are given")
+        raise Refusal(f"several of access_key, {', '.join(_CREDENTIALS)} are set: keep one of them")
     keys: dict[str, t.Any] = {option: lease.get(option) for option in _KEYS}
     Endpoint(profile=lease.get("profile"), **keys)
     options = {field.name: lease.get(field.name) for field in dataclasses.fields(Config)}
@@ -144,7 +144,7 @@ def _config(lease: Lease) -> dict[str, t.Any]:
     if lease.get("access_key"):
         given["credentials_file"] = f"{FOLDER}/{lease['name']}.credentials"
     if "key" not in given:
-        raise Refusal("key is missing: name the object that is the lease, the same one on all hosts that compete")
+        raise Refusal("key is missing: set it to the key of the lease object, the same on all hosts that compete")
     config = dataclasses.asdict(Config(**given))
     if "holder" not in given:
         del config["holder"]  # the host's name, which the daemon knows
@@ -208,8 +208,8 @@ def _check_place(config: Configuration, before: Configuration) -> None:
     for option in _PLACE if before else ():
         if before.get(option) != config.get(option):
             raise Refusal(
-                f"{option} is {config.get(option)}, and was {before.get(option)}: hosts that go over to it would lead "
-                "beside one that has not yet. Leave the lease on all hosts first (state: absent), then take part anew"
+                f"{option} is {config.get(option)}, and was {before.get(option)}: a host with the new value could lead "
+                "beside one with the old. First leave the lease on all hosts (state: absent), then add it again"
             )
 
 
@@ -236,8 +236,8 @@ def _check_services(services: t.Sequence[str], units: t.Sequence[Unit], missing_
         _check_company(unit, {*services})
         for setting, limit in unit.job_limits.items():
             raise Refusal(
-                f"{unit.name} has {setting}={limit}: systemd would take its stop for done when that is over, whatever "
-                f"still runs. Set {setting}=infinity below [Unit], by systemctl edit {unit.name}"
+                f"{unit.name} has {setting}={limit}: after that time, systemd would take its stop for done, whatever "
+                f"still runs. Set {setting}=infinity in [Unit] with systemctl edit {unit.name}"
             )
 
 
@@ -257,8 +257,8 @@ def _check_identity(unit: Unit, units: t.Sequence[Unit]) -> None:
     if _units.is_template(unit.name):
         if unit.name not in _units.triggered(units):
             raise Refusal(
-                f"{unit.name} is a template that no socket of services starts: list its instances, or the socket "
-                "with Accept=yes"
+                f"{unit.name} is a template, and no socket in services starts it: list its instances instead, or "
+                "add its socket with Accept=yes"
             )
     elif unit.id not in ("", unit.name):
         raise Refusal(f"{unit.name} is another name of {unit.id}: list that one")
@@ -271,12 +271,12 @@ def _check_company(unit: Unit, services: set[str]) -> None:
             f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
         )
     for other in sorted((unit.triggers | unit.starts) - services):
-        raise Refusal(f"{unit.name} starts {other}: list it in services, too, or it would outlive the leadership")
+        raise Refusal(f"{unit.name} starts {other}: list {other} in services, too, or it would outlive leadership")
     for other in sorted(unit.triggered_by - services):
         way_out = "list it in services, too, or mask it"
         if other.endswith(".automount"):
             way_out = "take x-systemd.automount out of /etc/fstab, or mask it"
-        raise Refusal(f"{other} starts {unit.name}, also where the host does not lead: {way_out}")
+        raise Refusal(f"{other} starts {unit.name} even if the host does not lead: {way_out}")
 
 
 def _check_time_to_stop(lease: Lease, config: Configuration, units: t.Sequence[Unit], written: bool) -> None:
@@ -284,7 +284,7 @@ def _check_time_to_stop(lease: Lease, config: Configuration, units: t.Sequence[U
     limits = {unit.name: _stop_limit(unit, lease, written) for unit in units}
     for unit in units:
         if math.isinf(limits[unit.name]):
-            raise Refusal(f"{unit.name} may take for ever to stop (its timeout is infinity). {_ways_out(unit)}")
+            raise Refusal(f"{unit.name} may take forever to stop (its timeout is infinity). {_ways_out(unit)}")
     in_turn, alone = _times_to_stop(units, limits, config["services"])
     if lease.get("on_lost"):
         alone["on_lost"] = _hook_timeout(lease)
@@ -292,8 +292,8 @@ def _check_time_to_stop(lease: Lease, config: Configuration, units: t.Sequence[U
     if needed > config["stop_grace"]:
         told = ", ".join(f"{name} {seconds:g} s" for name, seconds in {**in_turn, **alone}.items() if seconds)
         raise Refusal(
-            f"stop_grace is {config['stop_grace']:g} s, and until all has stopped it may take {needed:g} s: {told}, "
-            f"and {SYSTEMD} s. Set stop_timeout to what the services really need, or raise stop_grace, and "
+            f"stop_grace is {config['stop_grace']:g} s, but stopping everything may take {needed:g} s: {told}, "
+            f"and {SYSTEMD} s for systemd. Set stop_timeout to what the services really need, or raise stop_grace, and "
             "lease_duration by as much" + "".join(f". {_ways_out(unit)}" for unit in units if unit.is_mount)
         )
 
@@ -319,8 +319,8 @@ def _times_to_stop(
 def _ways_out(unit: Unit) -> str:
     """Return how the time that a unit may take to stop is set."""
     if unit.is_mount:
-        return f"{unit.name} has its own TimeoutSec=, which is x-systemd.mount-timeout= in /etc/fstab"
-    return f"Set stop_timeout, and see in systemctl cat {unit.name} that no drop-in overrides it"
+        return f"For {unit.name}, set TimeoutSec= of the unit, or x-systemd.mount-timeout= in /etc/fstab"
+    return f"Set stop_timeout, and check with systemctl cat {unit.name} that no drop-in overrides it"
 
 
 def _check_order(units: t.Sequence[Unit]) -> None:
@@ -328,8 +328,8 @@ def _check_order(units: t.Sequence[Unit]) -> None:
     for unit in units:
         for other in sorted(unit.before & _units.EARLY):
             raise Refusal(
-                f"{unit.name} has Before={other}. Remove that from the unit or, for a mount of /etc/fstab, add the "
-                "options noauto and nofail: at shutdown systemd would stop the daemon first, which waits for this unit"
+                f"{unit.name} has Before={other}: at shutdown, systemd would stop the daemon first, which waits for "
+                "this unit. Remove Before= from it or, for a mount in /etc/fstab, add the options noauto and nofail"
             )
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: s3_leader
-short_description: Tell who holds a lease on S3, as the controller sees it
+short_description: Show who holds a lease on S3, as the controller sees it
 version_added: 0.1.0
 description:
-  - Reads leases from the controller and says who holds them. Writes nothing.
+  - Reads leases on the controller and returns who holds them. Writes nothing.
 author:
   - the leaderelection.s3 authors (@leaderelection)
 extends_documentation_fragment:
@@ -30,7 +30,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say who has it
+- name: Show who holds the lease
   ansible.builtin.debug:
     msg: "{{ lookup('leaderelection.s3.s3_leader', 'jobs/migrate-db').reason }}"
 """
@@ -38,8 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - For each key what M(leaderelection.s3.s3_leader_info) returns. Its C(is_leader) tells whether this run leads on
-      the host whose task asks.
+    - For each key, what M(leaderelection.s3.s3_leader_info) returns. Its C(is_leader) tells whether this run leads on
+      the host of the task.
   type: list
   elements: dict
 """

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What the lease modules have in common: arguments in, one operation, one result out."""
+"""What the lease modules share: they read their arguments, run one operation, and return one result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._lease.types import StoreError, StoreUnreachable, Verdict, Why
 
 
 class Task(t.NamedTuple):
-    """What an operation needs to know of the task that asks for it."""
+    """What an operation needs to know about its task."""
 
     lease: _options.Handle
     params: dict[str, t.Any]
@@ -33,7 +33,7 @@ def run(
     lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
     **module_options: t.Any,
 ) -> None:
-    """Run a lease module and exit. Where ``lost`` says so, its result is a failure."""
+    """Run a lease module and exit. If ``lost`` returns true, the result is a failure."""
     carry_out(read(own_options, **module_options), operate, lost)
 
 
@@ -42,7 +42,7 @@ def carry_out(
     operate: t.Callable[[Task], Verdict],
     lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
 ) -> None:
-    """Do what the arguments of a lease module ask for, and exit."""
+    """Run the operation of a lease module, and exit."""
     lease = opened(module, _results.failure)
     task = Task(lease, module.params, module.check_mode)
     try:
@@ -60,14 +60,14 @@ def carry_out(
 
 
 def read(own_options: dict[str, dict[str, t.Any]], **module_options: t.Any) -> AnsibleModule:
-    """Read the arguments. Ends the module with a failure where they are none."""
+    """Read the arguments. Fails the module if they are invalid."""
     module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
     module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
     return module
 
 
 def opened(module: AnsibleModule, failure: t.Callable[[str, int], dict[str, t.Any]]) -> _options.Handle:
-    """Return the lease that the arguments name. Ends the module with a failure where they are of no use."""
+    """Return the lease that the arguments name. Fails the module if they cannot be used."""
     if connection.MISSING_LIBRARY is not None:
         module.fail_json(**failure(missing_required_lib("botocore"), 0))
     try:
@@ -85,7 +85,7 @@ def _told(error: StoreError, lease: _options.Handle) -> str:
         )
         if error.doubtful:
             text += (
-                ". Whether the write of this task landed is not known, and nobody leads by it. "
-                "s3_leader_info tells how it stands when the store answers again"
+                ". Whether the write of this task landed is unknown, but it made nobody leader. "
+                "Check with s3_leader_info when the store answers again"
             )
     return text

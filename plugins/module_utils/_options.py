@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What Ansible's arguments mean to the core: one argument spec, one handle, for modules and lookup."""
+"""Translates Ansible's arguments for the core: one argument spec and one handle, for modules and lookup."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
 """Connection and lease options, by the names that users of amazon.aws know."""
 
 HANDED_OVER: dict[str, dict[str, t.Any]] = dict(lease=dict(type="dict"))
-"""The option of the modules that take a result registered before."""
+"""The option of the modules that take an earlier registered result."""
 
 
 class Handle:
-    """One lease, as one task's options name it."""
+    """The lease that a task's options name."""
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
-        """Check all options that every module has. Raises BadOption, or CannotSend without credentials."""
+        """Check the options that all modules have. Raises BadOption or CannotSend if they cannot be used."""
         self.clock = Clock()
         self.started = self.clock.now()
         self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__ if name in params})
@@ -75,14 +75,14 @@ class Handle:
         self.store = Store(self.connection, self.location)
 
     def drive(self, steps: Steps[T]) -> T:
-        """Carry an operation out. Raises StoreError."""
+        """Run an operation. Raises StoreError."""
         return drive(steps, self.store, self.endpoint.request_timeout, self.clock)
 
     def _handed_over(self, result: t.Mapping[str, t.Any]) -> tuple[str | None, Held | None]:
-        """Read a result registered before: the session that it gives authority to, and what it proves to be held.
+        """Read a registered result: return the session that it gives authority to, and the lease that it proves held.
 
-        A result that was not leader proves nothing. Neither does one whose age nobody can tell, from another run:
-        there the store has to be asked.
+        A result that was not leader gives and proves nothing. A result of another run, whose age is unknown, does not
+        prove the lease held: the store has to be asked.
         """
         if result and "is_leader" not in result:
             raise BadOption("lease", result, _WHOLE_RESULT)
@@ -103,7 +103,7 @@ class Handle:
                 renewed_at=renewed_at,
                 lease_until=renewed_at,
                 metadata=settings.check_metadata(lease["metadata"]),
-                proven=True,  # or nobody would have been told that it leads
+                proven=True,  # or the result would not be leader
             )
             elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -120,7 +120,7 @@ class Handle:
         return record.session, Held(seen, self.started + record.lease_duration - elapsed)
 
 
-_WHOLE_RESULT = "hand over the whole registered result of s3_leader_acquire or s3_leader_renew"
+_WHOLE_RESULT = "pass the whole registered result of s3_leader_acquire or s3_leader_renew"
 _CENSORED = "********"
 
 

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What a preflight's report is to Ansible."""
+"""Converts a preflight's report to an Ansible result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._lease.preflight.report import UNKNOWN, Report
 
 
 def result(found: Report) -> dict[str, t.Any]:
-    """Return the preflight's result. It removes what it writes, so it changes nothing."""
+    """Return the preflight's result. It is never changed, since a preflight removes what it writes."""
     return dict(
         changed=False,
         verdict=found.verdict,

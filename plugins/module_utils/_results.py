@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What a verdict is to Ansible: the same keys from every module, every time."""
+"""Converts a verdict to an Ansible result, with the same keys from every module, every time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._lease.types import Absent, Found, Seen, Verdict
 
 
 def success(verdict: Verdict, location: Location, requests: int, started: float) -> dict[str, t.Any]:
-    """Return a module's result. ``started`` is what the deadline is told from."""
+    """Return a module's result. The deadline is relative to ``started``."""
     return dict(
         changed=verdict.why.changes_hands,
         is_leader=verdict.is_leader,
@@ -32,7 +32,7 @@ def success(verdict: Verdict, location: Location, requests: int, started: float)
 
 
 def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the result where the daemon of the host was asked. What it does not tell is None."""
+    """Return the result for the status of the host's daemon. What the status does not contain is None."""
     known = {name: status.get(name) for name in ("bucket", "key", "holder", "term")}
     return dict(
         changed=False,
@@ -46,7 +46,7 @@ def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def failure(message: str, requests: int) -> dict[str, t.Any]:
-    """Return the result of a task that could not tell how the lease stands. Nobody is leader by it."""
+    """Return the result of a task that could not find out the lease's state. It makes nobody leader."""
     return dict(
         msg=message,
         changed=False,
@@ -60,7 +60,7 @@ def failure(message: str, requests: int) -> dict[str, t.Any]:
 
 
 def lease(found: Found, location: Location) -> dict[str, t.Any]:
-    """Return the lease for people and for renewing it. Seconds, and ISO 8601 times by the store's clock."""
+    """Return the lease, for people and for a later renewal. It has seconds, and ISO 8601 times by the store's clock."""
     record = record_of(found)
     return dict(
         bucket=location.bucket,
@@ -81,9 +81,9 @@ def lease(found: Found, location: Location) -> dict[str, t.Any]:
 
 
 def difference(verdict: Verdict, location: Location) -> dict[str, t.Any]:
-    """Return the lease before and after, for diff mode; without what every renewal changes.
+    """Return the lease before and after for diff mode, without what every renewal changes.
 
-    What others did to the lease while this task waited is no change by this task.
+    What others did to the lease while this task waited is not a change by this task.
     """
     ours = verdict.is_leader or verdict.why.changes_hands
     before = verdict.before if ours else verdict.lease

@@ -12,8 +12,9 @@ version_added: 0.1.0
 description:
   - Writes the code that the modules of this collection share into a folder, where the daemon of the role
     P(leaderelection.s3.heartbeat#role) runs it, and compiles it there.
-  - All files go to the host at once, as a module's own code does. To copy them one by one takes minutes on many hosts.
-  - It is for that role, and can have breaking changes at any time.
+  - All files are sent to the host at once, like a module's own code. Copying them one by one takes minutes on many
+    hosts.
+  - It is only for that role, and can have breaking changes at any time.
 extends_documentation_fragment:
   - ansible.builtin.files
 author:
@@ -28,13 +29,13 @@ attributes:
 options:
   path:
     description:
-      - The folder. It has to exist, but in check mode.
+      - The folder. It must exist, except in check mode.
     type: path
     required: true
   prune:
     description:
-      - Write nothing, and remove the files that are not part of the code, like those of an earlier version. Do so once
-        nothing runs them.
+      - Write nothing, and remove the files that are not part of the code, like those of an earlier version. Do so only
+        when nothing runs them any more.
     type: bool
     default: false
 """
@@ -50,13 +51,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 written:
-  description: The files that were missing or other ones.
+  description: The files that were missing or different.
   returned: always
   type: list
   elements: str
   sample: [protocol.py, host/daemon.py]
 removed:
-  description: The files that are not part of the code.
+  description: The files that were removed because they are not part of the code.
   returned: always
   type: list
   elements: str
@@ -73,7 +74,7 @@ from typing import Dict, List, NamedTuple
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
 
-# Ansible sends all that a module imports, and the command imports all of the code.
+# Ansible sends everything that a module imports, and the command imports all of the code.
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (  # pylint: disable=unused-import
     command,  # noqa: F401
 )
@@ -129,7 +130,7 @@ def prune(folder: str, before: Dict[str, bytes], code: Dict[str, bytes], check_m
 
 
 def carried() -> Dict[str, bytes]:
-    """Return the shared core as it came with this module: what is in each file, by its path in the package."""
+    """Return the shared core that came with this module: the content of each file by its path in the package."""
     names = ["__init__.py"]
     start = _lease.__name__ + "."
     for found in pkgutil.walk_packages(_lease.__path__, start):
@@ -139,7 +140,7 @@ def carried() -> Dict[str, bytes]:
 
 
 def read(folder: str) -> Dict[str, bytes]:
-    """Return what is in each source file below a folder, by its path; nothing where there is no folder."""
+    """Return the content of each source file below a folder by its path; nothing if there is no folder."""
     found = {}
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -150,7 +151,7 @@ def read(folder: str) -> Dict[str, bytes]:
 
 
 def write(module: AnsibleModule, path: str, text: bytes) -> None:
-    """Put a file there as a whole, and the folder that it is in."""
+    """Write a file as a whole, and create its folder if needed."""
     if not os.path.isdir(os.path.dirname(path)):
         os.mkdir(os.path.dirname(path))
         os.chmod(os.path.dirname(path), 0o755)
@@ -160,7 +161,7 @@ def write(module: AnsibleModule, path: str, text: bytes) -> None:
 
 
 def listing(files: Dict[str, bytes]) -> str:
-    """Return a line for each file, with what tells it from others of its name."""
+    """Return a line for each file, with a hash of its content."""
     return "".join(f"{name} {hashlib.sha256(text).hexdigest()[:12]}\n" for name, text in sorted(files.items()))
 
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_leader_acquire
-short_description: Become the leader that holds a lease on S3, or stay it
+short_description: Become or stay the leader that holds a lease on S3
 version_added: 0.1.0
 description:
-  - Tries to take a lease, which is one small object in an S3 bucket, for this playbook run on this host.
-    Of all that try, one is told that it is the leader.
+  - Tries to acquire a lease, which is one small object in an S3 bucket, for this playbook run on this host.
+    Of all contenders, one is told that it is the leader.
   - Not getting the lease is a result and not a failure. Use RV(is_leader) in C(when).
-  - A run that holds the lease already stays leader, with the same RV(term), and has renewed it.
-  - The leader has RV(lease.lease_duration) seconds. Work that takes longer needs a longer O(lease_duration), or a
+  - A run that already holds the lease renews it, and stays leader with the same RV(term).
+  - The leader has RV(lease.lease_duration) seconds. Work that takes longer needs a longer O(lease_duration), or
     M(leaderelection.s3.s3_leader_renew) in between. Give the lease back with M(leaderelection.s3.s3_leader_release).
-  - Who asks before its time is over keeps the others out; after that it may not go on as leader, and the others take
-    over 2 seconds later (after more than 500 seconds, a thousandth of them and 1.5). No clock but the store's decides.
+  - A renewal before expiry keeps others out. After expiry the holder must stop acting as leader, and others take over
+    2 seconds later (for a lease of more than 500 seconds, 1.5 seconds plus a thousandth of it). Only the store's clock
+    decides.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._connection
@@ -26,48 +27,48 @@ attributes:
   check_mode:
     support: full
     details:
-      - It reads the lease and predicts, so others may still be faster. All that could lead are told so. There is no
-        RV(deadline), so the test P(leaderelection.s3.held#test) is false.
+      - It reads the lease and predicts, so others may still be faster. Every contender that could lead is told so.
+        There is no RV(deadline), so the test P(leaderelection.s3.held#test) is false.
   diff_mode:
     support: full
   idempotent:
     support: partial
     details:
-      - Within a run it is. Another run is another claimant.
+      - It is idempotent within a run. Another run is another contender.
 options:
   lease_duration:
     description:
-      - Seconds that the leader may work without a renewal, and that all others wait for after it crashed.
-      - The lease of a run that holds it already is not made shorter.
+      - Seconds that the leader may work without a renewal, and that all others wait after it has crashed.
+      - If this run already holds the lease, the lease is not shortened.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
     type: int
     default: 30
   wait_timeout:
     description:
-      - Seconds to go on trying while somebody else holds the lease. With V(0) it is tried once.
+      - Seconds to keep trying while somebody else holds the lease. With V(0), there is only one try.
       - From 0 to 86400.
     type: int
     default: 0
   poll_interval:
     description:
-      - Seconds between two looks at a lease that is waited for, varied at random by a fifth. From 1 to 3600.
+      - Seconds between two reads of the lease while waiting for it, varied at random by a fifth. From 1 to 3600.
     type: int
     default: 2
   takeover:
     description:
-      - How to find out that a leader was lost, whose lease expired without a release.
-      - V(store_clock) compares two times that the store itself names, when the object was written and when it answered.
-        No clock of a host takes part.
-      - V(observed) waits until this task itself has seen an unchanged lease for its whole duration. It is for stores
+      - How to find out that a leader was lost, so that its lease expired without a release.
+      - V(store_clock) compares two times from the store itself, when the object was written and when the store
+        answered. No host's clock is involved.
+      - V(observed) waits until this task itself has seen the lease unchanged for its full duration. It is for stores
         whose own nodes disagree about the time, and needs a O(wait_timeout) longer than O(lease_duration) plus 2.
-      - V(never) only takes a lease that was released, or that never was.
+      - V(never) takes only a lease that was released, or that does not exist yet.
     type: str
     choices: [store_clock, observed, never]
     default: store_clock
   metadata:
     description:
-      - What the lease shall tell people about this run. A flat map of texts, of at most 4096 bytes as JSON.
-      - The names C(playbook) and C(user) are added where they are not given.
+      - What the lease tells people about this run. A flat map of strings, of at most 4096 bytes as JSON.
+      - C(playbook) and C(user) are added if they are not given.
     type: dict
     default: {}
 seealso:
@@ -85,10 +86,10 @@ EXAMPLES = r"""
     lease_duration: 600
   register: lease
 
-- name: Do the work, as leader only
+- name: Do the work only as leader
   when: lease.is_leader
   block:
-    - name: Migrate, and let the database refuse a leader of the past
+    - name: Migrate, and let the database refuse a former leader
       ansible.builtin.command: migrate-db --fencing-token {{ lease.term }}
       changed_when: true
   always:
@@ -97,7 +98,7 @@ EXAMPLES = r"""
         key: jobs/migrate-db
         lease: "{{ lease }}"
 
-- name: Say who does it instead
+- name: Show who holds the lease instead
   ansible.builtin.debug:
     msg: "{{ lease.reason }}"
   when: not lease.is_leader
@@ -116,26 +117,26 @@ EXAMPLES = r"""
 RETURN = r"""
 is_leader:
   description:
-    - Whether this run leads on this host. A real boolean, fit for C(when).
-    - It is V(false) in a failed result too.
+    - Whether this run leads on this host. A real boolean, for use in C(when).
+    - It is V(false) in a failed result, too.
   returned: always
   type: bool
   sample: true
 term:
   description:
-    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
-      the highest one can refuse a leader of the past.
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource that remembers
+      the highest one can refuse a former leader.
   returned: always
   type: int
   sample: 1795409376
 reason:
-  description: How it stands, in one sentence for people.
+  description: The outcome in one sentence for people.
   returned: always
   type: str
   sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
 lease:
   description:
-    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+    - The lease as last known, by the store's clock. V(none) if the task failed to find out.
   returned: always
   type: dict
   contains:
@@ -154,15 +155,15 @@ lease:
       type: str
       sample: held
     holder:
-      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      description: Who holds the lease, for people. Empty if it is released, V(none) if no holder is known.
       type: str
       sample: web-2
     session:
-      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      description: The ID of the run that holds it on that host. It gives authority, but is not a secret.
       type: str
       sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
     term:
-      description: The fencing token of the present or last holder.
+      description: The fencing token of the current or last holder.
       type: int
       sample: 1795409376
     sequence:
@@ -190,22 +191,22 @@ lease:
       type: float
       sample: 4
     expires_in:
-      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      description: Seconds until others may take the lease; V(0) if they may now, V(none) if never.
       type: float
       sample: 28
     metadata:
-      description: What the holder wanted people to know.
+      description: What the holder tells people about its run.
       type: dict
       sample: {playbook: site.yml, user: alice}
 requests:
-  description: How many requests to S3 it took.
+  description: The number of requests sent to S3.
   returned: always
   type: int
   sample: 2
 deadline:
   description:
     - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
-      passed. V(none) where nothing was acquired or renewed.
+      passed. V(none) if nothing was acquired or renewed.
   returned: always
   type: dict
   contains:

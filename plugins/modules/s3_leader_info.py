@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_leader_info
-short_description: Tell who holds a lease on S3
+short_description: Show who holds a lease on S3
 version_added: 0.1.0
 description:
-  - Reads the lease and says who holds it, since when and for how long. Writes nothing.
-  - Asked for V(local), it tells what the role P(leaderelection.s3.heartbeat#role) set up there knows, without botocore,
-    without credentials, and without a request to the store.
-  - The store's answer goes by the store's clock, so a leader whose time is over may be told so up to 2 seconds late.
-    M(leaderelection.s3.s3_leader_renew) is not late.
+  - Reads the lease and returns who holds it, since when and for how long. Writes nothing.
+  - With O(source=local), it returns what the daemon that the role P(leaderelection.s3.heartbeat#role) set up on the
+    host knows, without botocore, without credentials, and without a request to the store.
+  - With O(source=store), RV(is_leader) is decided by the store's clock, so it may become V(false) up to 2 seconds too
+    late. M(leaderelection.s3.s3_leader_renew) is not late.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._attributes.info_module
@@ -23,29 +23,30 @@ extends_documentation_fragment:
 options:
   source:
     description:
-      - Whom to ask.
+      - Where to look.
       - V(store) reads the object. RV(is_leader) tells whether this run leads on this host.
       - V(local) asks the daemon of the lease on the managed host, which the role P(leaderelection.s3.heartbeat#role)
-        installs. RV(is_leader) tells whether that host leads, whoever asks. Where no daemon of the lease runs, it is
-        V(false), and RV(reason) says so. Of RV(lease) there are RV(lease.bucket), RV(lease.key), RV(lease.holder) and
-        RV(lease.term), as the daemon saw them last; all else is V(none), and RV(lease.metadata) is empty.
+        installs. RV(is_leader) tells whether that host leads, whichever run asks. If the daemon does not run, it is
+        V(false), and RV(reason) says so. RV(lease) has RV(lease.bucket), RV(lease.key), RV(lease.holder) and
+        RV(lease.term), as the daemon last saw them; RV(lease.metadata) is empty, and all the rest is V(none).
         Connection options are not used.
     type: str
     choices: [store, local]
     default: store
   key:
     description:
-      - The object that is the lease. All that compete name the same one.
+      - The key of the lease object. All contenders use the same one.
       - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
-      - Required by O(source=store), and refused by O(source=local). Where C(module_defaults) set it, give an empty one.
+      - Required with O(source=store), and refused with O(source=local). If C(module_defaults) sets it, override it with
+        an empty one.
     type: str
     required: false
     aliases: [object_key]
   name:
     description:
-      - What the lease is called on the managed host, in C(s3-leader status) and in C(heartbeat_leases) of the role.
-        From 1 to 50 lower-case letters, digits, C(-) and C(_), and none of the two first.
-      - Required by O(source=local), and refused by O(source=store).
+      - The name of the lease on the managed host, in C(s3-leader status) and in C(heartbeat_leases) of the role.
+        From 1 to 50 lower-case letters, digits, C(-) and C(_), with a letter or digit first.
+      - Required with O(source=local), and refused with O(source=store).
     type: str
 seealso:
   - module: leaderelection.s3.s3_leader_acquire
@@ -56,12 +57,12 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Ask who has it
+- name: Find out who holds the lease
   leaderelection.s3.s3_leader_info:
     key: jobs/migrate-db
   register: lease
 
-- name: Tell
+- name: Show it
   ansible.builtin.debug:
     msg: "{{ lease.reason }}"
 
@@ -71,7 +72,7 @@ EXAMPLES = r"""
     name: db
   register: db
 
-- name: Do on the leader only what is for the leader
+- name: Run a command on the leader only
   ansible.builtin.command: report-to-head-office --fencing-token {{ db.term }}
   changed_when: true
   when: db.is_leader
@@ -80,26 +81,26 @@ EXAMPLES = r"""
 RETURN = r"""
 is_leader:
   description:
-    - Whether this run leads on this host. A real boolean, fit for C(when).
-    - It is V(false) in a failed result too.
+    - Whether this run leads on this host. A real boolean, for use in C(when).
+    - It is V(false) in a failed result, too.
   returned: always
   type: bool
   sample: true
 term:
   description:
-    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
-      the highest one can refuse a leader of the past.
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource that remembers
+      the highest one can refuse a former leader.
   returned: always
   type: int
   sample: 1795409376
 reason:
-  description: How it stands, in one sentence for people.
+  description: The outcome in one sentence for people.
   returned: always
   type: str
   sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
 lease:
   description:
-    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+    - The lease as last known, by the store's clock. V(none) if the task failed to find out.
   returned: always
   type: dict
   contains:
@@ -118,15 +119,15 @@ lease:
       type: str
       sample: held
     holder:
-      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      description: Who holds the lease, for people. Empty if it is released, V(none) if no holder is known.
       type: str
       sample: web-2
     session:
-      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      description: The ID of the run that holds it on that host. It gives authority, but is not a secret.
       type: str
       sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
     term:
-      description: The fencing token of the present or last holder.
+      description: The fencing token of the current or last holder.
       type: int
       sample: 1795409376
     sequence:
@@ -154,22 +155,22 @@ lease:
       type: float
       sample: 4
     expires_in:
-      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      description: Seconds until others may take the lease; V(0) if they may now, V(none) if never.
       type: float
       sample: 28
     metadata:
-      description: What the holder wanted people to know.
+      description: What the holder tells people about its run.
       type: dict
       sample: {playbook: site.yml, user: alice}
 requests:
-  description: How many requests to S3 it took.
+  description: The number of requests sent to S3.
   returned: always
   type: int
   sample: 2
 deadline:
   description:
     - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
-      passed. V(none) where nothing was acquired or renewed.
+      passed. V(none) if nothing was acquired or renewed.
   returned: always
   type: dict
   contains:

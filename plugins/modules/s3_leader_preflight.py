@@ -10,12 +10,12 @@ module: s3_leader_preflight
 short_description: Find out whether a store can be trusted with a lease on S3
 version_added: 0.1.0
 description:
-  - Asks the store everything that a lease depends on, and says V(safe), V(unsafe) or V(unknown). Run it once for each
-    store, from where the leases will be used, and again when the store was upgraded or its bucket was changed.
-  - It writes scratch objects beside the lease, named as O(key) with C(.preflight-) and a random number at the end, and
-    removes them. The lease itself is neither read nor written.
-  - Several contenders write at the same instant, again and again, for a store may check conditions without deciding
-    one write after the other. On most stores this takes seconds; on those that make contenders wait, up to a minute.
+  - Checks everything that a lease depends on, and returns V(safe), V(unsafe) or V(unknown). Run it once for each
+    store, from where the leases will be used, and again after the store was upgraded or its bucket was changed.
+  - It writes scratch objects beside the lease, named like O(key) with C(.preflight-) and a random number at the end,
+    and removes them. The lease itself is neither read nor written.
+  - Several contenders write at the same instant, again and again, because a store may check conditions without
+    serializing the writes. On most stores this takes seconds; on those that make contenders wait, up to a minute.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._connection
@@ -23,26 +23,25 @@ extends_documentation_fragment:
 options:
   contenders:
     description:
-      - How many write at the same instant. From 2 to 64.
+      - Number of contenders that write at the same instant. From 2 to 64.
     type: int
     default: 8
   rounds:
     description:
-      - How often they do, each time for a create and for a replace. From 1 to 1000.
+      - Number of rounds, each with a create and a replace. From 1 to 1000.
     type: int
     default: 10
   report_only:
     description:
-      - Whether to succeed whatever the verdict. By default a store that is V(unsafe) fails the task, and so does one
-        whose verdict stays V(unknown).
+      - Whether to succeed whatever the verdict is. By default, the verdicts V(unsafe) and V(unknown) fail the task.
     type: bool
     default: false
 attributes:
   check_mode:
     support: partial
     details:
-      - Writes nothing, so most of the questions stay open, and the verdict is V(unsafe) or V(unknown). V(unknown) fails
-        the task only where the store could not even be read, because of a wrong O(endpoint_url) for example.
+      - Writes nothing, so most checks cannot be made, and the verdict is V(unsafe) or V(unknown). V(unknown) fails the
+        task only if the store could not even be read, because of a wrong O(endpoint_url) for example.
   diff_mode:
     support: N/A
     details:
@@ -52,11 +51,12 @@ attributes:
     details:
       - This module leaves everything as it was. In a versioned bucket the versions of its scratch objects stay.
 notes:
-  - O(holder) and O(session) do nothing here. They are taken so that the defaults of the module group fit this module,
-    too.
-  - Besides what leases need it uses C(s3:DeleteObject) on its scratch objects, C(s3:GetBucketVersioning),
-    C(s3:GetLifecycleConfiguration), C(s3:GetBucketObjectLockConfiguration) and C(s3:GetReplicationConfiguration). Where
-    one of them is missing, a check says so, and the verdict does not depend on it.
+  - O(holder) and O(session) have no effect. They are accepted so that the defaults of the module group work for this
+    module, too.
+  - Besides the permissions that leases need, it uses C(s3:DeleteObject) on its scratch objects,
+    C(s3:GetBucketVersioning), C(s3:GetLifecycleConfiguration), C(s3:GetBucketObjectLockConfiguration) and
+    C(s3:GetReplicationConfiguration). If one of them is missing, a check says so, and the verdict does not depend on
+    it.
 seealso:
   - module: leaderelection.s3.s3_leader_acquire
 author:
@@ -78,7 +78,7 @@ EXAMPLES = r"""
     report_only: true
   register: preflight
 
-- name: Tell what it found
+- name: Show what it found
   ansible.builtin.debug:
     msg: "{{ preflight.checks | rejectattr('verdict', 'eq', 'pass') }}"
 """
@@ -86,8 +86,8 @@ EXAMPLES = r"""
 RETURN = r"""
 verdict:
   description:
-    - V(safe), V(unsafe) or V(unknown). It is V(unsafe) if a check is V(fail), and V(unknown) while a question is open
-      that a lease depends on.
+    - V(safe), V(unsafe) or V(unknown). It is V(unsafe) if a check is V(fail), and V(unknown) while anything that a
+      lease depends on is not known.
   returned: always
   type: str
   sample: safe
@@ -97,7 +97,7 @@ reason:
   type: str
   sample: the store can be trusted with a lease
 checks:
-  description: What was asked, in this order.
+  description: The checks that were made, in this order.
   returned: always
   type: list
   elements: dict
@@ -107,7 +107,7 @@ checks:
         - One of V(access), V(create), V(create_again), V(replace), V(etag_form), V(stale_replace), V(replace_missing),
           V(etag_repeats), V(reads), V(clock), V(create_race), V(replace_race), V(checksums), V(expect), V(cleanup),
           V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency) and V(known_store).
-        - What could not be tried, because something before it had failed, is left out.
+        - A check that could not be made, because an earlier one had failed, is left out.
       type: str
       sample: create_again
     verdict:
@@ -121,11 +121,11 @@ checks:
       type: str
       sample: a create of a key that exists (If-None-Match) is refused (412)
     advice:
-      description: What to do about it. Empty for nothing.
+      description: What to do about it. Empty if nothing.
       type: str
       sample: ""
 requests:
-  description: How many requests to S3 it took.
+  description: The number of requests sent to S3.
   returned: always
   type: int
   sample: 242
@@ -164,7 +164,7 @@ def main() -> None:
     result = _report.result(found)
     for check in found.of(WARN):
         module.warn(f"{check.name}: {check.text}")
-    # A dry run leaves most questions open, but those that it asks want an answer.
+    # A dry run makes few checks, but those need an answer.
     bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not module.check_mode))
     if bad and not module.params["report_only"]:
         module.fail_json(msg=f"{lease.location}: {result['reason']}", **result)

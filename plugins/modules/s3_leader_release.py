@@ -10,9 +10,9 @@ module: s3_leader_release
 short_description: Give the lease on S3 back, or break one by force
 version_added: 0.1.0
 description:
-  - Gives the lease back, so that the next one can take it at once. Do it after the work has stopped, in an C(always).
-  - Releases only what this run holds on this host. Somebody else's lease is left alone, and that is no failure.
-  - The object stays, and keeps the term, so that fencing tokens never fall.
+  - Gives the lease back, so that others can take it at once. Do so after the work has stopped, in C(always).
+  - Releases only what this run holds on this host. Somebody else's lease is left alone, which is not a failure.
+  - The object stays, and keeps the term, so that fencing tokens never decrease.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._connection
@@ -31,18 +31,18 @@ options:
     description:
       - The registered result of M(leaderelection.s3.s3_leader_acquire) or M(leaderelection.s3.s3_leader_renew).
         With it, releasing is a single PUT; without it, or with one of another run, the lease is read first.
-      - A result that was not leader is as good as none.
+      - A result that was not leader is ignored.
     type: dict
   force:
     description:
-      - Break the lease, whoever holds it, and also an object that cannot be read as a lease.
-      - Its holder may go on as leader until it renews or its time is over. Make sure that it is dead, or that the
+      - Break the lease, whoever holds it. This also replaces an object that cannot be read as a lease.
+      - Its holder may act as leader until its next renewal or its deadline. Make sure that it is dead, or that the
         resource checks the fencing token.
     type: bool
     default: false
   reason:
     description:
-      - Why, for those who look at the lease later. Of at most 1000 printable characters.
+      - The reason, for people who look at the lease later. Of at most 1000 printable characters.
     type: str
     default: ""
 seealso:
@@ -68,26 +68,26 @@ EXAMPLES = r"""
 RETURN = r"""
 is_leader:
   description:
-    - Whether this run leads on this host. A real boolean, fit for C(when).
-    - It is V(false) in a failed result too.
+    - Whether this run leads on this host. A real boolean, for use in C(when).
+    - It is V(false) in a failed result, too.
   returned: always
   type: bool
   sample: true
 term:
   description:
-    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
-      the highest one can refuse a leader of the past.
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource that remembers
+      the highest one can refuse a former leader.
   returned: always
   type: int
   sample: 1795409376
 reason:
-  description: How it stands, in one sentence for people.
+  description: The outcome in one sentence for people.
   returned: always
   type: str
   sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
 lease:
   description:
-    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+    - The lease as last known, by the store's clock. V(none) if the task failed to find out.
   returned: always
   type: dict
   contains:
@@ -106,15 +106,15 @@ lease:
       type: str
       sample: held
     holder:
-      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      description: Who holds the lease, for people. Empty if it is released, V(none) if no holder is known.
       type: str
       sample: web-2
     session:
-      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      description: The ID of the run that holds it on that host. It gives authority, but is not a secret.
       type: str
       sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
     term:
-      description: The fencing token of the present or last holder.
+      description: The fencing token of the current or last holder.
       type: int
       sample: 1795409376
     sequence:
@@ -142,22 +142,22 @@ lease:
       type: float
       sample: 4
     expires_in:
-      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      description: Seconds until others may take the lease; V(0) if they may now, V(none) if never.
       type: float
       sample: 28
     metadata:
-      description: What the holder wanted people to know.
+      description: What the holder tells people about its run.
       type: dict
       sample: {playbook: site.yml, user: alice}
 requests:
-  description: How many requests to S3 it took.
+  description: The number of requests sent to S3.
   returned: always
   type: int
   sample: 2
 deadline:
   description:
     - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
-      passed. V(none) where nothing was acquired or renewed.
+      passed. V(none) if nothing was acquired or renewed.
   returned: always
   type: dict
   contains:

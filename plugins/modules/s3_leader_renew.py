@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_leader_renew
-short_description: Prove that the lease on S3 is still held, and prolong it
+short_description: Prove that the lease on S3 is still held, and extend it
 version_added: 0.1.0
 description:
   - Proves that this run still leads, and gives it another RV(lease.lease_duration) seconds, with the same RV(term).
-  - Put it between steps of work that together take longer than the lease.
-  - A lease whose time was over is lost, even if nobody else took it. Acquire it again, with a new term.
+  - Use it between steps of work that together take longer than the lease.
+  - An expired lease is lost, even if nobody else has taken it. Acquire it again, with a new term.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._connection
@@ -21,7 +21,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - It reads the lease and predicts. A lost lease is told but does not fail, since
+      - It reads the lease and predicts. A lost lease is reported but is not a failure, since
         M(leaderelection.s3.s3_leader_acquire) acquires nothing in check mode.
   diff_mode:
     support: full
@@ -34,23 +34,23 @@ options:
     description:
       - The registered result of M(leaderelection.s3.s3_leader_acquire) or M(leaderelection.s3.s3_leader_renew).
         With it, renewing is a single PUT; without it, or with one of another run, the lease is read first.
-      - Hand over the newest one. With an older one of this run the store is asked, which takes two requests more.
-      - Beware of registering under the same name in a task that C(when) may skip, since that overwrites the result.
-      - It also hands authority over, to another run or another host. Keep that result, since one that is not leader
+      - Pass the newest one. With an older one of this run the store has to be asked, which takes two more requests.
+      - Do not register under the same name in a task that C(when) may skip, since a skipped task overwrites the result.
+      - It also hands over authority to another run or another host. Keep that result, since one that is not leader
         hands over nothing.
     type: dict
   lease_duration:
     description:
-      - Seconds that the lease lasts from now on without a renewal. As long as before where it is not given.
-      - The lease never ends before the time that an earlier result names. With O(lease) given it gets shorter bit by
-        bit, without it stays as long as it was.
+      - Seconds that the lease lasts from now on without a renewal. If not set, as long as before.
+      - The lease never ends before the deadline of an earlier result. So a shorter duration takes effect step by step
+        with O(lease), and not at all without it.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
     type: int
   on_lost:
     description:
       - What to do when the lease is lost.
-      - V(fail) fails the task, and so ends the play on this host before it goes on without the lease.
-      - V(report) only says so in RV(is_leader).
+      - V(fail) fails the task, and so ends the play on this host before it continues without the lease.
+      - V(report) only sets RV(is_leader) to V(false).
     type: str
     choices: [fail, report]
     default: fail
@@ -62,7 +62,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Stay the leader between two long steps, or stop here
+- name: Stay leader between two long steps, or stop here
   leaderelection.s3.s3_leader_renew:
     key: jobs/migrate-db
     lease: "{{ lease }}"
@@ -78,26 +78,26 @@ EXAMPLES = r"""
 RETURN = r"""
 is_leader:
   description:
-    - Whether this run leads on this host. A real boolean, fit for C(when).
-    - It is V(false) in a failed result too.
+    - Whether this run leads on this host. A real boolean, for use in C(when).
+    - It is V(false) in a failed result, too.
   returned: always
   type: bool
   sample: true
 term:
   description:
-    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource which remembers
-      the highest one can refuse a leader of the past.
+    - The fencing token while leader, else V(none). It grows with every acquisition, so that a resource that remembers
+      the highest one can refuse a former leader.
   returned: always
   type: int
   sample: 1795409376
 reason:
-  description: How it stands, in one sentence for people.
+  description: The outcome in one sentence for people.
   returned: always
   type: str
   sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
 lease:
   description:
-    - The lease as last known, by the store's clock. V(none) when the task failed to find out.
+    - The lease as last known, by the store's clock. V(none) if the task failed to find out.
   returned: always
   type: dict
   contains:
@@ -116,15 +116,15 @@ lease:
       type: str
       sample: held
     holder:
-      description: Who holds the lease, for people. Empty when it is released, V(none) when there is nobody to name.
+      description: Who holds the lease, for people. Empty if it is released, V(none) if no holder is known.
       type: str
       sample: web-2
     session:
-      description: The id of the run that holds it on that host. It is what authority goes by, and no secret.
+      description: The ID of the run that holds it on that host. It gives authority, but is not a secret.
       type: str
       sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
     term:
-      description: The fencing token of the present or last holder.
+      description: The fencing token of the current or last holder.
       type: int
       sample: 1795409376
     sequence:
@@ -152,22 +152,22 @@ lease:
       type: float
       sample: 4
     expires_in:
-      description: Seconds until others may take the lease; V(0) when they may now, V(none) when never.
+      description: Seconds until others may take the lease; V(0) if they may now, V(none) if never.
       type: float
       sample: 28
     metadata:
-      description: What the holder wanted people to know.
+      description: What the holder tells people about its run.
       type: dict
       sample: {playbook: site.yml, user: alice}
 requests:
-  description: How many requests to S3 it took.
+  description: The number of requests sent to S3.
   returned: always
   type: int
   sample: 2
 deadline:
   description:
     - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has
-      passed. V(none) where nothing was acquired or renewed.
+      passed. V(none) if nothing was acquired or renewed.
   returned: always
   type: dict
   contains:

@@ -4,7 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The controller's half of the lease modules: the run's session goes in, a deadline by its own clock comes out."""
+"""The controller's half of the lease modules: it adds the run's session, and converts the deadline to its own clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LeaseAction(ActionBase):
     """Runs the module of the same name on the host."""
 
     failure = staticmethod(failure)
-    """Makes the result of a task whose module did not come to make one."""
+    """Makes the result of a task whose module returned none."""
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         try:
@@ -42,12 +42,12 @@ class LeaseAction(ActionBase):
         if "is_leader" in result:
             self._set_deadline(result, began)
         elif result.get("failed"):
-            # The module was refused, or died, before it could say anything: the keys are there all the same.
+            # The module was refused, or died, before it returned its result: add the keys that every result has.
             result = {**self.failure(str(result.get("msg", "the module failed")), 0), **result}
         return result
 
     def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
-        """Add who asks, where the user has not said it."""
+        """Add holder and session, if the user has not set them."""
         if not arguments.get("holder") and not arguments.get("instance_id"):
             arguments["holder"] = _run.holder(host)
         if not arguments.get("session"):
@@ -58,7 +58,7 @@ class LeaseAction(ActionBase):
 
     def _set_deadline(self, result: dict[str, t.Any], began: float) -> None:
         # Counted from before the task was sent, so never later than the host's own (rule 6). While the host waited
-        # for the lease the rates of the two clocks may have differed.
+        # for the lease, the two clocks may have run at different rates.
         after = result.get("deadline")
         if after is None:
             return
@@ -69,17 +69,17 @@ class LeaseAction(ActionBase):
             self.too_late(result)
 
     def too_late(self, result: dict[str, t.Any]) -> None:
-        """Make no leader of an answer that came after its deadline (rule 8)."""
+        """Withdraw leadership from a result that came after its deadline (rule 8)."""
         result.update(
             is_leader=False,
             term=None,
             deadline=None,
-            reason="not leader: the host's answer came when the time of the lease was over",
+            reason="not leader: the host's answer came after the deadline of the lease",
         )
 
 
 def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Keep what the module needs of a registered result, and add how old it is by this run's clock."""
+    """Reduce a registered result to what the module needs, and add its age by this run's clock."""
     if result.get("skipped"):
         return {}
     if "is_leader" not in result:
@@ -93,11 +93,11 @@ def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def metadata(given: t.Any) -> t.Any:
-    """Add to the user's metadata what a person asks next: which playbook it is, and who started it."""
+    """Add to the user's metadata, for people, the playbook and the user who started it."""
     if given is not None and not isinstance(given, t.Mapping):
         return given
     added = dict(user=_run.user())
     playbooks = context.CLIARGS.get("args")
-    if isinstance(playbooks, (list, tuple)) and playbooks:  # it is a text for ad-hoc commands
+    if isinstance(playbooks, (list, tuple)) and playbooks:  # for ad-hoc commands it is a string
         added["playbook"] = os.path.basename(str(playbooks[0]))
     return dict(added, **(given or {}))

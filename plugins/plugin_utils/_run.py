@@ -4,11 +4,11 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""One run of a playbook: its session on each host, and the clock that its deadlines are told by.
+"""One run of a playbook: its session on each host, and the clock of its deadlines.
 
-ansible imports an action plugin that is named like its module in the controller's main process, before that forks
-its workers; this module comes along. So the constant is one for a process of ansible-playbook, and another one for
-the next. Who plays several playbooks in one process has one session for all of them.
+Ansible imports an action plugin that is named like its module in the controller's main process, before it forks its
+workers, and this module along with it. So RUN is the same throughout one process of ansible-playbook, and different in
+the next. Several playbooks in one process share one session.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import typing as t
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 
 RUN = secrets.token_hex(16)
-"""Tells this run from all others: 128 random bits."""
+"""Identifies this run: 128 random bits."""
 
 _LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
 
 def now() -> float:
-    """Return the controller's clock in seconds. Its readings compare within one run."""
+    """Return the controller's clock in seconds. Its readings are comparable within one run."""
     return Clock().now()
 
 
@@ -39,7 +39,7 @@ def session(host: str) -> str:
 
 
 def holder(host: str) -> str:
-    """Return who a person would ask: the host, or for localhost the user at the controller."""
+    """Return the default holder: the host, or for localhost the user at the controller."""
     return f"{user()}@{socket.gethostname()}" if host in _LOCALHOST else host
 
 
@@ -58,7 +58,7 @@ def is_held(result: t.Mapping[str, t.Any]) -> bool:
 
 
 def time_left(result: t.Mapping[str, t.Any]) -> float | None:
-    """Return the seconds until the deadline of a registered result; None where it has none, or is of another run."""
+    """Return the seconds until the deadline of a registered result; None if it has none, or is from another run."""
     deadline = result.get("deadline")
     if not isinstance(deadline, t.Mapping) or deadline.get("run") != RUN:
         return None

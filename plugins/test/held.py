@@ -13,7 +13,7 @@ from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 def held(result: t.Any) -> bool:
     if not isinstance(result, t.Mapping) or "is_leader" not in result:
         raise AnsibleFilterError(
-            "leaderelection.s3.held tests the registered result of s3_leader_acquire or s3_leader_renew, and was given "
+            "leaderelection.s3.held tests the registered result of s3_leader_acquire or s3_leader_renew, but was given "
             f"{type(result).__name__} without is_leader"
         )
     return _run.is_held(result)

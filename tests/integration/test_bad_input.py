@@ -147,10 +147,10 @@ def test_a_key_that_stores_may_take_for_another_is_refused(refuses):
     keys = {
         "empty": ("", ("0 bytes", "1 to 1024")),
         "too long": ("k" * 1025, ("1025 bytes", "1 to 1024")),
-        "with NUL": ("jobs/a\0b", ("control character", "leave it out")),
-        "with a leading slash": ("/jobs/a", ("/jobs/a", "name it like jobs/migrate-db")),
-        "with an empty part": ("jobs//a", ("jobs//a", "name it like")),
-        "with a way up": ("jobs/../a", ("jobs/../a", "name it like")),
+        "with NUL": ("jobs/a\0b", ("control character", "Remove it")),
+        "with a leading slash": ("/jobs/a", ("/jobs/a", "Use a key like jobs/migrate-db")),
+        "with an empty part": ("jobs//a", ("jobs//a", "Use a key like")),
+        "with a way up": ("jobs/../a", ("jobs/../a", "Use a key like")),
     }
     cases: dict[str, Case] = {
         name: (ALL[number % len(ALL)], {"key": key}, ("key is", *words))
@@ -221,13 +221,13 @@ def test_credentials_that_contradict_each_other_are_refused(refuses):
     assert (
         refuses(
             {
-                "no secret_key": (INFO, {"secret_key": None}, ("secret_key is not set", "access_key was given")),
-                "no access_key": (INFO, {"access_key": None}, ("access_key is not set", "secret_key was given")),
+                "no secret_key": (INFO, {"secret_key": None}, ("secret_key is not set", "access_key is set. Set")),
+                "no access_key": (INFO, {"access_key": None}, ("access_key is not set", "secret_key is set. Set")),
                 "profile and keys": (INFO, {"profile": "prod"}, ("profile is", "prod", "access_key", "Leave out one")),
                 "unknown profile": (
                     INFO,
                     {"profile": "nobody-made-me", "access_key": None, "secret_key": None},
-                    ("profile is", "nobody-made-me", "no such profile", "~/.aws/config"),
+                    ("profile is", "nobody-made-me", "has this profile", "~/.aws/config"),
                 ),
                 "none at all": (
                     INFO,
@@ -237,7 +237,7 @@ def test_credentials_that_contradict_each_other_are_refused(refuses):
                 "no such CA file": (
                     INFO,
                     {"endpoint_url": "https://127.0.0.1:1", "aws_ca_bundle": "/nobody/made/me.pem"},
-                    ("aws_ca_bundle is", "/nobody/made/me.pem", "no such file"),
+                    ("aws_ca_bundle is", "/nobody/made/me.pem", "does not exist"),
                 ),
                 "unknown addressing style": (INFO, {"addressing_style": "dns"}, ("addressing_style", "virtual")),
             }
@@ -284,7 +284,7 @@ def test_a_value_of_the_wrong_type_is_refused(refuses):
 
 def test_a_password_in_the_endpoint_is_refused_and_never_shown(refuses, run_playbook, store, options):
     url = "https://root:{{ password }}@s3.example.com"
-    words = ("endpoint_url is", "holds a user or password", "access_key and secret_key")
+    words = ("endpoint_url is", "contains a user or password", "access_key and secret_key")
     run = run_playbook(
         [task(f"in {module}", module, {**options, "endpoint_url": url}) for module in ALL],
         password="hunter2-of-the-store",
@@ -356,7 +356,7 @@ def test_a_lease_is_named_as_who_is_asked_knows_it(refuses, key):
                 "both for the host": (
                     INFO,
                     {"source": "local", "name": "db"},
-                    (f'key is "{key}"', "source: local goes by the name", "Use name instead"),
+                    (f'key is "{key}"', "source: local finds a lease by its name", "Use name instead"),
                 ),
                 "no name": (
                     INFO,
@@ -416,11 +416,11 @@ def test_a_handed_over_result_that_proves_nothing_is_refused_and_the_lease_kept(
             ("s3://another/", "it is not the lease that this task names"),
         ),
         "without its lease": ("{{ held | dict2items | rejectattr('key', 'eq', 'lease') | items2dict }}", ("whole",)),
-        "whose lease is empty": ("{{ held | combine({'lease': {}}) }}", ("hand over the whole registered result",)),
+        "whose lease is empty": ("{{ held | combine({'lease': {}}) }}", ("pass the whole registered result",)),
         "whose lease is a text": ("{{ held | combine({'lease': 'mine'}) }}", ("whole registered result",)),
         "whose lease is none": ("{{ held | combine({'lease': none}) }}", ("whole registered result",)),
-        "of the lease alone": ("{{ held.lease }}", ("hand over the whole registered result",)),
-        "nothing but a claim": ({"is_leader": True}, ("hand over the whole registered result",)),
+        "of the lease alone": ("{{ held.lease }}", ("pass the whole registered result",)),
+        "nothing but a claim": ({"is_leader": True}, ("pass the whole registered result",)),
     }
     bad_values = {
         "etag": None,

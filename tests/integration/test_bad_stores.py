@@ -214,8 +214,8 @@ def test_a_bucket_in_another_region_names_the_region(run_playbook, open_store, k
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        (WebServer.page._replace(headers=DATED), ("404", "no S3 answer", "endpoint_url")),
-        (WebServer.page, ("404", "no S3 answer", "endpoint_url")),
+        (WebServer.page._replace(headers=DATED), ("404", "not an S3 answer", "endpoint_url")),
+        (WebServer.page, ("404", "not an S3 answer", "endpoint_url")),
         (Answer(200, "OK", DATED, b"<html>Welcome</html>"), ("without an ETag",)),
         (Answer(302, "Found", (*DATED, ("Location", "/login"))), ("302", "endpoint_url")),
         (Answer(400, "Bad Request", DATED, b"<html>Bad Request</html>"), ("400", "endpoint_url")),
@@ -336,7 +336,7 @@ def test_an_answer_that_broke_off_is_no_lease(run_playbook, open_store, key):
     store = open_store(BreaksOff)
     before = store.put(key, RELEASED)
     run = run_playbook([task("acquire", ACQUIRE, to(store, key, request_timeout=1))])
-    assert complaints_about(run, "acquire", (store.url, "broke off")) == ""
+    assert complaints_about(run, "acquire", (store.url, "was cut off")) == ""
     assert store.get(key) == before
     assert store.count("PUT") == 0
 

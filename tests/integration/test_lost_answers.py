@@ -474,7 +474,7 @@ class TestAStoreThatCannotBeReached:
         key, run, stored = told
         message = run["unreachable"]["msg"]
         assert key in message
-        assert ("Whether the write of this task landed is not known" in message) == (where != "from the read on")
+        assert ("Whether the write of this task landed is unknown" in message) == (where != "from the read on")
         written = stored is not None and stored["holderId"] != ""
         assert written == (where == "from the answer to the write on")
 
@@ -505,6 +505,6 @@ def test_a_lease_that_cannot_be_written_fails_the_task(run_playbook, seaweedfs, 
     result = run.task("unreachable")
     assert result.status == "failed"
     assert result.result["is_leader"] is False
-    assert "Whether the write of this task landed is not known" in result.result["msg"]
+    assert "Whether the write of this task landed is unknown" in result.result["msg"]
     counts = collections.Counter(json.loads(one.body)["nonce"] for one in proxy.select("PUT", forwarded=False))
     assert len(counts) == 1  # the same bytes each time

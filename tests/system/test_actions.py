@@ -189,7 +189,7 @@ def test_a_leader_whose_services_somebody_stops_all_at_once_gives_the_lease_back
     app, slow = ends(cluster, led)
     following = cluster.wait_until_served(LEASE, after=led.term)
     assert app < slow < min(following.app.start, following.slow.start)
-    assert "leads no more: somebody has stopped its services" in led.host.journal(f"--unit={DAEMON}")
+    assert "no longer leads: somebody has stopped its services" in led.host.journal(f"--unit={DAEMON}")
     assert not overlaps_since(cluster, led)
 
 

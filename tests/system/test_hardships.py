@@ -148,7 +148,7 @@ def test_a_leader_leads_on_while_the_journal_hangs_or_is_stopped(daemon: Daemon)
     daemon.renews()
     daemon.host.run("systemctl", "start", *units)
     daemon.host.run("systemctl", "reload", UNIT)
-    wait_for(lambda: [line for line in daemon.said() if "going on with the code" in line], "the journal hears of it")
+    wait_for(lambda: [line for line in daemon.said() if "reloading its code" in line], "the journal hears of it")
     daemon.renews()
     assert (daemon.pid, daemon.app()) == (pid, "active")
 
@@ -194,7 +194,7 @@ def test_a_leader_leads_on_where_run_is_read_only_and_systemd_takes_its_file_awa
     assert [line for line in daemon.said() if "status" not in line] == []
     assert says(daemon, "the status cannot be written") == 1
     daemon.host.run("systemctl", "stop", UNIT)
-    assert says(daemon, "systemd removes it when this process has ended") == 1
+    assert says(daemon, "systemd removes it when this process ends") == 1
     assert daemon.host.run("test", "-e", RUN, check=False).returncode == 1
     assert daemon.app() == "inactive"
     daemon.host.run("systemctl", "start", UNIT)

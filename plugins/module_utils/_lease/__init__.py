@@ -11,4 +11,4 @@ from __future__ import annotations
 import time
 
 BEGAN = time.time() - 0.02
-"""From before this program has read the rest of its code, in seconds since 1970; files have coarser times."""
+"""Before this program read the rest of its code, in seconds since 1970. Less 0.02 s, as file times are coarser."""

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What is raised for an option that cannot be used."""
+"""The error for an option with an unusable value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HIDDEN = "***"
 
 
 class BadOption(ValueError):
-    """An option cannot be used. The text names it, its value, and the way out."""
+    """An option has an unusable value. The text has its name, the value, and the way out."""
 
     def __init__(self, name: str, value: object, way_out: str) -> None:
         super().__init__("%s is %s: %s" % (name, value if value is HIDDEN else _shown(value), way_out))

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The clock that every deadline is counted on: it runs through suspend (rule 7) and knows no date."""
+"""The clock for all deadlines: it keeps running during suspend (rule 7) and does not know the date."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
 
     T = TypeVar("T")
 
-# macOS has no CLOCK_BOOTTIME, and its CLOCK_MONOTONIC runs on while the machine sleeps (clock_gettime(3)).
+# macOS has no CLOCK_BOOTTIME, and its CLOCK_MONOTONIC keeps running while the machine sleeps (clock_gettime(3)).
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _SLICE = 1.0
-"""Seconds that one wait lasts at most: the waits of the system stand still in suspend, so each is looked over."""
+"""Longest wait in seconds: the system's waits pause during suspend, so this clock is read in between."""
 
 
 class Overdue(Exception):
-    """A call did not end in its time. It may still be running, and may still have its effect."""
+    """A call did not end in time. It may still be running, and may still take effect."""
 
 
 class Clock:
@@ -42,9 +42,9 @@ class Clock:
             time.sleep(min(left, _SLICE))
 
     def bounded(self, call: Callable[[], T], seconds: float) -> T:
-        """Return what the call returns, or raise what it raises, or Overdue after so many seconds.
+        """Return what the call returns, or raise what it raises; raise Overdue after this many seconds.
 
-        An HTTP client's own timeouts count for each packet and each address, so only this one bounds the whole.
+        An HTTP client's own timeouts apply to each packet and each address, so only this one bounds the whole call.
         """
         end = self.now() + seconds
         done = threading.Event()
@@ -60,7 +60,7 @@ class Clock:
 
         try:
             threading.Thread(target=work, daemon=True).start()
-        except RuntimeError:  # too many of them hang
+        except RuntimeError:  # too many threads hang
             raise Overdue() from None
         while not done.wait(min(max(end - self.now(), 0), _SLICE)):
             if self.now() >= end:

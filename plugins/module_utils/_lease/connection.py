@@ -6,10 +6,10 @@
 
 """One signed HTTP request to S3, sent once.
 
-Of botocore it uses what finds credentials, knows AWS's endpoints, signs (SigV4) and speaks HTTP, but not the client
-over them. That is half of what the client takes to load, runs on every botocore since 1.20, and leaves nothing to
+It uses the parts of botocore that find credentials, know AWS's endpoints, sign (SigV4) and speak HTTP, but not the
+client above them. This loads in half the client's time, runs on every botocore since 1.20, and leaves nothing to
 switch off: the client retries (rule 11), waits a second for a 100-continue, adds checksum trailers that stores
-refuse, and knows the conditions as parameters only since 1.35.69.
+refuse, and has parameters for the conditions only since 1.35.69.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ except ImportError as error:
 
 USER_AGENT = "leaderelection.s3"
 MOST_AT_ONCE = 64
-"""Requests of one connection that may be under way at the same time."""
+"""Most requests of one connection in flight at the same time."""
 
 
 class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
-    """Their names in lower case."""
+    """With lower-case names."""
     body: bytes
 
 
 class NoAnswer(Exception):
-    """The request may have been carried out, or may yet be. The text says what happened instead of an answer."""
+    """The request may have been carried out, or may still be. The text says what happened instead of an answer."""
 
 
 class CannotSend(Exception):
-    """The request was not sent, and will not be before something was mended."""
+    """The request was not sent, and cannot be until something is fixed."""
 
     def __init__(self, why: str, advice: str = "") -> None:
         super().__init__(with_advice(why, advice))
@@ -67,9 +67,9 @@ class Connection:
     """Signs and sends requests for one object."""
 
     def __init__(self, endpoint: Endpoint, location: Location) -> None:
-        """Find endpoint, region and credentials; nothing is sent yet.
+        """Find endpoint and region; nothing is sent yet.
 
-        Raises BadOption for what cannot be used, CannotSend where there are no credentials.
+        Raises BadOption for unusable options, CannotSend if botocore cannot use its configuration.
         """
         self._endpoint = endpoint
         self._location = location
@@ -77,20 +77,20 @@ class Connection:
         self._http: Any = None
         try:
             if endpoint.profile:
-                self._session.get_scoped_config()  # raises where there is no such profile
+                self._session.get_scoped_config()  # raises if there is no such profile
             self._region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
             self.url = self._url(location)
             self._verify = self._ca_bundle()
         except botocore.exceptions.ProfileNotFound:
             raise BadOption(
-                "profile", endpoint.profile, "there is no such profile in ~/.aws/config or ~/.aws/credentials"
+                "profile", endpoint.profile, "neither ~/.aws/config nor ~/.aws/credentials has this profile"
             ) from None
         except botocore.exceptions.BotoCoreError as error:
             raise CannotSend("botocore cannot use its configuration: %s" % error) from None
 
     @property
     def _session(self) -> Any:
-        """botocore's view of environment and files. It takes long to load, and is not where the options tell all."""
+        """botocore's view of environment and files. It is slow to load, and not needed if the options tell all."""
         if self._loaded is None:
             import botocore.session
 
@@ -98,17 +98,17 @@ class Connection:
             if self._endpoint.credentials_file:
                 self._loaded.set_config_variable("credentials_file", self._endpoint.credentials_file)
             if self._endpoint.region:
-                # Where credentials come from may want it, too: a role that is assumed, for one.
+                # A source of credentials may need it, too: an assumed role, for example.
                 self._loaded.set_config_variable("region", self._endpoint.region)
         return self._loaded
 
     def at(self, key: str, query: str = "") -> Connection:
-        """Return the same for another object of the bucket; for the bucket itself the key is ''.
+        """Return a connection for another object of the bucket; the key '' is the bucket itself.
 
-        What was found out and opened so far is shared, and safe to use in several threads.
+        Both share what was loaded and opened so far, and can be used in several threads.
         """
         if not self._endpoint.access_key:
-            self._session  # noqa: B018  (or each copy would load one, and fetch credentials of its own)
+            self._session  # noqa: B018  (or each copy would load its own, and fetch its own credentials)
         self._connected()
         other = copy.copy(self)
         other.url = self._url(self._location.at(key)) + ("?" + query if query else "")
@@ -122,10 +122,10 @@ class Connection:
         most: int,
         before_last_byte: Optional[Callable[[], None]] = None,
     ) -> Response:
-        """Send one request, and read ``most`` bytes of its answer and one more.
+        """Send one request, and read at most ``most`` bytes of its answer plus one.
 
-        ``before_last_byte`` is called when all but the last byte of the body was sent: so long the store waits, too.
-        It must not raise. Raises NoAnswer or CannotSend.
+        ``before_last_byte`` is called once all but the last byte of the body is sent: until it returns, the store
+        waits, too. It must not raise. Raises NoAnswer or CannotSend.
         """
         request = botocore.awsrequest.AWSRequest(
             method=method,
@@ -135,10 +135,10 @@ class Connection:
             stream_output=True,
         )
         if body and "Content-MD5" not in headers:
-            # A bucket with Object Lock asks for one; it also keeps a damaged body out of the store.
+            # A bucket with Object Lock requires it; it also keeps a damaged body out of the store.
             request.headers["Content-MD5"] = _md5(body)
         if "Expect" in headers:
-            # As bytes, or botocore sends it along and does not wait.
+            # As bytes, or botocore sends it but does not wait.
             request.headers["Expect"] = headers["Expect"].encode("ascii")  # type: ignore[assignment,unused-ignore]
         try:
             botocore.auth.S3SigV4Auth(self._credentials(), "s3", self._region).add_auth(request)
@@ -152,12 +152,12 @@ class Connection:
                 raise CannotSend(
                     "the TLS certificate of %s is not trusted (%s)"
                     % (self.origin, why.group(1) if why else "it cannot be verified"),
-                    "Where a CA of your own signed it, set aws_ca_bundle to the file of that CA",
+                    "If your own CA signed it, set aws_ca_bundle to the file of that CA",
                 ) from None
             if not _is_ca_bundle(self._verify):
                 raise CannotSend(
-                    "aws_ca_bundle is %s: there is no certificate in it" % self._verify,
-                    "Set it to the file of the CA that signed the store's",
+                    "aws_ca_bundle is %s: it contains no certificate" % self._verify,
+                    "Set it to the file of the CA that signed the store's certificate",
                 ) from None
             raise NoAnswer("the TLS connection to %s broke, or it does not speak TLS" % self.origin) from None
         except botocore.exceptions.BotoCoreError as error:
@@ -166,7 +166,7 @@ class Connection:
         return Response(response.status_code, answered, self._content(response, answered, most))
 
     def forget(self) -> None:
-        """Send the next request over a new connection: the present one may still be busy with an overdue one."""
+        """Send the next request over a new connection: the current one may still be busy with an overdue request."""
         self._http = None
 
     @property
@@ -180,11 +180,11 @@ class Connection:
             content: bytes = raw.read(most + 1)
         except Exception as error:
             # urllib3's errors, whose classes differ between its versions.
-            raise NoAnswer("the answer of %s broke off (%s)" % (self.origin, type(error).__name__)) from None
+            raise NoAnswer("the answer from %s was cut off (%s)" % (self.origin, type(error).__name__)) from None
         if len(content) > most:
             raw.close()
         elif status != 304 and headers.get("content-length", str(len(content))) != str(len(content)):
-            raise NoAnswer("the answer of %s broke off" % self.origin)
+            raise NoAnswer("the answer from %s was cut off" % self.origin)
         return content
 
     def _connected(self) -> Any:
@@ -207,7 +207,7 @@ class Connection:
             credentials = self._session.get_credentials()
             if credentials is None:
                 raise CannotSend(
-                    "there are no credentials",
+                    "no credentials were found",
                     "Set access_key and secret_key, profile, or any other source that botocore knows (environment, "
                     "~/.aws, instance role)",
                 )
@@ -217,7 +217,7 @@ class Connection:
         except CannotSend:
             raise
         except Exception as error:
-            # A role that is refused, a process that prints nonsense: the sources have errors of their own.
+            # Each source has its own errors: a role may be refused, a process may print nonsense.
             raise CannotSend("the credentials cannot be used: %s: %s" % (type(error).__name__, error)) from None
 
     def _url(self, location: Location) -> str:
@@ -225,7 +225,7 @@ class Connection:
         base = self._endpoint.endpoint_url or self._configured_endpoint()
         style = self._endpoint.addressing_style
         if style == "auto":
-            # As botocore does: names in the host for AWS alone, and only where its certificate covers them.
+            # As botocore does: the bucket is in the host name only on AWS, and only if its certificate covers it.
             style = "virtual" if base is None and _HOST_LABEL.fullmatch(bucket) else "path"
         scheme, _separator, rest = (base or self._aws()).rstrip("/").partition("://")
         name = quote(key, safe="/~")
@@ -243,7 +243,9 @@ class Connection:
     def _aws(self) -> str:
         known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", self._region)
         if not known:
-            raise BadOption("region", self._region, "AWS has no such region. For another store, set endpoint_url")
+            raise BadOption(
+                "region", self._region, "AWS does not have this region. For another store, set endpoint_url"
+            )
         return "https://%s" % known["hostname"]
 
     def _ca_bundle(self) -> Any:
@@ -252,12 +254,12 @@ class Connection:
             return False
         bundle = endpoint.aws_ca_bundle or self._session.get_config_variable("ca_bundle")
         if bundle and not os.path.isfile(bundle):
-            raise BadOption("aws_ca_bundle", bundle, "there is no such file on the host that runs this task")
+            raise BadOption("aws_ca_bundle", bundle, "this file does not exist on the host that runs this task")
         return bundle or True
 
 
 class _HeldBack:
-    """A body, as a file that holds its last byte back."""
+    """A body as a file that holds back its last byte."""
 
     def __init__(self, body: bytes, before_last_byte: Callable[[], None]) -> None:
         self._parts = [body[:-1], body[-1:]]

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Drives the protocol's steps over a real store, on a real clock, with real chance."""
+"""Drives the protocol's steps with a real store, a real clock and real random numbers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Optional, TypeVar
 from .clock import Clock, Overdue
 from .types import Answer, Outcome, Pause, Read, Steps, Unknown, Write
 
-if TYPE_CHECKING:  # it loads botocore, which the fence can do without
+if TYPE_CHECKING:  # it loads botocore, which the fence does not need
     from .store import Store
 
 T = TypeVar("T")
 
 
 def fresh_nonce() -> str:
-    """Return 128 random bits (rule 2). Sessions are made of the same."""
+    """Return 128 random bits (rule 2). Sessions are made in the same way."""
     return secrets.token_hex(16)
 
 
 def drive(steps: Steps[T], store: Store, request_timeout: float, clock: Clock) -> T:
-    """Carry an operation out: return its verdict, or raise StoreError. Seconds throughout."""
+    """Run an operation, and return its verdict. Raises StoreError. Times are in seconds."""
     answer: Optional[Answer] = None
     while True:
         try:

@@ -6,41 +6,41 @@
 
 """The lease protocol: every decision, and nothing but decisions.
 
-An operation (acquire, renew, release, inspect) is a generator. It yields what is to be done next (Read, Write,
-Pause) and is sent an Answer; it returns a Verdict, or raises StoreError. It does no I/O, reads no clock and draws
-no random number: whoever drives it does.
+An operation (acquire, renew, release, inspect) is a generator. It yields its next step (Read, Write, Pause), is
+sent an Answer, and returns a Verdict or raises StoreError. It does no I/O, reads no clock and draws no random
+number: its driver does.
 
-What it guarantees: at most one session is told that it leads, at any instant before that session's deadline, as
-long as the store decides conditional writes one after the other and clock rates differ by less than 0.1 %. What it
-does not: a leader that is stopped, with its clocks, beyond its deadline does not know it.
+Guaranteed: at any instant, at most one session has been told that it leads and is before its deadline, as long as
+the store serializes conditional writes and clock rates differ by less than 0.1 %. Not guaranteed: a leader that is
+stopped, with its clocks, beyond its deadline does not notice.
 
 The numbered rules:
 
 1.  Every write is conditional; nothing is ever deleted.
-2.  Every body is unique, by its nonce, so that an ETag never comes back.
-3.  The term grows by one with every acquisition; a record without one is followed by the store's time in seconds.
-4.  A release is a tombstone that keeps the term.
-5.  Released is only what is provably ours: same session and term, at the ETag that is replaced.
-6.  The holder's time counts from before the first send of the write that was confirmed.
-7.  The clock runs through suspend (clock.py).
-8.  An answer that comes after the deadline brings no leadership.
-9.  A budget that does not add up is refused (settings.py).
+2.  A nonce makes every body unique, so that an ETag never recurs.
+3.  Every acquisition raises the term by one; if no term is recorded, it starts at the store's time in seconds.
+4.  A release writes a tombstone that keeps the term.
+5.  A session releases only what is provably its own: same session and term, at the ETag that is replaced.
+6.  The holder's time counts from before the confirmed write was first sent.
+7.  The clock keeps running during suspend (clock.py).
+8.  An answer after the deadline gives no leadership.
+9.  A time budget that does not add up is refused (settings.py).
 10. An error is not a loss: it is retried until the deadline.
 11. One attempt per request (connection.py).
 12. Only 200 is clean. After anything else the object is read: its nonce tells whether the write landed.
-13. A lease that is gone is not re-created within its term.
-14. A watcher takes over what has not changed, on its own clock, for the record's duration plus the margin.
+13. A lease whose object is gone is not re-created within its term.
+14. A watcher takes over a lease that, by its own clock, has not changed for the record's duration plus the margin.
 15. A short-lived caller takes over by the store's clock: Date minus Last-Modified.
-16. A failed read is unknown, never free; what cannot be read is held.
-17. Who is who goes by session, never by holder.
-18. A store that ignores the conditions is refused; nobody leads by a lease whose store was not asked.
-19. A store that wants its ETags unquoted gets them so.
+16. A failed read means unknown, never free; a lease that cannot be read counts as held.
+17. A claimant is identified by its session, never by its holder.
+18. A store that ignores write conditions is refused; no lease has a leader before its store was tested for that.
+19. A store that wants unquoted ETags gets them.
 20. Pauses are jittered, and the same write is sent again after 2 s at the earliest.
 22. A lapse ends the term.
-23. Leadership is told after the write was confirmed, never before.
+23. Leadership is reported after the write is confirmed, never before.
 24. No write shortens the time that its session was promised before: if the answer is lost, that promise stands.
 
-Rule 21 is the resource's: it refuses a term that is lower than the highest one it has seen.
+Rule 21 is for the resource: it refuses a term that is lower than the highest one it has seen.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ from .types import (
 MARGIN_LEAST = 2.0
 """Seconds; enough for leases of up to 500 s."""
 GRAIN = 1.0
-"""Seconds: of Date and Last-Modified."""
+"""Resolution of Date and Last-Modified, in seconds."""
 SKEW = 0.5
 """Seconds that the clocks of the store's nodes may differ by."""
 MARGIN_RATE = 0.001
@@ -94,41 +94,41 @@ def margin(duration: float) -> float:
 
 
 def record_of(found: Found) -> Optional[Record]:
-    """Return the record, where there is one that can be read."""
+    """Return the record, if there is a readable one."""
     return found.record if isinstance(found, Seen) and isinstance(found.record, Record) else None
 
 
 def age_of(found: Found) -> float:
-    """Return the seconds since the last write; 0 where there was none."""
+    """Return the seconds since the last write; 0 if there was none."""
     return found.age if isinstance(found, Seen) else 0.0
 
 
 def term_of(found: Found) -> int:
-    """Return the term of the record, or 0 where it has none."""
+    """Return the term of the record, or 0 if it has none."""
     record = record_of(found)
     return record.term if record else 0
 
 
 def is_proven(found: Found) -> bool:
-    """Tell whether somebody asked the store for its conditions, in the life of this lease (rule 18)."""
+    """Tell whether the store was tested for write conditions during the life of this lease (rule 18)."""
     record = record_of(found)
     return record is not None and record.proven
 
 
 def sequence_of(found: Found) -> int:
-    """Return the sequence of the record, or 0 where it has none."""
+    """Return the sequence of the record, or 0 if it has none."""
     record = record_of(found)
     return record.sequence if record else 0
 
 
 def own(found: Found, me: Claimant) -> Optional[Record]:
-    """Return the record if it is held by this very session (rule 17)."""
+    """Return the record if this session holds it (rule 17)."""
     record = record_of(found)
     return record if record and record.session == me.session and not record.released else None
 
 
 def is_live(record: Record, age: float) -> bool:
-    """Tell whether the record's own session can still be leader. The holder's time has no margin."""
+    """Tell whether the record's own session can still be leader. The holder's time includes no margin."""
     return age < record.lease_duration
 
 
@@ -149,8 +149,8 @@ def free_in(found: Found) -> Optional[float]:
 def takeable_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float]:
     """Return the seconds until this caller may take the lease. None means never.
 
-    ``unchanged_for`` is how long the caller itself has seen this very ETag (rule 14). A record by the .NET library
-    names its own end, so it goes by the store's clock whatever the takeover.
+    ``unchanged_for`` is how long the caller itself has seen this ETag (rule 14). A record by the .NET library names
+    its own end, so the store's clock decides, even if ``takeover`` is "observed".
     """
     record = record_of(found)
     if record is None or record.released:
@@ -183,7 +183,7 @@ def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
 def renewal(record: Record, now: float, lease_duration: float, nonce: str, promised: float = 0.0) -> Record:
     """Draft the next record of the same term. ``now`` is the store's time.
 
-    ``promised`` is how many seconds from now, at most, the session was told that it leads (rule 24).
+    ``promised`` is for how many seconds from now, at most, the session was promised leadership (rule 24).
     """
     duration = max(lease_duration, math.ceil(promised * 1000) / 1000)
     return record._replace(
@@ -196,7 +196,7 @@ def renewal(record: Record, now: float, lease_duration: float, nonce: str, promi
 
 
 def tombstone(me: Claimant, found: Seen, reason: str, nonce: str) -> Record:
-    """Draft what a released lease leaves behind: the term, and who released it (rule 4)."""
+    """Draft the record of a released lease, which keeps the term and names who released it (rule 4)."""
     now = found.store_time
     record = record_of(found)
     own_kind = record if record and not record.foreign else None
@@ -221,7 +221,7 @@ def tombstone(me: Claimant, found: Seen, reason: str, nonce: str) -> Record:
 
 
 def _until(now: float, duration: float) -> float:
-    # Only the .NET library decides by it, and without a margin of its own: so the margin is in it.
+    # Only the .NET library uses it. That adds no margin of its own, so this time includes the margin.
     return now + duration + margin(duration)
 
 
@@ -234,7 +234,7 @@ WRITES_APART = 2.0
 
 
 class View(NamedTuple):
-    """What was found, with the caller's clock before it was asked for and after it was known."""
+    """What was found, with the caller's clock before and after the request."""
 
     found: Found
     asked: float
@@ -251,7 +251,7 @@ class Landed(NamedTuple):
 
 
 def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
-    """Read the object; errors are retried until there is no time left (rules 10, 16 and 20)."""
+    """Read the object, and retry errors until no time is left (rules 10, 16 and 20)."""
     delay = FIRST_RETRY
     while True:
         answer = yield Read(until, known.etag if known else None)
@@ -263,7 +263,7 @@ def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
         if isinstance(outcome, Refused):
             raise StoreRefused(*outcome)
         if not isinstance(outcome, Unknown):
-            raise TypeError("%r is no answer to a read" % (outcome,))
+            raise TypeError("%r is not an answer to a read" % (outcome,))
         if outcome.throttled:
             delay = max(delay, WRITES_APART)
         if answer.at + delay >= until:
@@ -273,7 +273,7 @@ def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
 
 
 def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Landed, View]]:
-    """Write the record, and find out whether it landed (rule 12). A View says what stands there instead."""
+    """Write the record, and find out whether it landed (rule 12). A View holds what is in the store instead."""
     body = encode(draft)
     anchor: Optional[float] = None
     requote = False
@@ -296,10 +296,10 @@ def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Lan
             return Landed(found, body, anchor, view.at)
         if _version(found) != replaces:
             return view
-        # The very version that was to be replaced still stands: not landed yet. The same bytes go again.
+        # The version to be replaced is still there: the write has not landed yet. Send the same bytes again.
         requote = isinstance(outcome, Unknown) and outcome.precondition_failed and replaces is not None
         if requote and not requoted:
-            requoted = True  # rule 19: nothing was written, so the other form can go at once
+            requoted = True  # rule 19: nothing was written, so the other form can be sent at once
             continue
         if view.at + WRITES_APART >= until:
             raise _unreachable(outcome)
@@ -307,10 +307,10 @@ def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Lan
 
 
 def ask_for_conditions(landed: Landed, until: float) -> Steps[None]:
-    """Refuse a store that ignores the conditions (rule 18): it would let everybody lead.
+    """Refuse a store that ignores write conditions (rule 18): it would let everybody lead.
 
-    The bytes that stand there are put again under two conditions that do not hold. Only a clear no is good; a store
-    that says yes has at least not been told anything new.
+    The current bytes are put again under two conditions that do not hold. Only a clear refusal passes; a store that
+    accepts them has at least stored nothing new.
     """
     for replaces, name in ((None, "If-None-Match"), (_NO_ETAG, "If-Match")):
         while True:
@@ -347,7 +347,7 @@ Operation = TypeVar("Operation", bound=Callable[..., Steps[Verdict]])
 
 
 def tells_of_doubt(operation: Operation) -> Operation:
-    """Let the errors of an operation tell whether one of its writes may have landed, or may land yet."""
+    """Make the errors of an operation tell whether one of its writes may have landed, or may still land."""
 
     @functools.wraps(operation)
     def doubting(*args: Any, **kwargs: Any) -> Steps[Verdict]:
@@ -372,7 +372,7 @@ def tells_of_doubt(operation: Operation) -> Operation:
 
 
 def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
-    """Read the lease and say how it stands. Whether the caller leads is told by the store's clock."""
+    """Read the lease. Whether the caller leads is decided by the store's clock."""
     view = yield from look(start + patience)
     mine = own(view.found, me)
     leads = mine is not None and mine.proven and is_live(mine, age_of(view.found))
@@ -383,21 +383,21 @@ def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
 def acquire(
     me: Claimant, want: Want, start: float, fresh_nonce: Callable[[], str], dry_run: bool = False
 ) -> Steps[Verdict]:
-    """Become leader, or stay it: one try, or as many as fit into the wait. Not getting the lease is a Verdict.
+    """Become or stay leader: try once, or as often as the wait allows. Not getting the lease is a Verdict, too.
 
-    ``start`` is a reading of the caller's clock. A dry run reads only and says what would be.
+    ``start`` is a reading of the caller's clock. A dry run only reads and predicts.
     """
     give_up = start + want.wait_timeout
     view = yield from look(start + want.patience)
     before = view.found
     watched, since = _version(view.found), view.at
-    lapsed_term = 0  # a term of ours that was confirmed too late to be led
+    lapsed_term = 0  # a term of ours that was confirmed too late to lead
     while True:
         found, at = view.found, view.at
         if _version(found) != watched:
             watched, since = _version(found), at
         mine = own(found, me)
-        left = 0.0 if mine else takeable_in(found, want.takeover, at - since)  # rule 22: one's own, at once
+        left = 0.0 if mine else takeable_in(found, want.takeover, at - since)  # rule 22: take our own at once
         if left is None or left > 0:
             if at >= give_up:
                 return Verdict(False, _why_not(found, want.takeover), found, before)
@@ -405,11 +405,11 @@ def acquire(
             errors_until = max(give_up, at + want.patience)
             view = yield from look(errors_until, found if isinstance(found, Seen) else None)
             continue
-        # The bytes may go again until their lease would be over; a long lease is not waited for so long.
+        # Retry the write until its lease would expire; for a long lease, give up earlier.
         until = at + min(want.lease_duration, max(want.patience, give_up - at))
         if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):
             why = Why.RENEWED
-            # The store's clock would tell only roughly how much is left.
+            # The store's clock would tell only roughly how much time is left.
             promised = mine.lease_duration if mine.proven else 0.0
             draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce(), promised)
             draft = draft._replace(holder=me.holder, metadata=want.metadata)
@@ -426,8 +426,8 @@ def acquire(
             yield from ask_for_conditions(result, until)
             now = result.seen.store_time
             draft = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
-            # The creation may have landed late, after another lease had come and been deleted: no term of before then
-            # is as high as the store's time is now. Nobody was told of the lower one.
+            # The creation may have landed late, after another lease was created and deleted: no earlier term is as
+            # high as the store's time is now. Nobody was told the lower one.
             draft = draft._replace(term=max(draft.term, int(now)))
             result = yield from put(draft, result.seen.etag, until)
         if isinstance(result, View):
@@ -436,7 +436,7 @@ def acquire(
         deadline = result.anchor + draft.lease_duration
         if result.at < min(lapses_at, deadline):
             return Verdict(True, why, result.seen, found, deadline)
-        # Rule 8: confirmed too late. It is still ours to replace, in a new term.
+        # Rule 8: confirmed too late. We can still replace it, in a new term.
         lapsed_term = term_of(result.seen)
         view = View(result.seen, result.at, result.at)
 
@@ -451,7 +451,7 @@ def renew(
     fresh_nonce: Callable[[], str],
     dry_run: bool = False,
 ) -> Steps[Verdict]:
-    """Prove and prolong the lease. Without ``held`` it is read first; without a duration it keeps its own."""
+    """Prove and extend the lease. Without ``held`` it is read first; without a duration it keeps its own."""
     if held is None or dry_run or start >= held.lapses_at:
         view = yield from look(start + patience)
     else:
@@ -465,13 +465,13 @@ def renew(
         if held and mine.sequence == sequence_of(held.seen):
             lapses_at = held.lapses_at
             promised = lapses_at - view.asked
-        else:  # written since by another task of this run: only the store knows how long ago, and that roughly
+        else:  # another task of this run has written it since; only the store knows how long ago, and only roughly
             lapses_at = view.asked + mine.lease_duration - found.age
             promised = mine.lease_duration
         if view.at >= lapses_at:
             return Verdict(False, Why.LAPSED, found, before)  # rule 22
         if not mine.proven:
-            return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed on the way
+            return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed midway
         draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), promised)
         if dry_run:
             return Verdict(True, Why.RENEWED, found._replace(record=draft), before)
@@ -495,9 +495,9 @@ def release(
     reason: str = "",
     dry_run: bool = False,
 ) -> Steps[Verdict]:
-    """Give the lease up. What is not ours is left alone (rule 5).
+    """Release the lease. Another session's lease is left alone (rule 5).
 
-    With ``force`` whosever lease was seen first is broken; not that of somebody who takes it over meanwhile.
+    With ``force``, the lease that was read first is broken, whoever holds it; one that is taken over meanwhile is not.
     """
     until = start + patience
     if held is None or dry_run:
@@ -525,7 +525,7 @@ def release(
 
 
 def _poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:
-    """Wait for the next look: until the lease is due where that comes first, but not beyond the end (rule 20)."""
+    """Wait for the next read: until the lease is due if that comes first, but not past the end (rule 20)."""
     jitter = want.poll_interval * 0.2
     earliest = want.poll_interval - jitter
     if left is not None and left <= want.poll_interval:

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The lease record: what stands in the object, how it is written, and how it is read.
+"""The lease record: the content of the object, and how it is written and read.
 
 The JSON is a superset of what the .NET library LeaderElection.S3 1.0.1 writes (``holderId`` and
 ``leaseUntilUtc``), so that both can share a lease. Times are seconds since 1970 by the store's clock.
@@ -19,18 +19,18 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Union
 
 SCHEMA = 1
 MAX_BODY = 65536
-"""Bytes of an object that are read at most; a longer one is unreadable."""
+"""Most bytes of an object that are read; a larger object is unreadable."""
 MAX_HOLDER = 255
 MAX_METADATA = 4096
 """Bytes of the metadata, as JSON."""
 MAX_DURATION = 86400
-"""Seconds that a lease may last without a renewal: a forgotten one must come free within a day."""
+"""Seconds that a lease may last without a renewal: a forgotten one must become free within a day."""
 MAX_TERM = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
 
 
 class Record(NamedTuple):
-    """One readable lease. A holder of '' is a released lease, a session of '' a record by the .NET library."""
+    """A readable lease. The holder '' means a released lease; the session '' means a record by the .NET library."""
 
     holder: str
     session: str
@@ -43,7 +43,7 @@ class Record(NamedTuple):
     lease_until: float
     metadata: Mapping[str, str]
     proven: bool = False
-    """The store was asked, and minds the conditions of writes (rule 18)."""
+    """The store was tested, and enforces write conditions (rule 18)."""
 
     @property
     def released(self) -> bool:
@@ -56,13 +56,13 @@ class Record(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """An object that is no lease which this version can read: rule 16 treats it as held."""
+    """An object that this version cannot read as a lease: it counts as held (rule 16)."""
 
     why: str
 
 
 def encode(record: Record) -> bytes:
-    """Return the object's bytes. Indented, for the person who looks into the bucket."""
+    """Return the object's bytes, indented for people who look into the bucket."""
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -83,7 +83,7 @@ def encode(record: Record) -> bytes:
 
 
 def decode(body: bytes) -> Union[Record, Unreadable]:
-    """Read what stands in the object. Never raises: what is no lease comes back as Unreadable."""
+    """Read the object's content. Never raises: what is not a lease is returned as Unreadable."""
     if len(body) > MAX_BODY:
         return Unreadable("it is larger than %d bytes" % MAX_BODY)
     try:
@@ -156,7 +156,7 @@ def _own(fields: Dict[str, Any]) -> Record:
 
 
 def _foreign(fields: Dict[str, Any]) -> Record:
-    # The .NET library reads without regard to case, so a hand-made record of its kind may be in any.
+    # The .NET library ignores the case of names, so a hand-made record of its kind may use any.
     lowered = {name.lower(): value for name, value in fields.items()}
     named = {name: lowered.get(name.lower()) for name in ("holderId", "leaseUntilUtc")}
     return Record(
@@ -200,7 +200,7 @@ def _duration(fields: Mapping[str, Any], name: str) -> float:
     value = fields.get(name)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise _BadField(name)
-    if not 0 < value <= MAX_DURATION:  # nor is NaN
+    if not 0 < value <= MAX_DURATION:  # refuses NaN, too
         raise _BadField(name)
     return float(value)
 
@@ -209,7 +209,7 @@ def _time(fields: Mapping[str, Any], name: str) -> float:
     value = fields.get(name)
     try:
         seconds = from_utc(value if isinstance(value, str) else "")
-        utc(seconds)  # what cannot be written again is of no use either
+        utc(seconds)  # also refuses what could not be written again
         return seconds
     except (ValueError, OverflowError):
         raise _BadField(name) from None

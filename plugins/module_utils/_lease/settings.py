@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What may be configured, and the refusal of what cannot work: before anything is sent, naming the way out."""
+"""Options and their checks. What cannot work is refused before anything is sent, with the way out."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ TAKEOVERS = ("store_clock", "observed", "never")
 SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 PATIENCE = 3
-"""Errors are retried for this many request timeouts, and as many seconds for the pauses between, where no deadline
-bounds them: time for a write, the read that looks for it, and the write again."""
+"""If no deadline bounds them, errors are retried for this many request timeouts, and as many seconds for the pauses
+between: time for a write, the read that looks for it, and the write again."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a lease is. As a text it is what people are told: s3://bucket/key."""
+    """Where a lease is. Its text for people is s3://bucket/key."""
 
     bucket: str
     key: str
@@ -47,11 +47,11 @@ class Location:
         return "s3://%s/%s" % (self.bucket, self.key)
 
     def at(self, key: str) -> Location:
-        """Return where another object of the bucket is."""
+        """Return the location of another object in the bucket."""
         return Location(self.bucket, key)
 
     def checked(self) -> Location:
-        """Return it. Raises BadOption for what cannot be used."""
+        """Return it. Raises BadOption for an unusable bucket or key."""
         check_bucket(self.bucket)
         check_key(self.key)
         return self
@@ -59,7 +59,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How the store is reached. Raises BadOption for what cannot be used.
+    """How to reach the store. Raises BadOption for unusable values.
 
     What is None or empty comes from botocore's own chain: environment, profile, instance role.
     """
@@ -70,7 +70,7 @@ class Endpoint:
     session_token: Optional[str] = None
     profile: Optional[str] = None
     credentials_file: Optional[str] = None
-    """In the place of ~/.aws/credentials."""
+    """Used instead of ~/.aws/credentials."""
     region: Optional[str] = None
     validate_certs: bool = True
     aws_ca_bundle: Optional[str] = None
@@ -80,7 +80,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value == "":  # templates and environments often have it for "not set"
+            if value == "":  # templates and environments often use it for "not set"
                 object.__setattr__(self, name, None)
         check_range("request_timeout", self.request_timeout)
         check_choice("addressing_style", self.addressing_style, ADDRESSING_STYLES)
@@ -89,26 +89,26 @@ class Endpoint:
         for name in ("access_key", "secret_key", "session_token", "region"):
             value = getattr(self, name)
             if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
-                raise BadOption(name, HIDDEN, "it holds a line end, a blank, or another character that cannot be in it")
+                raise BadOption(name, HIDDEN, "use printable ASCII characters, with no line end or blanks around them")
         if self.profile and (self.access_key or self.secret_key or self.session_token):
             raise BadOption(
                 "profile",
                 self.profile,
-                "access_key, secret_key and session_token cannot go with a profile. "
+                "it cannot be combined with access_key, secret_key or session_token. "
                 "Leave out one of the two (they may come from the environment: AWS_PROFILE, AWS_ACCESS_KEY_ID, ...)",
             )
         if bool(self.access_key) != bool(self.secret_key):
             given, missing = ("access_key", "secret_key") if self.access_key else ("secret_key", "access_key")
-            raise BadOption(missing, None, "%s was given, and the two go together" % given)
+            raise BadOption(missing, None, "%s is set. Set both or neither" % given)
 
     @property
     def patience(self) -> float:
-        """Seconds that errors are retried for where no deadline bounds them."""
+        """For how many seconds errors are retried if no deadline bounds them."""
         return PATIENCE * (self.request_timeout + 1)
 
 
 def check_bucket(bucket: str) -> None:
-    """Raise BadOption for what no store takes as a bucket (S3 user guide, bucket naming rules)."""
+    """Raise BadOption for a name that no store accepts for a bucket (S3 user guide, bucket naming rules)."""
     if not _BUCKET.fullmatch(bucket):
         raise BadOption(
             "bucket", bucket, "use %d to %d letters, digits, dots, hyphens and underscores" % LENGTHS["bucket"]
@@ -116,20 +116,20 @@ def check_bucket(bucket: str) -> None:
 
 
 def check_key(key: str) -> None:
-    """Raise BadOption for keys that a store or a proxy may take for another one, or not at all."""
+    """Raise BadOption for a key that a store or a proxy may refuse, or mistake for another one."""
     size, (least, most) = len(key.encode("utf-8", "replace")), LENGTHS["key"]
     if not least <= size <= most:
-        raise BadOption("key", key, "it has %d bytes, and S3 takes %d to %d" % (size, least, most))
+        raise BadOption("key", key, "it has %d bytes. Use %d to %d" % (size, least, most))
     if not key.isprintable():
-        raise BadOption("key", key, "it holds a control character or one that cannot be printed: leave it out")
+        raise BadOption("key", key, "it has a control character or another unprintable one. Remove it")
     if "\\" in key:
-        raise BadOption("key", key, "some stores take a backslash for a slash. Use a slash, or none")
+        raise BadOption("key", key, "some stores treat a backslash as a slash. Use a slash, or neither")
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise BadOption(
             "key",
             key,
             "stores disagree about empty parts and about . and .. between slashes, "
-            "so that two runners could mean different objects: name it like jobs/migrate-db",
+            "so two runners could use different objects. Use a key like jobs/migrate-db",
         )
 
 
@@ -140,7 +140,7 @@ def check_holder(holder: str) -> None:
 
 def check_session(session: str) -> None:
     if not _fits("session", session):
-        way_out = "use %d to %d printable characters that nobody else has" % LENGTHS["session"]
+        way_out = "use %d to %d printable characters that nobody else uses" % LENGTHS["session"]
         raise BadOption("session", session, way_out)
 
 
@@ -155,20 +155,20 @@ def _fits(name: str, text: str) -> bool:
 
 
 def check_metadata(metadata: Mapping[Any, Any]) -> Dict[str, str]:
-    """Return the metadata as texts, or raise BadOption where it is not flat or too large."""
+    """Return the metadata as strings. Raises BadOption if it is not flat, or too large."""
     texts: Dict[str, str] = {}
     for name, value in metadata.items():
         if not isinstance(value, (str, int, float)):
-            raise BadOption("metadata", {name: value}, "its values are single texts or numbers, not lists or maps")
+            raise BadOption("metadata", {name: value}, "use strings or numbers as its values, not lists or maps")
         texts[str(name)] = str(value)
     size = len(json.dumps(texts).encode("ascii"))
     if size > MAX_METADATA:
-        raise BadOption("metadata", metadata, "it has %d bytes as JSON, and %d is the most" % (size, MAX_METADATA))
+        raise BadOption("metadata", metadata, "it has %d bytes as JSON. Use at most %d" % (size, MAX_METADATA))
     return texts
 
 
 def check_durations(lease_duration: float, request_timeout: float) -> None:
-    """Raise BadOption for a budget that does not add up (rule 9)."""
+    """Raise BadOption for a time budget that does not add up (rule 9)."""
     check_range("lease_duration", lease_duration)
     spent = request_timeout + margin(lease_duration)
     if spent >= lease_duration:
@@ -184,7 +184,7 @@ def check_durations(lease_duration: float, request_timeout: float) -> None:
 def check_waiting(
     takeover: str, wait_timeout: float, poll_interval: float, lease_duration: float, request_timeout: float
 ) -> None:
-    """Raise BadOption for a wait that cannot bring what it is for."""
+    """Raise BadOption for a wait that cannot succeed."""
     check_choice("takeover", takeover, TAKEOVERS)
     check_range("wait_timeout", wait_timeout)
     check_range("poll_interval", poll_interval)
@@ -193,7 +193,7 @@ def check_waiting(
         raise BadOption(
             "wait_timeout",
             wait_timeout,
-            "clocks that differ by a thousandth could use up the lease in so long a wait. "
+            "in a wait this long, clock rates that differ by a thousandth could use up the lease. "
             "Use a lease_duration of more than %g s, or a shorter wait" % least,
         )
     needed = lease_duration + margin(lease_duration)
@@ -201,8 +201,8 @@ def check_waiting(
         raise BadOption(
             "wait_timeout",
             wait_timeout,
-            "takeover: observed has to watch a lease for its whole duration before it is taken over, "
-            "so a lease whose holder died could never be had. Use more than %g s, or takeover: store_clock" % needed,
+            "takeover: observed has to watch a lease for its full duration before it takes it over, "
+            "so it could never take over from a dead holder. Use more than %g s, or takeover: store_clock" % needed,
         )
 
 
@@ -214,17 +214,17 @@ def check_range(name: str, value: float, ranges: Mapping[str, Tuple[float, float
 
 
 def check_source(source: str, key: Optional[str], name: Optional[str]) -> None:
-    """Raise BadOption unless the lease is named as who is asked knows it: by its key, or by its name on the host."""
+    """Raise BadOption unless the lease is named as the source knows it: by its key, or by its name on the host."""
     if source == "store":
         if name:
-            raise BadOption("name", name, "the store knows no names of a host. Use key, or source: local")
+            raise BadOption("name", name, "the store does not know names on a host. Use key, or source: local")
         if key is None:
-            raise BadOption("key", key, "source: store needs it. Name the object, or use source: local and a name")
+            raise BadOption("key", key, "source: store needs it. Name the object, or use source: local with a name")
         return
     if key:
-        raise BadOption("key", key, "source: local goes by the name that the lease has on the host. Use name instead")
+        raise BadOption("key", key, "source: local finds a lease by its name on the host. Use name instead")
     if not name:
-        raise BadOption("name", name, "source: local needs it. Use one that s3-leader status shows on the host")
+        raise BadOption("name", name, "source: local needs it. Use a name that s3-leader status shows on the host")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -233,13 +233,13 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_endpoint_url(url: str, name: str = "endpoint_url") -> str:
-    """Return the URL, or raise BadOption for what is none of a store. A password in it is not shown."""
+    """Return the URL. Raises BadOption if it is not a store's; a password in it is not shown."""
     if credentials_in(url):
-        raise BadOption(name, HIDDEN, "it holds a user or password. Use access_key and secret_key")
+        raise BadOption(name, HIDDEN, "it contains a user or password. Use access_key and secret_key")
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
-        parts.port  # noqa: B018  (raises for a port that is none)
+        parts.port  # noqa: B018  (raises for an invalid port)
     except ValueError:
         good = None
     if not good or any(character.isspace() or not character.isprintable() for character in url):
@@ -248,7 +248,7 @@ def check_endpoint_url(url: str, name: str = "endpoint_url") -> str:
 
 
 def credentials_in(url: str) -> List[str]:
-    """Return what stands before the @ of a URL, and its parts: nothing of it may be shown."""
+    """Return what is before the @ of a URL, and its parts: none of it may be shown."""
     before, at, _host = url.partition("://")[2].rpartition("@")
     if not at:
         return []

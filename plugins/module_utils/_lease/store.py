@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""One lease object on S3: turns whatever happens to a conditional GET or PUT into one of the protocol's outcomes."""
+"""One lease object on S3: maps every result of a conditional GET or PUT to one of the protocol's outcomes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .types import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
 
 
 class Wire(Protocol):
-    """What a store is reached by: a Connection, or something that watches one."""
+    """What a store sends through: a Connection, or a wrapper of one."""
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
         """Raises NoAnswer or CannotSend."""
@@ -30,19 +30,19 @@ class Wire(Protocol):
 
     @property
     def origin(self) -> str:
-        """For people: https://s3.example.com."""
+        """The store for people, like https://s3.example.com."""
 
 
 class Store:
-    """Reads and writes one object, one attempt a call (rule 11)."""
+    """Reads and writes one object, with one attempt per call (rule 11)."""
 
     def __init__(self, connection: Wire, location: Location, quoted: bool = True) -> None:
         self._connection = connection
         self._location = location
         self.quoted = quoted
-        """The form of the ETag in If-Match; write() finds out which one the store wants."""
+        """Whether If-Match has the ETag in quotes; write() finds out which form the store wants."""
         self.requests = 0
-        """How many requests were sent."""
+        """Number of requests sent."""
 
     def read(self, known: Optional[str] = None) -> Outcome:
         """Return Seen, Absent, Unknown or Refused; or Unchanged if the object still has the known ETag."""
@@ -50,7 +50,7 @@ class Store:
         return self._send("GET", headers, b"")
 
     def write(self, body: bytes, replaces: Optional[str], requote: bool = False) -> Outcome:
-        """Return Written, Unknown or Refused. ``replaces`` is the ETag to be replaced, None creates (rule 1)."""
+        """Return Written, Unknown or Refused. ``replaces`` is the ETag to replace, None to create (rule 1)."""
         if requote:
             self.quoted = not self.quoted  # rule 19
         headers = {"Content-Type": "application/json"}
@@ -80,7 +80,7 @@ class Store:
             return Unchanged(date)
         etag = response.headers.get("etag", "")
         if method == "PUT":
-            # It has landed; where the answer lacks what has to be known, the read that follows says what is wrong.
+            # It has landed. If the answer lacks something that is needed, the read that follows says what is wrong.
             lacks = date is None or not etag.strip('"') or etag.startswith("W/")
             return Unknown(self._answered(response)) if lacks or date is None else Written(etag.strip('"'), date)
         if date is None:
@@ -93,7 +93,7 @@ class Store:
         if etag.startswith("W/"):
             return Refused(
                 "%s answers with a weak ETag, which no write can be conditional on" % self._connection.origin,
-                "Look for a proxy that changes answers, to compress them for one",
+                "Check for a proxy that changes answers, for example by compressing them",
             )
         return Seen(decode(response.body), etag.strip('"'), modified, date)
 
@@ -103,8 +103,8 @@ class Store:
 
     def _no_date(self) -> Refused:
         return Refused(
-            "%s answers without a usable Date, and a lease is timed by the store's clock" % self._connection.origin,
-            "Look for a proxy that removes it",
+            "%s answers without a usable Date, but leases need the store's clock" % self._connection.origin,
+            "Check for a proxy that removes it",
         )
 
     def _no_success(self, method: str, response: Response) -> Outcome:
@@ -114,7 +114,7 @@ class Store:
             return self._no_date() if date is None else Absent(date)
         answer = self._answered(response)
         if status == 404 and code != "NoSuchBucket" and method == "PUT":
-            return Unknown(answer)  # rule 13: the read that follows tells
+            return Unknown(answer)  # rule 13: the read that follows decides
         landed = method == "PUT" and 200 <= status < 300
         passing = (
             status in (304, 408, 409, 412, 425, 429) or code == "RequestTimeout" or (status >= 500 and status != 501)
@@ -135,13 +135,13 @@ class Store:
         if region and (300 <= status < 400 or code == "AuthorizationHeaderMalformed"):
             return "The bucket of %s is in another region: set region to %s" % (self._location, region)
         if code == "RequestTimeTooSkewed":
-            return "The clock of the host that runs this task is too far off for S3 to accept it: set it right"
+            return "The clock of the host that runs this task is too far off for S3: set it right"
         if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
-            return "Check the credentials: access_key, secret_key, session_token, profile, or where they come from"
+            return "Check the credentials: access_key, secret_key, session_token, profile, or their other sources"
         if status == 403 and method == "GET":
             return (
-                "Grant s3:GetObject on %s. A lease that does not exist yet also answers so where s3:ListBucket "
-                "is missing: grant that on the bucket, or create the lease first with credentials that have it"
+                "Grant s3:GetObject on %s. Without s3:ListBucket, S3 also answers like this if the lease does not "
+                "exist yet: grant it on the bucket, or create the lease first with credentials that have it"
                 % self._location
             )
         if status in (401, 403):
@@ -149,21 +149,21 @@ class Store:
         if status == 501:
             return "This store does not implement conditional writes, so it cannot hold a lease"
         if not code or status == 404:
-            return "That is no S3 answer: check endpoint_url"
-        return "The lease %s was left as it is" % self._location
+            return "This is not an S3 answer: check endpoint_url"
+        return "The lease %s was left unchanged" % self._location
 
 
 def http_date(response: Response, name: str) -> Optional[float]:
-    """Return the time in a header, in seconds since 1970; None where there is no usable one."""
+    """Return the time in a header, in seconds since 1970; None if there is no usable one."""
     try:
         moment = email.utils.parsedate_to_datetime(response.headers[name])
     except (KeyError, TypeError, ValueError):
         return None
-    # A time that names no zone is UTC in HTTP, and would be local time here.
+    # A time without a zone is UTC in HTTP, but would be local time here.
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def element(response: Response, name: str) -> str:
-    """Return the text of an element of S3's flat XML error, or ''. Anything but a plain word is nobody's business."""
+    """Return the text of an element of S3's flat XML error; '' if it is missing, or not a plain word."""
     match = re.search(rb"<%b>\s*([\w.-]{1,100})\s*</%b>" % (name.encode(), name.encode()), response.body)
     return match.group(1).decode("ascii") if match else ""

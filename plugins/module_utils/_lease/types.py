@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The words in which the protocol and whoever drives it speak: what the store says, and what is to be done next."""
+"""The types that the protocol and its driver exchange: the next step, and the outcome of a request."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .record import Record, Unreadable
 
 
 def with_advice(why: str, advice: str) -> str:
-    """Return what happened, and what to do, as sentences without the last full stop."""
+    """Return what happened and then what to do, without the final full stop."""
     return "%s. %s" % (why, advice) if advice else why
 
 
-# -- What the store says ----------------------------------------------------------------------------------------------
+# -- Outcomes of a request --------------------------------------------------------------------------------------------
 
 
 class Absent(NamedTuple):
-    """There is no object. The time is the store's, in seconds since 1970."""
+    """There is no object. The time is by the store's clock, in seconds since 1970."""
 
     store_time: float
 
 
 class Seen(NamedTuple):
-    """The object as it was read, or as it was written: both times are the store's."""
+    """The object as read or written. Both times are by the store's clock."""
 
     record: Union[Record, Unreadable]
     etag: str
@@ -39,12 +39,12 @@ class Seen(NamedTuple):
 
     @property
     def age(self) -> float:
-        """Seconds since the last write. No clock but the store's takes part."""
+        """Seconds since the last write, by the store's clock alone."""
         return max(0.0, self.store_time - self.modified)
 
 
 class Unchanged(NamedTuple):
-    """The object still has the ETag that the reader knew."""
+    """The object still has the ETag that the caller knew."""
 
     store_time: float
 
@@ -57,28 +57,28 @@ class Written(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """Nobody can tell from this answer what happened (rules 12 and 16)."""
+    """The answer, or its absence, does not tell what happened (rules 12 and 16)."""
 
     why: str
     precondition_failed: bool = False
-    """412: the store minded the condition of this request, whatever became of an earlier one."""
+    """412: the store enforced the condition of this request. An earlier one may still have landed."""
     conflict: bool = False
-    """409: another request to the key was faster, or, with some stores, the same as 412."""
+    """409: another request to the key was faster; some stores use it like 412."""
     throttled: bool = False
     sent: bool = True
 
     @property
     def refuted(self) -> bool:
-        """The store says clearly that the condition of a write does not hold."""
+        """The store clearly reported that the condition of a write does not hold."""
         return self.precondition_failed or self.conflict
 
 
 class Refused(NamedTuple):
-    """The same request will not do: something has to be mended first."""
+    """The same request would fail again: something has to be fixed first."""
 
     why: str
     advice: str = ""
-    """What to do; '' where that is not known."""
+    """What to do; '' if unknown."""
 
     @property
     def text(self) -> str:
@@ -88,36 +88,36 @@ class Refused(NamedTuple):
 Found = Union[Absent, Seen]
 Outcome = Union[Absent, Seen, Unchanged, Written, Unknown, Refused]
 
-# -- What is to be done next ------------------------------------------------------------------------------------------
+# -- Steps of an operation --------------------------------------------------------------------------------------------
 
 
 class Read(NamedTuple):
-    """Read the object. No request outlives ``until``, a reading of the caller's clock."""
+    """Read the object. The request ends by ``until``, a reading of the caller's clock."""
 
     until: float
     known: Optional[str] = None
-    """Answer Unchanged if the object still has this ETag."""
+    """If the object still has this ETag, the outcome is Unchanged."""
 
 
 class Write(NamedTuple):
-    """Put the object if it has the ETag that is replaced, or, without one, if there is none (rule 1)."""
+    """Put the object if its ETag is ``replaces``, or, with None, if there is no object (rule 1)."""
 
     body: bytes
     replaces: Optional[str]
     until: float
     requote: bool = False
-    """Send the ETag in the form not used so far, quoted or bare, from now on (rule 19)."""
+    """From now on, send the ETag in the other form, quoted or bare (rule 19)."""
 
 
 class Pause(NamedTuple):
-    """Wait for a random number of seconds between the two (rule 20)."""
+    """Wait for a random number of seconds in this range (rule 20)."""
 
     at_least: float
     at_most: float
 
 
 class Answer(NamedTuple):
-    """An outcome, with the caller's clock just before the request was sent, and just after it ended."""
+    """An outcome, with the caller's clock just before the request was sent and just after it ended."""
 
     outcome: Outcome
     asked: float
@@ -134,7 +134,7 @@ def overheard(
     before: Callable[[Step], None] = lambda step: None,
     after: Callable[[Step, Answer], None] = lambda step, answer: None,
 ) -> Steps[T]:
-    """Let an operation go on as it does, and call these with each step, before it is taken and after."""
+    """Return the operation unchanged, but call ``before`` and ``after`` around each of its steps."""
     answer: Optional[Answer] = None
     while True:
         try:
@@ -147,22 +147,22 @@ def overheard(
         after(step, answer)
 
 
-# -- Who asks, and for what -------------------------------------------------------------------------------------------
+# -- Arguments and results of operations ------------------------------------------------------------------------------
 
 
 class Claimant(NamedTuple):
-    """Who asks (rule 17). The holder is for people; authority goes by the session."""
+    """The caller of an operation (rule 17). The holder is a name for people; the session gives authority."""
 
     holder: str
     session: str
 
 
 class Want(NamedTuple):
-    """What acquire is asked for; seconds throughout."""
+    """The arguments of acquire. Times are in seconds."""
 
     lease_duration: float
     patience: float
-    """How long errors are retried where no deadline bounds them."""
+    """How long errors are retried if no deadline bounds them."""
     wait_timeout: float = 0
     poll_interval: float = 2
     takeover: str = "store_clock"
@@ -171,7 +171,7 @@ class Want(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A lease that the caller was confirmed to hold: renewing or releasing it takes no read."""
+    """A lease that the caller is known to hold, so that renewing or releasing it takes no read."""
 
     seen: Seen
     lapses_at: float
@@ -179,7 +179,7 @@ class Held(NamedTuple):
 
 
 class Why(enum.Enum):
-    """How an operation ended, in one word of the code; wording.py has the sentence for people."""
+    """How an operation ended; wording.py has the sentence for people."""
 
     ACQUIRED = "acquired"
     RENEWED = "renewed"
@@ -209,24 +209,24 @@ class Verdict(NamedTuple):
     lease: Found
     """The lease as last known."""
     before: Found
-    """The lease as it was before: what was replaced, or, where nothing was, how it stood at first."""
+    """The lease before: the version that was replaced, or, if none was, the first one that was read."""
     deadline: Optional[float] = None
-    """From here on the caller does not act as leader: a reading of its clock, while it is leader."""
+    """When a leader must stop acting as one: a reading of the caller's clock."""
 
 
 class StoreError(Exception):
-    """The operation could not be carried out, so nobody was made leader by it. The text is for people."""
+    """The operation failed, so it made nobody leader. The text is for people."""
 
     def __init__(self, why: str, advice: str = "") -> None:
         super().__init__(with_advice(why, advice))
         self.why, self.advice = why, advice
         self.doubtful = False
-        """A write of this operation may have landed, or may land yet."""
+        """A write of this operation may have landed, or may still land."""
 
 
 class StoreRefused(StoreError):
-    """Trying again is of no use before something was mended."""
+    """A retry cannot succeed until something is fixed."""
 
 
 class StoreUnreachable(StoreError):
-    """There was no clean answer in the time that could be waited for one."""
+    """No clean answer came in the time available."""

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The lease and the verdict in words: one sentence for the person who asks who has it, and since when."""
+"""The state of a lease and the result of an operation, each in one sentence for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .types import Absent, Found, Verdict, Why
 
 
 def state(found: Found) -> str:
-    """Return how the lease stands by the store's clock: absent, held, expired, released or unreadable."""
+    """Return the lease's state by the store's clock: absent, held, expired, released or unreadable."""
     if isinstance(found, Absent):
         return "absent"
     if isinstance(found.record, Unreadable):
@@ -27,12 +27,12 @@ def state(found: Found) -> str:
 
 
 def standing(found: Found) -> str:
-    """Say how the lease stands."""
+    """Describe the state of the lease."""
     if isinstance(found, Absent):
         return "free: no object found"
     record = found.record
     if isinstance(record, Unreadable):
-        return "unreadable, so treated as held: %s. Look at the object; s3_leader_release with force=true frees it" % (
+        return "unreadable, so treated as held: %s. Inspect the object; s3_leader_release with force=true frees it" % (
             plain(record.why)
         )
     if record.released:
@@ -40,7 +40,7 @@ def standing(found: Found) -> str:
         term = " (term %d)" % record.term if record.term else ""
         return "free: released%s %s ago%s" % (by, _seconds(found.age), term)
     who = plain(record.holder)
-    who += " (by the .NET library, which knows no term)" if record.foreign else " (term %d)" % record.term
+    who += " (by the .NET library, which has no terms)" if record.foreign else " (term %d)" % record.term
     left = free_in(found)
     if left:
         return "held by %s, renewed %s ago, free in at most %s" % (who, _seconds(found.age), _seconds(left))
@@ -48,12 +48,12 @@ def standing(found: Found) -> str:
 
 
 def plain(text: str) -> str:
-    """Make one harmless line of what anybody may have written: it goes to terminals and logs."""
+    """Replace unprintable characters: anybody may have written the text, and it goes to terminals and logs."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def sentence(verdict: Verdict) -> str:
-    """Say how an operation ended."""
+    """Describe the result of an operation."""
     write = _SENTENCES.get(verdict.why)
     return write(verdict) if write else standing(verdict.lease)
 
@@ -69,7 +69,7 @@ def _renewed(verdict: Verdict) -> str:
 
 
 def _broken(verdict: Verdict) -> str:
-    return "broken by force. Before, it was %s. Its holder may go on as leader until it renews or its time is over" % (
+    return "broken by force. Before, it was %s. Its holder may act as leader until its next renewal or its deadline" % (
         standing(verdict.before)
     )
 
@@ -79,20 +79,20 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
     Why.RENEWED: _renewed,
     Why.BROKEN: _broken,
     Why.RELEASED: lambda verdict: (
-        "released, the next one can take it at once (term %d is over)" % (term_of(verdict.lease))
+        "released: another session can take it at once (term %d has ended)" % (term_of(verdict.lease))
     ),
     Why.NEVER_TAKEN_OVER: lambda verdict: (
         standing(verdict.lease) + ", and takeover is 'never'. s3_leader_release with force=true frees it"
     ),
     Why.NOT_WATCHED_LONG_ENOUGH: lambda verdict: (
-        standing(verdict.lease) + ", but takeover is 'observed', and this task has not watched it for its whole "
+        standing(verdict.lease) + ", but takeover is 'observed', and this task has not watched it for its full "
         "duration. Use a longer wait_timeout"
     ),
     Why.GONE: lambda verdict: "the lease object was removed",
     Why.UNFINISHED: lambda verdict: (
-        "its acquisition failed before it was finished, so nobody leads by it. Acquire it again"
+        "its acquisition failed before it was complete, so it has no leader. Acquire it again"
     ),
-    Why.LAPSED: lambda verdict: "it was not renewed in time, so its term is over. Acquire it again",
+    Why.LAPSED: lambda verdict: "it was not renewed in time, so its term has ended. Acquire it again",
 }
 
 

@@ -44,7 +44,7 @@ def test_a_leader_leads_on_where_its_credentials_are_renewed_in_time(leader, sto
     assert leader.renews(stored)
     assert leader.says(why) == 1
     assert leader.says("the store answers again") == 1
-    assert leader.says("leads no more") == 0
+    assert leader.says("no longer leads") == 0
 
 
 @pytest.mark.parametrize(("spoil", "why"), SPOILT)

@@ -31,7 +31,7 @@ def test_a_leader_whose_lease_nobody_can_read_ends_and_leads_when_it_is_gone(lea
     assert eventually(leader.term) > term
     assert leader.renews(stored)
     assert leader.says(f"the lease is unreadable, so treated as held: {why}") == 2
-    assert leader.says(f"leads no more: unreadable, so treated as held: {why}") == 1
+    assert leader.says(f"no longer leads: unreadable, so treated as held: {why}") == 1
 
 
 @pytest.mark.parametrize(("body", "why"), UNREADABLE.values(), ids=UNREADABLE)
@@ -48,7 +48,7 @@ def test_a_leader_whose_lease_somebody_overwrites_ends_and_takes_over_when_that_
     put(somebody_elses(term=(theirs := leader.term() + 1)))
     assert leader.ended() == 75
     assert leader.leader() == {}
-    assert leader.says("leads no more: held by somebody else") == 1
+    assert leader.says("no longer leads: held by somebody else") == 1
     leader.start()
     assert eventually(leader.term) == theirs + 1
     assert leader.renews(stored)

@@ -17,7 +17,7 @@ def test_a_leader_leads_on_where_nobody_reads_what_it_tells(leader, stored):
     leader.listens.clear()
     assert leader.renews(stored, 15)
     leader.listens.set()
-    assert leader.says("leads no more") == 0
+    assert leader.says("no longer leads") == 0
 
 
 def test_nobody_leads_where_systemd_reads_nothing(make, put):
@@ -27,7 +27,7 @@ def test_nobody_leads_where_systemd_reads_nothing(make, put):
     daemon.listens.clear()
     daemon.let_pass(20)
     put(somebody_elses())
-    eventually(lambda: daemon.says("systemd does not listen"))
+    eventually(lambda: daemon.says("systemd does not take messages"))
     eventually(lambda: daemon.says("gave the lease back"))
     assert daemon.leader() == {}
     daemon.listens.set()
@@ -39,7 +39,7 @@ def test_a_leader_leads_on_through_a_storm_of_reloads(leader, stored):
     for _number in range(100):
         leader.send(signal.SIGHUP)
         time.sleep(0.02)  # so that they meet all that it does
-    reloads = leader.says("going on with the code")
+    reloads = leader.says("reloading its code")
     assert reloads > 1
     assert leader.renews(stored)
     assert (leader.pid, leader.term()) == (pid, term)

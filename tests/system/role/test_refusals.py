@@ -70,7 +70,7 @@ def refused(deployment: Deployment, hosts: list[Host], unsafe: Store, silent: st
 
 def test_a_stop_grace_shorter_than_what_systemd_gives_a_service_is_refused(refused: dict[str, str]) -> None:
     assert (
-        "slow: stop_grace is 4 s, and until all has stopped it may take 91 s: slow.service 90 s, and 1 s. Set "
+        "slow: stop_grace is 4 s, but stopping everything may take 91 s: slow.service 90 s, and 1 s for systemd. Set "
         "stop_timeout to what the services really need, or raise stop_grace, and lease_duration by as much"
     ) in refused["services"]
 

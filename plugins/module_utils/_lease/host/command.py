@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The command s3-leader: the daemon, and what people and units ask about the leases of this host."""
+"""The command s3-leader: it runs the daemon, and answers people and units about the leases of this host."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
 UNUSABLE = 2
 """Exit status: the question could not be answered."""
 AWAY = 60
-"""Seconds for which a host that stepped down does not compete: the others need a few."""
+"""Seconds for which a host that stepped down does not compete: the others need a few to take over."""
 STEP_DOWN = "s3-leader-step-down@%s.service"
-"""The unit that carries a step-down out: it goes on when whoever asked for it does not wait for its end."""
+"""The unit that runs a step-down, so that it continues if the caller does not wait for its end."""
 _CLEAR = "\033[H\033[2J"
-"""What empties a terminal's screen."""
+"""Clears the terminal."""
 
 
 class Impossible(Exception):
-    """It cannot be done here. The text says why."""
+    """The command cannot be carried out here. The text says why."""
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Carry out a command. Return its exit status."""
+    """Run a command. Return its exit status."""
     given = _parser().parse_args(arguments)
     answer: Callable[[argparse.Namespace], int] = given.answer
     try:
@@ -61,27 +61,29 @@ def _parser() -> argparse.ArgumentParser:
     beat.add_argument("name", metavar="NAME")
     beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
     beat.add_argument("--file", help="check this file instead of %s, and send nothing" % leases.path_of("NAME"))
-    status = command("status", _status, "tell how the leases of this host stand")
+    status = command("status", _status, "show the state of the leases of this host")
     status.add_argument("names", metavar="NAME", nargs="*")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.add_argument("--watch", action="store_true", help="every two seconds, until interrupted")
-    check = command("check", _check, "exit with 0 if this host leads, with 1 if it does not, with 2 if nobody knows")
+    status.add_argument("--json", action="store_true", help="print JSON, for programs")
+    status.add_argument("--watch", action="store_true", help="repeat every two seconds, until interrupted")
+    check = command("check", _check, "exit with 0 if this host leads, with 1 if it does not, with 2 if that is unknown")
     check.add_argument("name", metavar="NAME")
     down = command("step-down", _step_down, "hand a lease over to another host, and stay away from it for a while")
     down.add_argument("name", metavar="NAME")
-    down.add_argument("--for", dest="seconds", type=float, default=AWAY, help="seconds (default: %(default)d)")
+    down.add_argument(
+        "--for", dest="seconds", type=float, default=AWAY, help="seconds, 1 to 604800 (default: %(default)d)"
+    )
     first = command("preflight", _preflight, "find out whether the store can be trusted with a lease")
     first.add_argument("name", metavar="NAME")
     ends = command("fence", _fence, "end the services of a lease, and wait until they have ended; systemd runs it")
     ends.add_argument("name", metavar="NAME")
     ends.add_argument(
-        "--abandoned", action="store_true", help="only where the host does not lead, and nobody else does it"
+        "--abandoned", action="store_true", help="only if the host does not lead, and no other fence is at work"
     )
-    command("guard", _guard, "stop services that run here without their lease, for ever; systemd runs it")
+    command("guard", _guard, "keep stopping services that run here without their lease; systemd runs it")
     return parser
 
 
-# Units run "check" and Ansible runs "status" again and again, so each command imports what it needs, and no more.
+# Units run "check" and Ansible runs "status" again and again, so each command imports only what it needs.
 
 
 def _heartbeat(given: argparse.Namespace) -> int:
@@ -171,7 +173,7 @@ def _step_down(given: argparse.Namespace) -> int:
 
 
 def _complain(waits: str, said: str) -> str:
-    """Say what the services take their time for, unless that was said. Return what was said."""
+    """Print what the host waits for, unless that is already printed. Return what is printed."""
     if waits and waits != said:
         sys.stderr.write("s3-leader: %s\n" % waits)
     return waits or said

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The configuration of a lease that a host takes part in: /etc/s3-leader/NAME.json, by the names that the role has."""
+"""The configuration of a lease that a host takes part in: /etc/s3-leader/NAME.json, with the role's option names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ENDPOINT = (
 
 @dataclass(frozen=True)
 class Config:
-    """What the daemon goes by. Raises BadOption for what cannot be used, or does not add up."""
+    """The daemon's configuration. Raises BadOption for values that cannot be used, or do not add up."""
 
     name: str
     key: str
@@ -51,9 +51,9 @@ class Config:
     request_timeout: float = 3
     metadata: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = field(default_factory=list)
-    """The units that run on the leader only. A template stands for its instances."""
+    """The units that run only on the leader. A template stands for its instances."""
     credentials_file: Optional[str] = None
-    """In the form of ~/.aws/credentials. None leaves it to botocore to find credentials."""
+    """In the format of ~/.aws/credentials. If None, botocore finds the credentials."""
     endpoint_url: Optional[str] = None
     profile: Optional[str] = None
     region: Optional[str] = None
@@ -68,7 +68,7 @@ class Config:
         self.endpoint  # noqa: B018  (checks its part)
         path = self.credentials_file
         if path and not (path.startswith("/") and path.isprintable()):
-            raise BadOption("credentials_file", path, "use a whole path, like /etc/s3-leader/db.credentials")
+            raise BadOption("credentials_file", path, "use an absolute path, like /etc/s3-leader/db.credentials")
         for service in self.services:
             if not _UNIT.fullmatch(service):
                 raise BadOption("services", service, _BINDABLE)
@@ -81,7 +81,7 @@ class Config:
                 "lease_duration",
                 self.lease_duration,
                 "two renewals have to fit in before the services must begin to stop (stop_grace %g s + 2 x "
-                "renew_interval %g s + request_timeout %g s + %g s). Use %g s or more, or shorter ones of the others"
+                "renew_interval %g s + request_timeout %g s + %g s). Use %g s or more, or shorten the others"
                 % (self.stop_grace, self.renew_interval, self.request_timeout, REACTION, needed),
             )
 
@@ -99,7 +99,7 @@ class Config:
 
 
 def load(name: str, path: Optional[str] = None) -> Config:
-    """Read the configuration of a lease. Raises BadOption for what cannot be used."""
+    """Read the configuration of a lease. Raises BadOption if it cannot be used."""
     check_name(name)
     path = path or path_of(name)
     try:
@@ -118,8 +118,8 @@ def _config(name: str, path: str, given: Any) -> Config:
         raise BadOption("configuration", path, "it has to be an object with at least a key")
     for option, value in given.items():
         if option == "name" or option not in known:
-            # Somebody may have tried to put a secret key there.
-            raise BadOption(option, HIDDEN, "there is no such option, but %s has it" % path)
+            # The value may be a secret key.
+            raise BadOption(option, HIDDEN, "this option does not exist. Remove it from %s" % path)
         _check_type(option, value)
     options: Dict[str, Any] = {option: value for option, value in given.items() if value is not None}
     return Config(name=name, **options)
@@ -138,6 +138,6 @@ def _check_type(option: str, value: object) -> None:
     elif option == "metadata":
         good, wanted = isinstance(value, dict), "an object"
     else:
-        good, wanted = isinstance(value, str), "a text"
+        good, wanted = isinstance(value, str), "a string"
     if not good:
         raise BadOption(option, value, "it has to be %s" % wanted)

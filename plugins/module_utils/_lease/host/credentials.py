@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""A connection that follows its credentials file: keys are changed without a restart."""
+"""A connection that follows its credentials file, so that keys can change without a restart."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .config import Config
 
 
 class ReloadingConnection:
-    """A Wire for the store: a Connection, made anew when the file changed."""
+    """A Wire for the store: a Connection that is replaced when the file changes."""
 
     def __init__(self, config: Config) -> None:
-        """Raises BadOption or CannotSend for what cannot be used."""
+        """Raises BadOption or CannotSend if the configuration cannot be used."""
         self._config = config
         self._stamp = _stamp(config)
         self._connection = connect(config)
@@ -54,14 +54,14 @@ def connect(config: Config) -> Connection:
 
 
 def _path(config: Config) -> Optional[str]:
-    """Return the file: as configured, or as systemd hands it over (LoadCredential=credentials:...)."""
+    """Return the file: the configured one, or the one that systemd provides (LoadCredential=credentials:...)."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     handed_over = os.path.join(folder, "credentials") if folder else ""
     return config.credentials_file or (handed_over if os.path.exists(handed_over) else None)
 
 
 def _check_readable(path: str) -> None:
-    """Raise BadOption where botocore would pass the file over, and go by whatever other credentials it finds."""
+    """Raise BadOption if botocore would skip the file, and use whatever other credentials it finds."""
     try:
         with open(path, "rb"):
             pass
@@ -70,11 +70,11 @@ def _check_readable(path: str) -> None:
 
 
 def _stamp(config: Config) -> Optional[Tuple[int, int, int]]:
-    """Return what tells one state of the file from the next; None where there is none."""
+    """Return a value that changes with the file; None if there is no file."""
     path = _path(config)
     try:
         found = os.stat(path) if path else None
     except OSError:
         return None
-    # Times have a grain of some milliseconds, in which a file may be emptied and written.
+    # Times have a resolution of some milliseconds, within which a file may be emptied and written.
     return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None

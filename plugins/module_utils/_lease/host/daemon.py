@@ -6,9 +6,9 @@
 
 """The daemon: the heartbeat's loop on a real host, under systemd.
 
-To lead is to have a file in /run: a path unit starts the services when it comes. To lead no more is to end: systemd
-stops the services that are bound to this one. Each confirmed renewal arms the watchdog anew, for the time that is left
-to lead, so that a process that hangs is ended in time, too.
+The daemon leads by creating a file in /run: a path unit then starts the services. It stops leading by ending: systemd
+stops the services that are bound to its unit. Each confirmed renewal rearms the watchdog for the time that is left to
+lead, so that a hanging process is also ended in time.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
 
 LOST = 75
-"""Exit status of who lost the lease: it is to be started again (EX_TEMPFAIL of sysexits.h)."""
+"""Exit status after losing the lease, for systemd to restart the daemon (EX_TEMPFAIL of sysexits.h)."""
 WATCHDOG = 15.0
-"""Seconds within which a standby gives a sign of life, beside a request; a leader's time is that of its lease."""
+"""Seconds of a standby's watchdog, plus those of a request. A leader's watchdog has the time of its lease."""
 CALM = 30.0
-"""Seconds without an error after which a standby calls a series of them over: reads may work where writes do not."""
+"""Seconds without an error after which a standby's series of errors is over: reads may work while writes do not."""
 STARTING = 20.0
-"""Seconds for which systemd may be without services that were started: who leads gives up then."""
+"""Seconds that systemd has to start the services; after that, the leader gives up."""
 BUSY = 0.1
-"""Seconds until systemd is told once more what it had no room for."""
+"""Seconds until a notification that systemd had no room for is sent again."""
 _STATE = "S3_LEADER_STATE"
-"""The variable by which a program hands over to the one that takes its place."""
+"""The environment variable that hands the state over to the program that replaces this one."""
 
 
 def run(name: str) -> int:
-    """Take part in the lease until asked to stop, or until it was lost. Return the exit status.
+    """Take part in the lease until asked to stop, or until it is lost. Return the exit status.
 
-    Raises BadOption or CannotSend for what cannot be used, OSError for a folder in /run that cannot.
+    Raises BadOption or CannotSend for an unusable configuration, OSError for an unusable folder in /run.
     """
     systemd.hold_signals()
     config = configuration.load(name)
@@ -69,11 +69,11 @@ def _take_part(config: Config) -> int:
     me, held, until, served, elsewhere = _inherited(config)
     host = SystemdHost(config, me, clock, served)
     if elsewhere:
-        host.demote("the configuration names %s now, and not %s" % (_place(config), elsewhere))
+        host.demote("the configuration now names %s instead of %s" % (_place(config), elsewhere))
         return LOST
     store = Store(ReloadingConnection(config), config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
-    while not systemd.notify(READY=1):  # many daemons start at once, and systemd has room for ten messages
+    while not systemd.notify(READY=1):  # many daemons start at once, and systemd queues only ten messages
         clock.sleep(BUSY)
     try:
         if held is None:
@@ -89,7 +89,7 @@ def _take_part(config: Config) -> int:
 
 
 class SystemdHost:
-    """What the loop acts on: files in /run, systemd, the journal."""
+    """The loop's host: files in /run, systemd, the journal."""
 
     def __init__(self, config: Config, me: Claimant, clock: Clock, served: bool = False) -> None:
         self._config = config
@@ -100,11 +100,11 @@ class SystemdHost:
         self._role = "standby"
         self._until: Optional[float] = None
         self._served_at: Optional[float] = None
-        """When services were last seen to run; at first, when this host began to lead."""
+        """When services were last seen to run; before that, when this host began to lead."""
         self._served = served
-        """In this term, services were seen to run."""
+        """Services were seen to run in this term."""
         self._trouble = ""
-        """What began the present series of errors."""
+        """The first error of the current series."""
         self._troubled_at = 0.0
         self._hidden = False
         """The status could not be written."""
@@ -113,8 +113,8 @@ class SystemdHost:
         systemd.wait(seconds, self._clock, self._alive)
 
     def stand_by(self) -> None:
-        """Begin without the lease. Stay away from it for as long as somebody wishes, and while services of an earlier
-        term may still be running. Raises Stop.
+        """Begin without the lease. Do not compete until a step-down is over, nor while services of an earlier term
+        may still be running. Raises Stop.
         """
         runtime.remove(self._path("leader"))
         systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
@@ -123,7 +123,7 @@ class SystemdHost:
             left = runtime.away_until(self._config.name) - self._clock.now()
             if self.serving():
                 left = 1
-                waits = runtime.waiting(self._config.name) or "waits until no service can run"
+                waits = runtime.waiting(self._config.name) or "waits until no service can run any more"
                 self._show("stopping", "does not compete: %s" % waits)
             elif left > 0:
                 self._show("away", "stepped down, and does not compete for another %d s" % left)
@@ -151,7 +151,7 @@ class SystemdHost:
             self._show("standby", standing(self._lease))
 
     def trouble(self, why: str) -> None:
-        """Tell it once for each series, in the journal and to whoever waits for errors."""
+        """Report the first error of a series, in the journal and to the on_error hook."""
         self._show(self._role, why)
         self._troubled_at = self._clock.now()
         if self._trouble:
@@ -161,12 +161,12 @@ class SystemdHost:
         try:
             runtime.write(self._path("error"), self._environment(S3_LEADER_ERROR=why))
         except OSError as error:
-            self._say("error", "nobody was told: %s" % error, systemd.WARNING)
+            self._say("error", "the error cannot be written for on_error: %s" % error, systemd.WARNING)
 
     def promote(self, held: Held, until: float) -> None:
         before, self._lease = self._lease, held.seen
         if not self._arm(until, tries=10):
-            raise OSError("systemd does not listen, so nobody would end this process if it hung")
+            raise OSError("systemd does not take messages, so its watchdog would not end this process if it hung")
         runtime.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._config.stop_grace))
         self._well()
         known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
@@ -200,10 +200,10 @@ class SystemdHost:
         try:
             runtime.remove(self._path("leader"))
         except OSError as error:
-            self._say("error", "%s. systemd removes it when this process has ended" % error, systemd.WARNING)
+            self._say("error", "%s. systemd removes it when this process ends" % error, systemd.WARNING)
         self._until = self._served_at = None
         self._served = False
-        self._say("lost", "leads no more: " + why, systemd.NOTICE)
+        self._say("lost", "no longer leads: " + why, systemd.NOTICE)
         self._show("standby", why)
 
     def serving(self) -> bool:
@@ -213,7 +213,7 @@ class SystemdHost:
         self._say("released", "gave the lease back: another host may lead at once", systemd.NOTICE)
 
     def reload(self, held: Optional[Held]) -> None:
-        self._say("reload", "going on with the code and the configuration as they are now")
+        self._say("reload", "reloading its code and its configuration")
         state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until, self._served))}
         try:
             os.execve(sys.argv[0], sys.argv, {**os.environ, **state})
@@ -252,7 +252,7 @@ class SystemdHost:
         )
 
     def _show(self, role: str, reason: str) -> None:
-        """Tell how it stands: systemctl status, and whoever reads /run."""
+        """Publish the status, to systemctl status and in /run."""
         self._role = role
         systemd.notify(STATUS="%s: %s" % (role, plain(reason)))
         record = self._lease.record if isinstance(self._lease, Seen) else None
@@ -280,8 +280,8 @@ class SystemdHost:
         try:
             runtime.write(self._path("status.json"), status)
         except OSError:
-            runtime.remove(self._path("status.json"))  # an old one would be wrong
-            runtime.write(self._path("status.json"), status)  # on a full disk there is room for it now
+            runtime.remove(self._path("status.json"))  # a stale one would be wrong
+            runtime.write(self._path("status.json"), status)  # on a full disk, there is room for it now
 
     def _environment(self, **more: str) -> str:
         values = dict(
@@ -293,7 +293,7 @@ class SystemdHost:
         return "".join("%s=%s\n" % (name, _quoted(value)) for name, value in values.items())
 
     def _term(self) -> str:
-        """Return the term of the lease as last seen, '' where there is none."""
+        """Return the term of the lease as last seen; '' if there is none."""
         return str((self._lease and term_of(self._lease)) or "")
 
     def _path(self, file: str) -> str:
@@ -301,13 +301,13 @@ class SystemdHost:
 
 
 def _who(lease: Optional[Found]) -> object:
-    """Return what tells one state of the lease from the next, to people."""
+    """Return a value that changes whenever the lease changes in a way that matters to people."""
     record = lease.record if isinstance(lease, Seen) else lease
     return (record.holder, record.session, record.term) if isinstance(record, Record) else type(record)
 
 
 def _quoted(value: str) -> str:
-    """Return it as systemd.exec(5) reads it in an EnvironmentFile."""
+    """Quote a value as systemd.exec(5) reads it in an EnvironmentFile."""
     return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
@@ -322,21 +322,21 @@ def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[f
 
 
 def _place(config: Config) -> str:
-    """Return what tells one lease from all others, in every store."""
+    """Return a text that identifies the lease among those of all stores."""
     return "%s at %s" % (config.location, config.endpoint_url or "AWS")
 
 
 class Handover(NamedTuple):
-    """What a process is from its start."""
+    """What a process starts with, including what a replaced program hands over."""
 
     me: Claimant
     held: Optional[Held] = None
-    """What the program before this one led by."""
+    """What the replaced program held."""
     until: float = 0.0
     served: bool = False
     """Services were seen to run in this term."""
     elsewhere: str = ""
-    """Where that is, if it is not the lease that is configured."""
+    """The place of the held lease, if it is not the configured one."""
 
 
 def _inherited(config: Config) -> Handover:

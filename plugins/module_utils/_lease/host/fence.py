@@ -4,15 +4,14 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The fence: root's answer to the question whether services of a lease still run on this host.
+"""The fence ends all services of a lease on this host, as root, and makes sure that none is left.
 
-systemd orders jobs, not states. A start that somebody asks for cancels a stop that is under way, and a stop that fails
-or times out counts as done. So the fence does not go by jobs. It removes the mark without which no service starts,
-stops what runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the
-lease back.
+systemd orders jobs, not states. A new start request cancels a stop in progress, and a stop that fails or times out
+counts as done. So the fence does not rely on jobs. It removes the mark without which no service starts, stops what
+runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the lease back.
 
-While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease runs out, and
-the fence kills what still runs just before ``stop_grace`` is over.
+While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease expires, and
+the fence kills what still runs just before ``stop_grace`` ends.
 """
 
 from __future__ import annotations
@@ -35,28 +34,28 @@ from .timing import REACTION
 from .units import Unit
 
 LOOK_FIRST, LOOK_LAST = 0.03, 0.3
-"""Seconds between two looks at units that are stopping: they grow, since most stop at once."""
+"""Seconds between two looks at stopping units. The pause grows from the first to the last: most units stop at once."""
 IDLE = 5
-"""The pause after a look is at least so many times as long as the look took: systemd runs no job while it has requests
-to answer, and the fences of many leases would keep it from that."""
+"""The pause after a look is at least this many times as long as the look took: systemd runs no job while it answers
+requests, and the fences of many leases could keep it busy."""
 PAUSE_MOST = 5.0
-"""Seconds; and a quarter of stop_grace, so that a daemon that dies is noticed in time."""
+"""Longest pause in seconds. It is also at most a quarter of stop_grace, to notice in time that the daemon died."""
 DUE = 0.2
-"""Seconds to wait for systemctl when what still runs is to be killed."""
+"""Seconds to wait for systemctl when it is time to kill what still runs."""
 STOP_AGAIN = 2.0
-"""Seconds after which what still runs is stopped once more."""
+"""Seconds after which what still runs is stopped again."""
 SILENCE = 1.0
-"""Seconds for which nobody is told what is waited for: most units stop within them."""
+"""Seconds before the fence reports what it waits for: most units stop within them."""
 DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
 _SERVING = "s3-leader-serving@%s.service"
-"""The unit that makes the mark."""
+"""The unit that creates the mark."""
 
 
 def end(name: str, abandoned: bool = False) -> None:
-    """End every unit of the lease, and return when they were seen to have ended, if that takes for ever.
+    """End every unit of the lease, and return once all were seen to have ended, even if that takes forever.
 
-    With ``abandoned`` only what nobody else ends. Raises BadOption where no configuration tells the units, OSError
-    where the mark cannot be removed.
+    With ``abandoned``, only if nobody else does so. Raises BadOption if no configuration names the units, OSError if
+    the mark cannot be removed.
     """
     config = _config_at_start(name)
     with alone(name) as first:
@@ -65,9 +64,9 @@ def end(name: str, abandoned: bool = False) -> None:
 
 
 def _config_at_start(name: str) -> Config:
-    """Return the configuration, together with the one by which the services were started: the role may have changed it.
+    """Return the configuration merged with the one that the services were started with: the role may have changed it.
 
-    That has all services of both, and the shorter time.
+    The result has all services of both, and the shortest stop_grace.
     """
     found: List[Config] = []
     with contextlib.suppress(BadOption):
@@ -83,7 +82,7 @@ def _config_at_start(name: str) -> Config:
 
 
 def _grace_of_daemon(name: str) -> List[float]:
-    """Return the stop_grace that the daemon leads by, where it wrote that down: its configuration may be older."""
+    """Return the stop_grace that the daemon uses, if it has written it down: its configuration may be older."""
     path = runtime.serving_path_of(name, "leader")
     with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         found = re.search(r'^S3_LEADER_STOP_GRACE="([0-9]{1,4}(?:\.[0-9]{1,9})?)"$', file.read(), re.MULTILINE)
@@ -101,24 +100,24 @@ class _Ending:
         self._names = [*(unit % config.name for unit in own), *patterns(config)]
         self._began = clock.now()
         self._over_since: Optional[float] = None
-        """Since when nobody renews the lease for these units any more, by the clock."""
+        """Since when, by the clock, nobody renews the lease for these units any more."""
         self._left_alone: Dict[int, float] = {}
-        """Processes that outlived their units, and since when they are asked to end."""
+        """Processes that outlived their units, and when each was first asked to end."""
         self._killed: Set[int] = set()
         self._has_killed = False
-        """All that ran when the time to stop was over was killed once."""
+        """Whether everything that ran when the time to stop was over has been killed once."""
         self._stopped_at = float("-inf")
         self._said, self._said_at = "", float("-inf")
 
     def run(self) -> None:
         pause = LOOK_FIRST
-        self._write_waiting("begins to stop its services")  # before the mark goes, or the daemon would not wait
+        self._write_waiting("begins to stop its services")  # before the mark is removed, or the daemon would not wait
         while True:
             self._close()
             asked_at = self._clock.now()
             left = self._look()
             took = self._clock.now() - asked_at
-            if not left and self._is_closed():  # nothing could start since before the look
+            if not left and self._is_closed():  # nothing could start during or since the look
                 break
             self._kill(left)
             self._stop(left)
@@ -132,12 +131,12 @@ class _Ending:
             say(self._config, "ended", "all services have ended", systemd.NOTICE)
 
     def _close(self) -> None:
-        """Keep services from starting."""
+        """Keep services from starting any more."""
         try:
             runtime.remove(runtime.serving_path_of(self._config.name, "started"))
         except OSError as error:
             if not self._said:
-                self._said = "what is started now is only stopped again: %s" % error
+                self._said = "services can still start, and are then stopped again: %s" % error
                 say(self._config, "error", self._said, systemd.ERROR)
 
     def _is_closed(self) -> bool:
@@ -153,7 +152,7 @@ class _Ending:
             self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
         if found is None:
             return units.guess(self._names)
-        # The path unit goes on with a daemon that is restarted; but it must not start again what ends.
+        # The path unit stays for a daemon that is restarted, but must not start again what is being ended.
         return [
             unit
             for unit in found
@@ -163,7 +162,7 @@ class _Ending:
         ]
 
     def _wait(self, left: List[Unit], seconds: float) -> None:
-        """Wait for so long, or until the last process of these units has ended: for that, systemd need not be asked."""
+        """Wait this long, or until the last process of these units has ended, which needs no request to systemd."""
         end = self._clock.now() + seconds
         busy = [unit for unit in left if unit.processes()]
         while self._clock.now() < end:
@@ -172,7 +171,7 @@ class _Ending:
                 return
 
     def _kill_in(self) -> float:
-        """Return the seconds until all that still runs is to be killed."""
+        """Return the seconds until everything that still runs must be killed."""
         if self._over_since is None or self._has_killed:
             return float("inf")
         return max(0.0, self._over_since + self._config.stop_grace - REACTION - self._clock.now())
@@ -189,14 +188,14 @@ class _Ending:
         return self._over_since is not None and self._clock.now() >= self._over_since + seconds
 
     def _stop(self, left: List[Unit]) -> None:
-        # Not what is stopping: systemd would begin anew where a service is being aborted.
+        # Not units that are stopping: if a service is being aborted, systemd would begin its stop anew.
         running = [unit.name for unit in left if unit.active != "deactivating"]
         if running and self._clock.now() >= self._stopped_at + STOP_AGAIN:
             self._stopped_at = self._clock.now()
             units.stop(running, self._patience())
 
     def _kill(self, left: List[Unit]) -> None:
-        """End what has outlived its unit, and kill, in time, all there is, if nobody renews the lease any more."""
+        """End processes that outlived their unit. If nobody renews the lease any more, kill everything in time."""
         over = self._is_over(self._config.stop_grace - REACTION)
         self._has_killed = self._has_killed or over
         for unit in left:
@@ -216,7 +215,7 @@ class _Ending:
                 say(self._config, "killed", text, systemd.WARNING)
 
     def _tell(self, left: List[Unit]) -> None:
-        """Say what is waited for, to people and to the daemon."""
+        """Report what the fence waits for, to people and to the daemon."""
         services = [unit for unit in left if not unit.name.startswith("s3-leader-")] or left
         text, self._said_at = "waits for the end of " + ", ".join(map(_standing, services)), self._clock.now()
         self._write_waiting(text)
@@ -228,17 +227,17 @@ class _Ending:
             say(self._config, "waiting", text, systemd.CRITICAL if late else systemd.NOTICE)
 
     def _write_waiting(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # there is no folder where no service was to start, or no room
+        with contextlib.suppress(OSError):  # no service was to start, so there is no folder; or the disk is full
             runtime.write(runtime.serving_path_of(self._config.name, "waiting"), text)
 
 
 def patterns(config: Config) -> List[str]:
-    """Return the services of a lease, as systemctl takes them: a template stands for all its instances."""
+    """Return the services of a lease as patterns for systemctl: a template stands for all its instances."""
     return [service.replace("@.", "@*.") for service in config.services]
 
 
 def _dead_for(found: List[Unit], name: str) -> Optional[float]:
-    """Return for how many seconds a service has not run any more; None while it runs."""
+    """Return how long a service has not been running, in seconds; None while it runs."""
     for unit in found:
         if unit.name == name and unit.active not in ("active", "reloading") and unit.sub != "start":
             return max(0.0, time.monotonic() - unit.left) if unit.left else 0.0
@@ -248,16 +247,16 @@ def _dead_for(found: List[Unit], name: str) -> Optional[float]:
 def _standing(unit: Unit) -> str:
     busy = (unit.processes() if unit.at_rest else []) or unit.users()
     kept = ", kept by " + ", ".join(map(units.describe, busy[:3])) if busy else ""
-    job = ", with a job" if unit.job and unit.active in ("inactive", "failed") else ""
+    job = ", with a job pending" if unit.job and unit.active in ("inactive", "failed") else ""
     return "%s (%s: %s%s%s)" % (unit.name, unit.active, unit.sub, job, kept)
 
 
 @contextlib.contextmanager
 def alone(name: str, wait: bool = True) -> Iterator[bool]:
-    """Let one process at a time end the units of a lease. False where another one has just done so.
+    """Let only one process at a time end the units of a lease. Yield False if another one has just done so.
 
-    Raises BlockingIOError where another one does so, and wait is false. Only root can open the lock, and nothing is
-    written for it: /run may be full. Where there is none, no service was to start.
+    Raises BlockingIOError if another one is doing so and ``wait`` is false. Only root can open the lock. Locking writes
+    nothing, so that it works when /run is full. Without a lock file, no service was to start.
     """
     path = runtime.serving_path_of(name, "lock")
     try:
@@ -286,27 +285,27 @@ def say(config: Config, event: str, message: str, priority: int) -> None:
 
 
 def _has_no_process(unit: str) -> bool:
-    """Tell what control groups tell, where they are what this process knows: for when systemd does not answer."""
+    """Tell whether the unit has no process, by control groups if they are visible: systemd may not answer."""
     return units.sees_groups() and not units.busy([unit])
 
 
 def _is_dead(name: str) -> bool:
-    """Tell whether the daemon has ended. If systemd hangs, it does not remove the daemon's files in /run then."""
+    """Tell whether the daemon has ended. Its files in /run do not tell: a hanging systemd does not remove them."""
     found = units.look([DAEMON % name])
     return _has_no_process(DAEMON % name) if found is None else _dead_for(found, DAEMON % name) is not None
 
 
 def leads(name: str) -> bool:
-    """The daemon leads, and services may start."""
+    """Tell whether the daemon leads and services may start."""
     return os.path.lexists(runtime.path_of(name, "leader")) and os.path.exists(runtime.serving_path_of(name, "started"))
 
 
 def begins(name: str) -> bool:
-    """The mark is being made. Where systemd does not tell, it may be."""
+    """Tell whether the mark is being created. True if systemd does not answer."""
     found = units.look([_SERVING % name])
     return found is None or any(unit.job or unit.active == "activating" for unit in found)
 
 
 def is_unled(name: str) -> bool:
-    """Services may run, and the daemon does not lead, nor is it about to."""
+    """Tell whether services may run while the daemon neither leads nor is about to."""
     return not (leads(name) or begins(name) or leads(name)) or _is_dead(name)

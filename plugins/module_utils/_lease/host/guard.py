@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The guard stops, at any time, services that run although no mark allows it, and starts a fence that is missing."""
+"""The guard: it stops services that run although no mark allows it, and starts a fence that is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INTERVAL = 2.0
 
 
 def guard() -> None:
-    """Look after all leases of this host, for ever."""
+    """Guard all leases of this host, forever."""
     watching = Guard()
     while True:
         watching.look_around()
@@ -33,14 +33,14 @@ def guard() -> None:
 
 
 class Guard:
-    """Stops what runs without a mark, and has ended what nobody ends although its daemon is gone."""
+    """Stops what runs without a mark, and starts the fence for what nobody ends although its daemon is gone."""
 
     def __init__(self) -> None:
         self._strays: Dict[str, Set[str]] = {}
-        """Units of each lease that were told of."""
+        """Units of each lease that were reported."""
         self._usable: Dict[str, Config] = {}
         self._unusable: Set[str] = set()
-        """Leases without a configuration, which was told."""
+        """Leases without a usable configuration, which was reported."""
         self._ending: Dict[str, subprocess.Popen[bytes]] = {}
 
     def look_around(self) -> None:
@@ -49,7 +49,7 @@ class Guard:
         unmarked = [config for config in configs if config not in marked]
         alive = units.busy([fence.DAEMON % config.name for config in marked])
         for config in marked:
-            # As nearly always: systemd is not asked.
+            # The usual case is decided without asking systemd.
             led = fence.DAEMON % config.name in alive and fence.leads(config.name)
             if not led and not self._is_being_ended(config.name) and _is_abandoned(config.name):
                 self._start_fence(config)
@@ -63,9 +63,9 @@ class Guard:
         for name in leases.names():
             try:
                 self._usable[name] = configuration.load(name)
-            except BadOption as error:  # the last one that could be used holds for the daemon, too
+            except BadOption as error:  # the last usable one still applies: the daemon uses it, too
                 if name not in self._usable and name not in self._unusable:
-                    systemd.journal(systemd.ERROR, "%s: its services are not looked after: %s" % (name, error))
+                    systemd.journal(systemd.ERROR, "%s: its services are not guarded: %s" % (name, error))
                     self._unusable.add(name)
             if name in self._usable:
                 yield self._usable[name]
@@ -75,7 +75,8 @@ class Guard:
         try:
             self._ending[config.name] = subprocess.Popen(command)
         except OSError as error:
-            fence.say(config, "error", "its services may still run, and nobody ends them: %s" % error, systemd.CRITICAL)
+            text = "its services may still run, and nothing ends them: %s" % error
+            fence.say(config, "error", text, systemd.CRITICAL)
 
     def _is_being_ended(self, name: str) -> bool:
         child = self._ending.get(name)
@@ -85,7 +86,7 @@ class Guard:
         if strays:
             units.stop([unit.name for unit in strays])
         for unit in strays:
-            if unit.at_rest:  # what it has left behind
+            if unit.at_rest:  # only processes are left
                 units.kill(unit)
             if unit.name not in self._strays.get(config.name, set()):
                 text = "%s ran here without the lease, and is stopped: see systemctl status %s" % (unit.name, unit.name)
@@ -94,12 +95,12 @@ class Guard:
 
 
 def _runs(unit: Unit) -> bool:
-    """It runs or starts, or left something behind. What only waits to start will not start without a mark."""
+    """Tell whether it runs, starts, or left processes behind. What only waits to start cannot without a mark."""
     return unit.active not in ("inactive", "failed") or bool(unit.processes())
 
 
 def _is_abandoned(name: str) -> bool:
-    """Services may run, the daemon does not lead, and nobody ends them: somebody has killed the fence."""
+    """Tell whether services may run, the daemon does not lead, and nobody ends them: the fence was killed."""
     if not fence.is_unled(name):
         return False
     try:
@@ -110,5 +111,5 @@ def _is_abandoned(name: str) -> bool:
 
 
 def _may_serve(name: str) -> bool:
-    """There is a mark now, or will be: the jobs of services are there before it is."""
+    """Tell whether there is a mark, or will be: the services' jobs exist before the mark does."""
     return fence.begins(name) or os.path.exists(runtime.serving_path_of(name))

@@ -4,13 +4,13 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The daemon's loop: watch until the lease can be had, lead as long as it can be renewed in time, and end.
+"""The daemon's loop: watch until the lease can be acquired, lead as long as it can be renewed in time, and end.
 
-Who leads acts through others, the host's services, and they take time to stop. So the time to lead ends ``stop_grace``
-before the deadline of the lease: from then on the services are stopped, and when the deadline comes, they are gone.
+A leader acts through the host's services, which take time to stop. So the time to lead ends ``stop_grace`` before the
+lease's deadline: from then on the services are stopped, and by the deadline they are gone.
 
-Losing the lease ends the loop, and with it the process: what watches over the process stops the services then, whatever
-became of the process. To begin anew takes a new one, with a new session.
+Losing the lease ends the loop, and with it the process: its supervisor then stops the services, however the process
+ended. Competing again takes a new process, with a new session.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ..types import (
 from ..wording import sentence
 from .timing import REACTION, Timing
 
-if TYPE_CHECKING:  # it loads botocore, which the fence can do without
+if TYPE_CHECKING:  # it loads botocore, which the fence does not need
     from ..store import Store
 
 T = TypeVar("T")
@@ -50,11 +50,11 @@ RETRY = 1.0
 
 
 class Stop(Exception):
-    """The process is asked to end."""
+    """The process was asked to end."""
 
 
 class Reload(Exception):
-    """The process is asked to go on with new code and a new configuration."""
+    """The process was asked to continue with new code and a new configuration."""
 
 
 class Lost(Exception):
@@ -62,38 +62,38 @@ class Lost(Exception):
 
 
 class Ended(Lost):
-    """Its services have ended while it led, and cannot start again, so the lease can be given back."""
+    """The services ended while the host led, and cannot start again, so the lease can be given back."""
 
 
 class Host(Protocol):
-    """What the loop acts on, and whom it tells."""
+    """What the loop acts on and reports to."""
 
     def wait(self, seconds: float) -> None:
-        """Wait for so long, or for less. Raises Stop or Reload where that is asked for."""
+        """Wait this long, or less. Raises Stop or Reload if asked for."""
 
     def answered(self, outcome: Outcome) -> None:
-        """The store answered this to a request, or did not answer."""
+        """Take note of the outcome of a request."""
 
     def trouble(self, why: str) -> None:
-        """Something failed that is tried again."""
+        """Report a failure that will be retried."""
 
     def promote(self, held: Held, until: float) -> None:
-        """Lead from now on, until then by the clock. Raises OSError where that cannot be brought about."""
+        """Lead from now on, until ``until`` by the clock. Raises OSError if that is impossible."""
 
     def confirmed(self, held: Held, until: float) -> None:
-        """Lead on, until then by the clock. Raises Lost where that is of no use, Ended where no service can run."""
+        """Keep leading, until ``until`` by the clock. Raises Lost if that is useless, Ended if no service can run."""
 
     def demote(self, why: str) -> None:
-        """Lead no more."""
+        """Stop leading."""
 
     def serving(self) -> bool:
         """Tell whether services may still be running."""
 
     def released(self) -> None:
-        """The lease was given back."""
+        """Report that the lease was given back."""
 
     def reload(self, held: Optional[Held]) -> None:
-        """Go on in a new program, with the same session. Returns only where that cannot be done."""
+        """Continue in a new program, with the same session. Returns only if that fails."""
 
 
 class Heartbeat:
@@ -109,13 +109,13 @@ class Heartbeat:
         self._clock = clock
         self._host = host
         self._may_hold = False
-        """A write of the present acquisition was sent."""
+        """A write of the current acquisition was sent."""
 
     def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
-        """Watch, then lead. Returns when asked to stop; raises Lost when the lease was lost, or given up.
+        """Watch, then lead. Returns when asked to stop; raises Lost when the lease is lost or given up.
 
-        ``held`` is what an earlier program of this process held, and led by until then. It is renewed at once: its
-        times may not be those of this program.
+        ``held`` is what this process's earlier program held, leading until ``until``. It is renewed at once: its times
+        may differ from this program's.
         """
         at_once = True
         while True:
@@ -144,7 +144,7 @@ class Heartbeat:
         return held.lapses_at - self._timing.stop_grace
 
     def _give_back(self, held: Optional[Held]) -> None:
-        """Release the lease: the others may go on at once. It takes two tries at most."""
+        """Release the lease, so that others can take it at once. This takes two tries at most."""
         patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
         steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
         try:
@@ -157,7 +157,7 @@ class Heartbeat:
     # -- standby
 
     def _acquire(self) -> Held:
-        """Return the lease as soon as it can be had (rule 14)."""
+        """Return the lease as soon as it can be acquired (rule 14)."""
         timing, clock = self._timing, Interruptible(self._clock, self._host.wait)
         forever = float("inf")
         want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
@@ -171,7 +171,7 @@ class Heartbeat:
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
 
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
-        """Let the operation go on as it does, and tell what the store says."""
+        """Return the operation unchanged, but report the store's outcomes to the host."""
 
         def before(step: Step) -> None:
             self._may_hold = self._may_hold or isinstance(step, Write)
@@ -183,7 +183,7 @@ class Heartbeat:
         return overheard(steps, before, after)
 
     def _promoted(self, held: Held) -> Optional[Held]:
-        """Begin to lead, or give the lease back for somebody who can."""
+        """Begin to lead, or give the lease back for a host that can."""
         until = self._until(held)
         if self._clock.now() >= until - REACTION:
             self._give_back(held)  # it took so long that the services would be stopped at once
@@ -201,7 +201,7 @@ class Heartbeat:
     # -- leader
 
     def _renewed(self, held: Held, until: float, at_once: bool) -> Held:
-        """Wait until it is time, and renew. Raises Lost, also when the time to lead is over."""
+        """Wait until it is time, and renew. Raises Lost, also if the time to lead ends first."""
         timing = self._timing
         clock = Interruptible(self._clock, self._host.wait, until - REACTION)
         record = protocol.record_of(held.seen)
@@ -223,7 +223,7 @@ class Heartbeat:
         return _held(verdict)
 
     def _step_down(self, held: Optional[Held], why: str) -> None:
-        """Lead no more because somebody wishes so. The lease is given back only if the services are gone."""
+        """Stop leading on request. The lease is given back only if the services are gone."""
         if held is not None:
             self._host.demote(why)
         if self._host.serving():
@@ -234,16 +234,16 @@ class Heartbeat:
 
 def _held(verdict: Verdict) -> Held:
     if not isinstance(verdict.lease, Seen) or verdict.deadline is None:
-        raise TypeError("%r is not a leader's" % (verdict,))
+        raise TypeError("%r is not a leader's verdict" % (verdict,))
     return Held(verdict.lease, verdict.deadline)
 
 
 class TimeIsUp(Exception):
-    """There is no time left for what was going on."""
+    """No time is left for the operation."""
 
 
 class Interruptible(Clock):
-    """The clock of an operation that is given up when its time is up, or for a signal."""
+    """The clock of an operation that is abandoned when its time is up, or on a signal."""
 
     def __init__(self, clock: Clock, wait: Callable[[float], None], until: float = float("inf")) -> None:
         self._clock = clock

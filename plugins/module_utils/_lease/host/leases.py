@@ -24,9 +24,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,%d}" % (MAX_NAME - 1), re.ASCII)
 
 
 def check_name(name: str) -> None:
-    """Raise BadOption for what cannot be part of the names of units and files."""
+    """Raise BadOption for a name that cannot be part of the names of units and files."""
     if not _NAME.fullmatch(name):
-        way_out = "use 1 to %d lower-case letters, digits, - and _, and none of the two first" % MAX_NAME
+        way_out = "use 1 to %d lower-case letters, digits, - and _, with a letter or digit first" % MAX_NAME
         raise BadOption("name", name, way_out)
 
 

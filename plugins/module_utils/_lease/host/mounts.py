@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Which processes use what is mounted, as root sees it in /proc."""
+"""Which processes use a mounted file system, as root sees it in /proc."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Mount(NamedTuple):
     """A line of mountinfo: proc_pid_mountinfo(5)."""
 
     device: str
-    """Its number, as major:minor."""
+    """The device number, as major:minor."""
     place: str
     source: str
 
 
 def users(place: str) -> Iterator[int]:
-    """Return who has something open below a place where something is mounted.
+    """Return the processes that have something open below a mount point.
 
-    The same path may be another file system to a process in a container.
+    For a process in a container, the same path may be another file system.
     """
     device = _device("1", place)
     for process in _processes() if device else ():
@@ -38,10 +38,10 @@ def users(place: str) -> Iterator[int]:
 
 
 def keepers(source: str) -> Iterator[int]:
-    """Return who still has a file system mounted that process 1 has not: the kernel goes on writing to it.
+    """Return the processes that still have a file system mounted, if process 1 does not: the kernel still writes to it.
 
-    They have a namespace of their own, to which an unmount does not propagate: most often that of a container. Only a
-    device and a remote file system can be told by their source.
+    They have their own mount namespace, to which an unmount does not propagate, most often that of a container. Only
+    devices and remote file systems can be recognized by their source.
     """
     if "/" not in source:
         return
@@ -64,7 +64,7 @@ def keepers(source: str) -> Iterator[int]:
 
 
 def _number(device: str) -> str:
-    """Return the number of a block device, '' of anything else."""
+    """Return the number of a block device; '' for anything else."""
     with contextlib.suppress(OSError):
         status = os.stat(device)
         if stat.S_ISBLK(status.st_mode):
@@ -73,7 +73,7 @@ def _number(device: str) -> str:
 
 
 def _device(process: str, place: str) -> str:
-    """Return the device that is mounted at that place for a process, '' where none is."""
+    """Return the device that a process has mounted at this path; '' if none."""
     found = [mount.device for mount in _mounts(process) if mount.place == place]
     return found[-1] if found else ""  # the last one is on top
 
@@ -96,7 +96,7 @@ def _processes() -> Iterator[str]:
 
 
 def _in_use(process: str) -> Iterator[str]:
-    """Return the paths of what a process has open."""
+    """Return the paths that a process has open."""
     folder = os.path.join(_PROC, process)
     with contextlib.suppress(OSError):
         files = [os.path.join(folder, "fd", name) for name in os.listdir(os.path.join(folder, "fd"))]

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What the daemons of this host tell about their leases, in /run: no store is asked."""
+"""What the daemons of this host publish about their leases in /run. No store is asked."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ FOLDER = "/run/s3-leader"
 
 
 def path_of(name: str, file: str = "") -> str:
-    """Return the folder of a lease, or a file in it. systemd makes it, and removes it when the daemon ends."""
+    """Return the folder of a lease, or a file in it. systemd creates it, and removes it when the daemon ends."""
     return os.path.join(FOLDER, name, file)
 
 
 def serving_path_of(name: str, file: str = "") -> str:
-    """Return the folder that is there while services may run, or a file in it. All of it is root's.
+    """Return the folder that exists while services may run, or a file in it. Root owns all of it.
 
-    A unit makes it before the first service starts, and the fence removes it when all were seen to be gone. In it, the
-    file "started" is there while services may start, and "waiting" while the fence waits for the end of some.
+    A unit creates it before the first service starts, and the fence removes it once it has seen that all are gone. In
+    it, the file "started" exists while services may start, and "waiting" while the fence waits for some to end.
     """
     return os.path.join(FOLDER + "-serving", name, file)
 
 
 def waiting(name: str) -> str:
-    """Return what the fence waits for, for people; '' where it does not."""
+    """Return what the fence waits for, for people; '' if it does not wait."""
     try:
         with open(serving_path_of(name, "waiting"), encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -47,12 +47,12 @@ def waiting(name: str) -> str:
 
 
 def away_path_of(name: str) -> str:
-    """Return the file that says until when this host does not compete: a reading of the clock."""
+    """Return the file that holds until when this host does not compete, by the clock."""
     return os.path.join(FOLDER, name + ".away")
 
 
 def names() -> List[str]:
-    """Return the leases of which a daemon runs here, and those that one is configured for."""
+    """Return the leases whose daemon runs here, and those that are configured."""
     try:
         running = [name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json"))]
     except OSError:
@@ -61,9 +61,9 @@ def names() -> List[str]:
 
 
 def status(name: str) -> Optional[Dict[str, Any]]:
-    """Return what the daemon of this lease told last, or None where there is none.
+    """Return the last status of this lease's daemon, or None if there is none.
 
-    ``is_leader`` is true while this host leads by its own clock, whatever became of the daemon, and nobody stops its
+    ``is_leader`` is true while this host leads by its own clock, even if the daemon has died, and nobody stops its
     services.
     """
     try:
@@ -74,14 +74,14 @@ def status(name: str) -> Optional[Dict[str, Any]]:
             found["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # what cannot be read says nothing, least of all that this host leads
+        return None  # an unreadable status tells nothing, least of all that this host leads
     return found
 
 
 def describe(name: str) -> Dict[str, Any]:
-    """Return how the lease stands for this host, also where no daemon tells. Raises BadOption for what is no name."""
+    """Return the lease's state on this host, even without a daemon. Raises BadOption for an invalid name."""
     leases.check_name(name)
-    no_daemon = "no daemon of it runs here: systemctl status s3-leader@%s" % name
+    no_daemon = "its daemon does not run here: see systemctl status s3-leader@%s" % name
     stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
     now = dict(stopped, **status(name) or {}, source="local")
     if now["role"] == "leader" and not now["is_leader"]:
@@ -90,24 +90,24 @@ def describe(name: str) -> Dict[str, Any]:
 
 
 def away_until(name: str) -> float:
-    """Return until when this host does not compete, by the clock; 0 where nobody asked for that."""
+    """Return until when this host does not compete, by the clock; 0 if nobody asked for that."""
     try:
         with open(away_path_of(name), encoding="ascii") as file:
             until = float(file.read())
     except (OSError, ValueError):
         return 0.0
-    return until if until < float("inf") else 0.0  # nor is NaN a time
+    return until if until < float("inf") else 0.0  # refuses NaN, too
 
 
 def keep_others_out(name: str, since: float) -> int:
-    """Let nobody else be the daemon of this lease, for as long as the descriptor that is returned is open.
+    """Keep any other daemon of this lease from running while the returned descriptor is open.
 
-    The time of the file, since, in seconds since 1970, tells who sets the host up which code and configuration this
-    daemon goes by: what is newer, it has not read. Only the one that systemd watches may lead by these files. Raises
-    OSError: BlockingIOError for a second daemon.
+    ``since``, in seconds since 1970, becomes the time of the lock file. It tells the role which code and configuration
+    this daemon has read: nothing newer. Only the daemon that systemd watches may lead by these files. Raises OSError:
+    BlockingIOError for a second daemon.
     """
     flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW
-    lock = os.open(path_of(name, "lock"), flags, 0o600)  # what others may open, they could lock
+    lock = os.open(path_of(name, "lock"), flags, 0o600)  # whoever may open it could lock it
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.utime(lock, (since, since))
@@ -118,7 +118,7 @@ def keep_others_out(name: str, since: float) -> int:
 
 
 def write(path: str, text: str) -> None:
-    """Put a file there as a whole, readable by all. Raises OSError; then it is as it was."""
+    """Replace a file atomically, readable by all. Raises OSError; then the file is unchanged."""
     unfinished = path + ".new"
     with open(unfinished, "w", encoding="utf-8", opener=_no_link) as file:
         file.write(text)
@@ -131,6 +131,6 @@ def _no_link(path: str, flags: int) -> int:
 
 
 def remove(path: str) -> None:
-    """Remove the file, if it is there. Raises OSError where that fails."""
+    """Remove the file, if it exists. Raises OSError if that fails."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""How a service speaks with systemd: readiness and watchdog (sd_notify(3)), the journal, and signals."""
+"""How a service communicates with systemd: readiness and watchdog (sd_notify(3)), the journal, and signals."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ JOURNAL = "/run/systemd/journal/socket"
 CRITICAL, ERROR, WARNING, NOTICE, INFO = 2, 3, 4, 5, 6
 _SIGNALS: Dict[int, Type[Exception]] = {signal.SIGTERM: Stop, signal.SIGINT: Stop, signal.SIGHUP: Reload}
 _SLICE = 1.0
-"""Seconds: the system's waits stand still in suspend, so each is looked over."""
+"""Longest wait in seconds: the system's waits pause during suspend, so the clock is read in between."""
 _SENT = (0, -1, -6, 128)
-"""SI_USER, SI_QUEUE, SI_TKILL and SI_KERNEL of sigaction(2): how a signal of these comes."""
+"""SI_USER, SI_QUEUE, SI_TKILL and SI_KERNEL of sigaction(2): the possible origins of these signals."""
 
 
 def notify(**state: object) -> bool:
-    """Tell systemd, if it listens. Return False where the message is lost: the watchdog then goes by the last one."""
+    """Notify systemd, if it listens. Return False if the message is lost: the watchdog then uses the last one."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     text = "\n".join("%s=%s" % item for item in state.items())
     return not address or _send(("\0" + address[1:]) if address[0] == "@" else address, text)
 
 
 def journal(priority: int, message: str, **fields: object) -> None:
-    """Write an entry with fields of its own, or, where there is no journal, a line.
+    """Write a journal entry with its own fields, or, without a journal, a line on stderr.
 
     Source: https://systemd.io/JOURNAL_NATIVE_PROTOCOL/. No value may have a line end.
     """
     entry = dict(fields, PRIORITY=priority, SYSLOG_IDENTIFIER="s3-leader", MESSAGE=message)
     text = "".join("%s=%s\n" % (name, str(value).replace("\n", " ")) for name, value in entry.items())
     if not _send(JOURNAL, text):
-        with contextlib.suppress(OSError):  # no leader ends for want of a place to write to
+        with contextlib.suppress(OSError):  # a leader must not end because it cannot log
             sys.stderr.write(message + "\n")
             sys.stderr.flush()
 
@@ -50,7 +50,7 @@ def journal(priority: int, message: str, **fields: object) -> None:
 def _send(address: str, text: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)  # who listens may hang, and this process has a lease to renew
+            sender.setblocking(False)  # the receiver may hang, and this process has a lease to renew
             sender.sendto(text.encode("utf-8", "replace"), address)
         return True
     except OSError:
@@ -58,12 +58,12 @@ def _send(address: str, text: str) -> bool:
 
 
 def hold_signals() -> None:
-    """Keep signals waiting until wait() takes them: nothing is interrupted in the middle. Threads inherit that."""
+    """Block signals until wait() takes them, so that they interrupt nothing midway. Threads inherit this."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def wait(seconds: float, clock: Clock, meanwhile: Callable[[], None]) -> None:
-    """Wait for so long, on a clock that runs through suspend. Raises Stop or Reload for a signal."""
+    """Wait this long, on a clock that keeps running during suspend. Raises Stop or Reload on a signal."""
     end = clock.now() + seconds
     while True:
         meanwhile()
@@ -78,8 +78,8 @@ def wait(seconds: float, clock: Clock, meanwhile: Callable[[], None]) -> None:
 def _signal_within(seconds: float) -> int:
     """Return the signal that came, or 0.
 
-    Where SIGCONT or a thaw ends a wait whose time is over, CPython up to 3.13 at least returns what happens to lie in
-    memory: signal_sigtimedwait_impl in Modules/signalmodule.c leaves its loop without having asked for a signal.
+    If SIGCONT or a thaw ends a wait after its timeout, CPython (at least up to 3.13) returns uninitialized memory:
+    signal_sigtimedwait_impl in Modules/signalmodule.c leaves its loop without asking for a signal.
     """
     received = signal.sigtimedwait(_SIGNALS, seconds)
     if received is None or received.si_signo not in _SIGNALS or received.si_errno != 0 or received.si_code not in _SENT:

@@ -11,16 +11,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 REACTION = 0.5
-"""Seconds that it may take to act. The daemon gives up so long before systemd would kill it, and the fence kills
-services so long before ``stop_grace`` is over."""
+"""Seconds to react. The daemon gives up this long before systemd would kill it, and the fence kills services this
+long before ``stop_grace`` ends."""
 
 
 class Timing(NamedTuple):
-    """The times of a daemon, in seconds; config.py has the ranges, and how they must add up."""
+    """The times of a daemon in seconds; config.py has their ranges, and how they must add up."""
 
     lease_duration: float
     renew_interval: float
     stop_grace: float
-    """How long the services may take to stop."""
+    """How long the services have to stop."""
     poll_interval: float
     request_timeout: float

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What root sees of units, and does to them: their state by systemctl, their processes by their control groups."""
+"""Root's view of and actions on units: their state by systemctl, their processes by their control groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 from . import mounts
 
 PATIENCE = 2.0
-"""Seconds to wait for systemctl: a systemd that is busy answers later."""
+"""Seconds to wait for systemctl: a busy systemd answers later."""
 _CGROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
 """Where systemd's control groups are mounted: version 1, version 2."""
 _PROC = "/proc"
@@ -36,7 +36,7 @@ _PROPERTIES = (
 
 
 class Unit(NamedTuple):
-    """What systemctl show says of a unit."""
+    """What systemctl show prints about a unit."""
 
     name: str
     active: str
@@ -44,19 +44,19 @@ class Unit(NamedTuple):
     sub: str
     """SubState, like "stop-sigterm"."""
     job: str
-    """The number of its job, '' without one."""
+    """The number of its job; '' if it has none."""
     group: str
-    """Its control group, '' without one."""
+    """Its control group; '' if it has none."""
     place: str
     """Where a mount unit is mounted."""
     source: str
-    """What it mounts; while it does not, as its file says."""
+    """What it mounts; while it is not mounted, what its unit file names."""
     left: float
-    """When it was active last, or its main process ended, in seconds of CLOCK_MONOTONIC; 0 where it never was."""
+    """When it was last active or its main process ended, in seconds of CLOCK_MONOTONIC; 0 if it never was."""
 
     @property
     def at_rest(self) -> bool:
-        """It does not run, and nothing is about to change that. Processes of it may be left."""
+        """Whether it does not run, and no job is about to change that. Processes of it may be left."""
         return self.active in ("inactive", "failed") and not self.job
 
     @property
@@ -64,12 +64,12 @@ class Unit(NamedTuple):
         return self.at_rest and not self.processes() and not self.users()
 
     def processes(self) -> List[int]:
-        """Return all processes of the unit, those that outlived it included."""
+        """Return all processes of the unit, including those that outlived it."""
         return list(_members(self.group))
 
     def users(self) -> List[int]:
-        """Return the processes, of whatever unit, that keep a mount busy; once it is unmounted, those that still have
-        its file system, in a namespace of their own.
+        """Return the processes, of whatever unit, that keep a mount busy. Once it is unmounted, return those that still
+        have its file system mounted in their own namespace.
         """
         if not self.place:
             return []
@@ -77,12 +77,12 @@ class Unit(NamedTuple):
 
 
 def look(names: Sequence[str], patience: float = PATIENCE) -> Optional[List[Unit]]:
-    """Return the units of these names and patterns; None where systemd does not answer within these seconds.
+    """Return the units of these names and patterns; None if systemd does not answer within these seconds.
 
-    Of a pattern, systemctl shows no unit that is inactive, though processes of it may be left: their groups tell.
+    For a pattern, systemctl does not show inactive units. Their control groups show those with processes left.
     """
     groups = _groups([name for name in names if "*" in name])
-    # In a pattern, some versions of systemd take a backslash as it is, and others let it quote what follows.
+    # In a pattern, some versions of systemd take a backslash literally, and others as an escape.
     asked = dict.fromkeys([*names, *(name.replace("\\", "\\\\") for name in names if "*" in name)])
     shown = _systemctl(patience, "show", "--property=" + ",".join(_PROPERTIES), "--", *asked)
     if shown is None:
@@ -92,30 +92,30 @@ def look(names: Sequence[str], patience: float = PATIENCE) -> Optional[List[Unit
 
 
 def guess(names: Sequence[str]) -> List[Unit]:
-    """Return what the control groups tell of units while systemd does not answer: none of them counts as gone."""
+    """Return the units by their control groups, for when systemd does not answer: none of them counts as gone."""
     groups = _groups(names)
     return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
 
 
 def busy(names: Sequence[str]) -> Set[str]:
-    """Return those of these names whose units have processes. systemd is not asked."""
+    """Return those of these names whose units have processes, without asking systemd."""
     return {name for name, group in _groups(names).items() if any(_members(group))}
 
 
 def sees_groups() -> bool:
-    """Tell whether control groups are where this module looks for them: it finds the one of this process."""
+    """Tell whether control groups are where this module looks: whether it finds that of this process."""
     return bool(busy([os.path.basename(_group_of("self"))]))
 
 
 def stop(names: Sequence[str], patience: float = PATIENCE) -> None:
-    """Have systemd stop them, and do not wait for it. A start that somebody asked for is called off."""
+    """Tell systemd to stop these units, and do not wait for it. This cancels any pending start."""
     _systemctl(patience, "stop", "--no-block", "--", *names)
 
 
 def kill(unit: Unit) -> List[int]:
-    """Kill the unit's processes, and who keeps its mount busy. Return them.
+    """Kill the unit's processes and those that keep its mount busy. Return them.
 
-    Not through systemd, which may wait for one of them itself.
+    This bypasses systemd, which may itself be waiting for one of them.
     """
     return _send(signal.SIGKILL, [*unit.processes(), *unit.users()])
 
@@ -126,7 +126,7 @@ def terminate(unit: Unit) -> List[int]:
 
 
 def describe(pid: int) -> str:
-    """Return a process for people, with the state that tells whether it can be killed at all."""
+    """Describe a process for people, with its state, which tells whether it can be killed at all."""
     try:
         with open(os.path.join(_PROC, str(pid), "stat"), encoding="utf-8", errors="replace") as file:
             name, _parenthesis, rest = file.read().partition("(")[2].rpartition(")")
@@ -136,7 +136,7 @@ def describe(pid: int) -> str:
 
 
 def _send(number: signal.Signals, pids: Sequence[int]) -> List[int]:
-    found = sorted({*pids} - {0, 1, os.getpid()})  # 0: of another namespace
+    found = sorted({*pids} - {0, 1, os.getpid()})  # 0: in another namespace
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -149,7 +149,7 @@ def _systemctl(patience: float, *arguments: str) -> Optional[str]:
             ["systemctl", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # that a unit can still be activated by a socket, for example
+            stderr=subprocess.DEVNULL,  # warnings, such as that a socket can still activate a unit
             encoding="utf-8",
             errors="replace",
             timeout=patience,
@@ -175,12 +175,12 @@ def _unit(block: str) -> Unit:
 
 
 def _unknown(name: str, group: str, active: str = "inactive") -> Unit:
-    return Unit(name, active, "systemd does not tell", "", group, "", "", 0.0)
+    return Unit(name, active, "not shown by systemd", "", group, "", "", 0.0)
 
 
 def _members(group: str) -> Iterator[int]:
     if not group.strip("/"):
-        return  # the root has everybody in it
+        return  # the root contains all processes
     # systemd 239 may print a backslash as \x5c.
     for path in [_top() + name for name in (group, group.replace("\\x5c", "\\"))]:
         if os.path.isdir(path):
@@ -191,9 +191,9 @@ def _members(group: str) -> Iterator[int]:
 
 
 def _groups(names: Sequence[str]) -> Dict[str, str]:
-    """Return the control groups that are named like units of these names and patterns.
+    """Return the control groups whose names match these names and patterns of units.
 
-    Those of systemd itself, below its slices: a container or another manager may have units of such names, too.
+    Only those below systemd's own slices: a container or another manager may have units with such names, too.
     """
     found: Dict[str, str] = {}
     for folder, folders, _files in os.walk(_top() + _root()) if names else ():
@@ -209,13 +209,13 @@ def _top() -> str:
 
 
 def _root() -> str:
-    """Return the control group below which systemd has all others."""
+    """Return the control group that contains all others of systemd."""
     group = _group_of("1")
     return group[: -len("/init.scope")] if group.endswith("/init.scope") else group.rstrip("/")
 
 
 def _group_of(process: str) -> str:
-    """Return the control group of a process, as systemd counts: of version 1 the one that it has made for itself."""
+    """Return the control group that systemd uses for a process: with version 1, that of its own hierarchy."""
     group = ""
     path = os.path.join(_PROC, process, "cgroup")
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What is set on the bucket, and what it does to a lease: versioning, lifecycle, Object Lock, replication."""
+"""The bucket's settings and their effect on a lease: versioning, lifecycle, Object Lock, replication."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from .report import FAIL, PASS, UNKNOWN, WARN, Check
 from .scratch import Workspace
 
 MOST = 1048576
-"""Bytes of a configuration that are read: a lifecycle may have a thousand rules."""
+"""Most bytes of a configuration that are read: a lifecycle may have a thousand rules."""
 RENEWALS_A_DAY = 8640
 """One each 10 s."""
 SMALLEST, LARGEST = 300, 12288
-"""Bytes that a lease may have, for rules that choose by size."""
+"""The possible size of a lease in bytes, for rules that filter by size."""
 _VERSIONS_EXPIRE = "; noncurrent versions expire after %s"
 FROZEN = ("GLACIER", "DEEP_ARCHIVE")
 """Storage classes whose objects cannot be read at once."""
 
 
 class Setting(NamedTuple):
-    """A question to the bucket. The rest of the query is read with it."""
+    """One setting to ask the bucket for."""
 
     query: str
     permission: str
-    """By its name in an AWS policy."""
+    """Its name in an AWS policy."""
     none: str
-    """The code of the error that says that nothing is set; '' where there is none."""
+    """The error code for a setting that is not set; '' if S3 has none."""
     root: str
-    """A part of what the answer's document is called; stores differ in the rest."""
+    """A part of the name of the answer's root element; stores differ in the rest."""
     judge: Callable[[ElementTree.Element, str], Check]
 
 
 def ask(work: Workspace) -> List[Check]:
-    """Read all settings. What the lifecycle does to old versions decides what versioning means."""
+    """Check all settings. Whether versioning is a problem depends on what the lifecycle does to old versions."""
     responses = {name: work.ask_bucket(setting.query, MOST) for name, setting in SETTINGS.items()}
     checks: Dict[str, Check] = {}
     for name, response in responses.items():
@@ -57,19 +57,19 @@ def ask(work: Workspace) -> List[Check]:
 
 
 def check(name: str, response: Response, location: Location) -> Check:
-    """Say what an answer of the bucket means for the lease there."""
+    """Judge the bucket's answer by what it means for the lease there."""
     setting = SETTINGS[name]
     status, code = response.status, element(response, "Code")
     answer = "the bucket %s answered %d%s" % (location.bucket, status, " " + code if code else "")
     if status == 404 and code and code == setting.none:
         return Check(name, PASS, "none is set")
     if status == 501:
-        return Check(name, PASS, "the store has no such thing (501)")
+        return Check(name, PASS, "the store does not implement this (501)")
     if status in (401, 403):
-        return Check(name, UNKNOWN, answer, "Grant %s on the bucket to have this checked" % setting.permission)
+        return Check(name, UNKNOWN, answer, "Grant %s on the bucket to check this" % setting.permission)
     document = _document(response.body) if status == 200 else None
     if document is None or setting.root not in _name(document):
-        return Check(name, UNKNOWN, answer + " to ?%s, which tells nothing" % setting.query)
+        return Check(name, UNKNOWN, answer + " to ?%s, so this could not be checked" % setting.query)
     return setting.judge(document, location.key)
 
 
@@ -106,13 +106,13 @@ def _text(node: Optional[ElementTree.Element], *path: str) -> str:
 def _versioning(document: ElementTree.Element, _key: str) -> Check:
     status = _text(document, "Status")
     if status == "Suspended":
-        return Check("versioning", PASS, "it is suspended: a renewal replaces the version before it")
+        return Check("versioning", PASS, "it is suspended: each renewal replaces the previous version")
     if status != "Enabled":
         return Check("versioning", PASS, "it is off")
     return Check(
         "versioning",
         WARN,
-        "it is on: a renewal each 10 s leaves %d versions a day behind" % RENEWALS_A_DAY,
+        "it is on: a renewal every 10 s adds %d versions a day" % RENEWALS_A_DAY,
         "Give the bucket a lifecycle rule that expires noncurrent versions, and none that expires current ones",
     )
 
@@ -126,7 +126,7 @@ def _lifecycle(document: ElementTree.Element, key: str) -> Check:
                 "lifecycle",
                 FAIL,
                 "%s deletes the lease from %s on, however fresh it is" % (name, _text(rule, "Expiration", "Date")),
-                "Remove the rule, or have its filter leave out %s" % key,
+                "Remove the rule, or exclude %s by its filter" % key,
             )
     for rule in rules:
         name = "rule %r" % _text(rule, "ID")[:100]
@@ -135,29 +135,29 @@ def _lifecycle(document: ElementTree.Element, key: str) -> Check:
                 "lifecycle",
                 WARN,
                 "%s deletes a lease that was not written for %s" % (name, _days(_text(rule, "Expiration", "Days"))),
-                "Have its filter leave out %s: the next lease goes on with higher terms, but its history is lost" % key,
+                "Exclude %s by its filter: the next lease would still have higher terms, but lose its history" % key,
             )
         for transition in _all(rule, "Transition"):
             if _text(transition, "StorageClass") in FROZEN:
                 return Check(
                     "lifecycle",
                     WARN,
-                    "%s moves a lease that is not used to %s, where it cannot be read"
+                    "%s moves an unused lease to %s, where it cannot be read"
                     % (name, _text(transition, "StorageClass")),
-                    "Have its filter leave out %s" % key,
+                    "Exclude %s by its filter" % key,
                 )
     expiry = _expiry(rules)
     return Check("lifecycle", PASS, "no rule deletes the lease" + (_VERSIONS_EXPIRE % expiry if expiry else ""))
 
 
 def versions_expire_after(lifecycle: Response, key: str) -> str:
-    """Return after which time noncurrent versions of the lease expire, '' where they do not."""
+    """Return after what time noncurrent versions of the lease expire; '' if they do not."""
     document = _document(lifecycle.body) if lifecycle.status == 200 else None
     return _expiry(_rules(document, key)) if document is not None else ""
 
 
 def with_expiry(versioning: Check, expiry: str) -> Check:
-    """Return what versioning means where noncurrent versions expire after this time, or, with '', do not."""
+    """Return the check of versioning, given that noncurrent versions expire after this time ('': never)."""
     if versioning.verdict != WARN or not expiry:
         return versioning
     return Check(versioning.name, PASS, versioning.seen + _VERSIONS_EXPIRE % expiry)
@@ -169,7 +169,7 @@ def _expiry(rules: Sequence[ElementTree.Element]) -> str:
 
 
 def _rules(document: ElementTree.Element, key: str) -> List[ElementTree.Element]:
-    """Return the enabled rules that may take in the lease."""
+    """Return the enabled rules that may apply to the lease."""
     return [rule for rule in _all(document, "Rule") if _text(rule, "Status") == "Enabled" and _matches(rule, key)]
 
 
@@ -178,7 +178,7 @@ def _days(number: str) -> str:
 
 
 def _matches(rule: ElementTree.Element, key: str) -> bool:
-    """Whether a rule may take in the lease, which has no tags."""
+    """Tell whether a rule may apply to the lease, which has no tags."""
     filters = _one(rule, "Filter")
     both = _one(filters, "And")
     parts: List[ElementTree.Element] = [rule] + [part for part in (filters, both) if part is not None]
@@ -202,7 +202,7 @@ def _object_lock(document: ElementTree.Element, _key: str) -> Check:
     return Check(
         "object_lock",
         WARN,
-        "every version is kept for %s: a renewal each 10 s adds %d a day that nobody can remove"
+        "every version is kept for %s: a renewal every 10 s adds %d a day that nobody can remove"
         % (kept, RENEWALS_A_DAY),
         "Use a bucket without default retention for leases",
     )
@@ -210,12 +210,12 @@ def _object_lock(document: ElementTree.Element, _key: str) -> Check:
 
 def _replication(document: ElementTree.Element, key: str) -> Check:
     if not _rules(document, key):
-        return Check("replication", PASS, "no rule takes in the lease")
+        return Check("replication", PASS, "no rule applies to the lease")
     return Check(
         "replication",
         WARN,
         "the lease is copied to another bucket, later and without conditions",
-        "Have all runners use this bucket, and never the copy",
+        "Let all runners use this bucket, and never the copy",
     )
 
 

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Does the store carry out a write whose condition holds, and refuse one whose condition does not?"""
+"""Does the store accept a write whose condition holds, and refuse one whose condition does not?"""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from .scratch import Scratch, Workspace, is_of
 
 ENFORCE = "Use a store that enforces conditional writes"
 TRIES = 3
-"""How often a write that has to be refused is sent, until the answer is a yes or a no."""
+"""How often a write that has to be refused is sent until the store clearly accepts or refuses it."""
 
 
 def access(work: Workspace) -> Tuple[Check, bool]:
-    """Read a key that is not there. Tell, too, whether asking on is of any use."""
+    """Read a key that does not exist. Also return whether further checks make sense."""
     scratch = work.scratch()
     try:
         found = work.look(scratch).found
@@ -43,7 +43,7 @@ def access(work: Workspace) -> Tuple[Check, bool]:
         denied = scratch.wire.last is not None and element(scratch.wire.last, "Code") == "AccessDenied"
         return Check("access", WARN if denied else verdict_of(error, scratch), error.why, error.advice), denied
     if isinstance(found, Seen):
-        seen = "an object is found where nobody has put one"
+        seen = "the store returned an object that nobody has written"
         return Check("access", UNKNOWN, seen, "Check endpoint_url"), True
     return Check("access", PASS, "a key that does not exist is reported as missing"), True
 
@@ -51,14 +51,14 @@ def access(work: Workspace) -> Tuple[Check, bool]:
 def accepted(
     work: Workspace, name: str, scratch: Scratch, draft: Record, replaces: Optional[str]
 ) -> Tuple[Check, Optional[Seen]]:
-    """Make a write whose condition holds, as a lease would. Return what stands now, too, where it was carried out."""
+    """Make a write whose condition holds, as a lease would. If it was carried out, also return the new state."""
     try:
         result = work.drive(put(draft, replaces, work.until), scratch)
     except StoreError as error:
         verdict = verdict_of(error, scratch)
         return Check(name, verdict, error.why, error.advice or (ENFORCE if verdict == FAIL else "")), None
     if isinstance(result, View):
-        seen = "something stands there that this run has not written"
+        seen = "the scratch object has content that this run has not written"
         return Check(name, UNKNOWN, seen, "Check endpoint_url"), None
     return Check(name, PASS, "a %s whose condition holds is carried out" % name), result.seen
 
@@ -72,9 +72,9 @@ def refused(
     exists: bool = True,
     hidden: bool = False,
 ) -> Tuple[Check, Optional[str]]:
-    """Make a write whose condition does not hold. Return the ETag of what it left, too, where it was carried out.
+    """Make a write whose condition does not hold. If it was carried out, also return the new ETag.
 
-    ``hidden``: without s3:ListBucket a missing key is forbidden to be read; so may it be to be replaced.
+    ``hidden``: without s3:ListBucket, reading a missing key gives 403, and replacing it may do so, too.
     """
     draft = work.draft()
     hidden = hidden and not exists
@@ -94,25 +94,25 @@ def refused(
         if not hidden:
             return Check(name, UNKNOWN, error.why, error.advice), None
     if isinstance(found, Seen) and is_of(draft, found):
-        seen = "%s is refused (%d), but carried out all the same" % (what, status)
+        seen = "%s is refused (%d), but carried out anyway" % (what, status)
         return Check(name, FAIL, seen, ENFORCE), found.etag
     return Check(name, PASS, "%s is refused (%d)" % (what, status)), None
 
 
 def verdict_of(error: StoreError, scratch: Scratch) -> str:
-    """Tell a store that cannot hold a lease from one that could not be asked."""
+    """Return FAIL for a store that cannot hold a lease, UNKNOWN for one that could not be tested."""
     status = scratch.wire.status
     if status == 501:
         return FAIL
     if isinstance(error, StoreRefused):
-        # A good answer that a lease cannot use all the same: without a Date, with a weak ETag.
+        # A successful answer that a lease cannot use: without a Date, or with a weak ETag.
         missing = scratch.wire.last is not None and element(scratch.wire.last, "Code") == "NoSuchKey"
         return FAIL if status == 200 or missing else UNKNOWN
     return FAIL if scratch.wire.last_write == 412 else UNKNOWN  # though its condition holds, in either form of the ETag
 
 
 def _unless_refused(work: Workspace, scratch: Scratch, write: Write, refusals: Container[int]) -> Optional[Outcome]:
-    """Send a write until the answer is a yes or a no. Return None for a no, and else the last outcome."""
+    """Send a write until it is clearly accepted or refused. Return None if refused, else the last outcome."""
     outcome: Outcome = Unknown("no clean answer")
     for left in reversed(range(TRIES)):
         outcome = work.drive(_ask(write), scratch)
@@ -128,6 +128,6 @@ def _unless_refused(work: Workspace, scratch: Scratch, write: Write, refusals: C
 
 
 def _ask(step: Step) -> Steps[Outcome]:
-    """Make one request, and have its outcome as it is."""
+    """Make one request, and return its outcome."""
     answer = yield step
     return answer.outcome

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What a store does that leases do not depend on, and other programs or people may."""
+"""Behavior of a store that leases do not depend on, but other programs or people may."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from .report import PASS, UNKNOWN, WARN, Check
 from .scratch import Scratch, Workspace
 
 EXPECT_WAIT = 1.0
-"""Seconds that SDKs wait for a 100-continue before they send the body all the same."""
-NO_EXPECT = "Other programs may lose a second with each write, or fail: have them send none"
+"""Seconds that SDKs wait for a 100-continue before they send the body anyway."""
+NO_EXPECT = "Other programs may lose a second on each write, or fail: configure them not to send it"
 
 
 def etag_form(work: Workspace) -> Check:
-    """In which form ETags come, and go."""
+    """Check in which form the store sends ETags, and in which one it accepts them."""
     etags = [answer.response.headers.get("etag", "") for answer in work.log.answered]
     form = "quoted" if any(etag.startswith('"') for etag in etags) else "bare"
-    takes = "quoted" if work.quoted else "only bare; leases send them so without being told"
+    takes = "quoted" if work.quoted else "only bare; leases adapt by themselves"
     return Check("etag_form", PASS, "ETags come %s, and If-Match takes them %s" % (form, takes))
 
 
 def etag_repeats(
     work: Workspace, scratch: Scratch, first: Record, etag: str, standing: str
 ) -> Tuple[Check, Optional[Seen]]:
-    """Write the first body again, which had this ETag. Return what stands now, too, where it is known."""
+    """Write the first body again, which had this ETag. Also return the new state, if it is known."""
     try:
         result = work.drive(put(first, standing, work.until), scratch)
     except StoreError as error:
         return Check("etag_repeats", UNKNOWN, error.why, error.advice), None
     if isinstance(result, View):
-        return Check("etag_repeats", UNKNOWN, "something stands there that this run has not written"), None
+        return Check("etag_repeats", UNKNOWN, "the scratch object has content that this run has not written"), None
     same = "the same body gets the same ETag again; leases never repeat a body"
     seen = same if result.seen.etag == etag else "the same body gets another ETag"
     return Check("etag_repeats", PASS, seen), result.seen
 
 
 def checksums(work: Workspace) -> Check:
-    """Whether it understands a CRC32, which leases do not send, and checks an MD5."""
+    """Check whether it accepts a CRC32, which leases do not send, and verifies an MD5."""
     body = encode(work.draft())
     crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode("ascii")
     checked = _create_with(work, "crc32", {"x-amz-checksum-crc32": crc32}, body)
@@ -57,7 +57,7 @@ def checksums(work: Workspace) -> Check:
         return Check(
             "checksums",
             WARN,
-            "a write with x-amz-checksum-crc32 is refused (400). Leases send Content-MD5, and work",
+            "a write with x-amz-checksum-crc32 is refused (400). Leases work: they send Content-MD5",
             "Set request_checksum_calculation = when_required for other programs",
         )
     if checked != 200 or damaged not in (200, 400):
@@ -68,12 +68,12 @@ def checksums(work: Workspace) -> Check:
 
 
 def expect(work: Workspace) -> Check:
-    """Whether it answers Expect: 100-continue, which leases do not send."""
+    """Check whether it answers Expect: 100-continue, which leases do not send."""
     seconds = work.latencies()
     usual = seconds[len(seconds) // 2] if seconds else 0.0
     status = 0
     waited = True
-    for attempt in ("1", "2"):  # one alone may have been slow for another reason
+    for attempt in ("1", "2"):  # a single one may have been slow for another reason
         asked = work.clock.now()
         body = encode(work.draft())
         status = _create_with(work, "expect-" + attempt, {"Expect": "100-continue"}, body, EXPECT_WAIT)
@@ -90,12 +90,12 @@ def expect(work: Workspace) -> Check:
 
 
 def latency(work: Workspace) -> Optional[Check]:
-    """How long requests take; None where none was answered."""
+    """Check how long requests take; None if none was answered."""
     seconds = work.latencies()
     if not seconds:
         return None
     median, highest = seconds[len(seconds) // 2], seconds[math.ceil(len(seconds) * 0.99) - 1]
-    which = "99th percentile of %d" if len(seconds) >= 100 else "the highest of %d"
+    which = "99th percentile of %d" if len(seconds) >= 100 else "highest of %d"
     seen = "a request takes %.1f ms (median), %.1f ms (%s)" % (median * 1000, highest * 1000, which % len(seconds))
     if highest > work.timeout / 2:
         return Check("latency", WARN, seen, "Raise request_timeout, and lease_duration with it")
@@ -103,16 +103,16 @@ def latency(work: Workspace) -> Optional[Check]:
 
 
 def _create_with(work: Workspace, name: str, headers: Mapping[str, str], body: bytes, more_time: float = 0.0) -> int:
-    """Create another scratch object by a request with these headers. Return the status; 0 for no answer."""
+    """Create another scratch object with these headers. Return the status; 0 for no answer."""
     wire = work.scratch("-" + name).wire
-    wire.hold = _no_hold  # a body that is known as a whole goes at once, whatever Expect says
+    wire.hold = _no_hold  # a plain body would be sent at once, whatever Expect says
     create = {"Content-Type": "application/json", "If-None-Match": "*", **headers}
     response = work.exchange(wire, "PUT", create, body, more_time=more_time)
     return response.status if response else 0
 
 
 def _no_hold() -> None:
-    """Nobody else is waited for."""
+    """Wait for nobody."""
 
 
 def _answered(status: int) -> str:

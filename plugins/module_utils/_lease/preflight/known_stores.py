@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Stores about which others report what no probe can prove, or what helps to understand what one has found."""
+"""Stores with reported faults that no check can prove, or that help to understand the result of one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .scratch import Workspace
 
 
 class Known(NamedTuple):
-    """One store, and what is reported of it."""
+    """One store, and what is reported about it."""
 
     name: str
     verdict: str
-    """'fail' where several win whatever the other checks saw; 'warn' where those decide."""
+    """'fail' if several win whatever the other checks saw; 'warn' if the other checks decide."""
     report: str
     sources: Tuple[str, ...]
     server: Optional[str] = None
-    """A pattern for the Server header. Its two groups, where it has them, are the version."""
+    """A pattern for the Server header. Its two groups, if any, are the version."""
     host: Optional[str] = None
     """The domain of the endpoint."""
     fixed_in: Optional[Tuple[int, int]] = None
-    """The version from which on the report does not hold any more."""
+    """The first version to which the report no longer applies."""
     advice: str = ""
 
 
@@ -37,7 +37,7 @@ KNOWN: Sequence[Known] = (
     Known(
         "SeaweedFS before 4.18",
         FAIL,
-        "of several creates at once all succeed",
+        "concurrent creates all succeed",
         ("https://github.com/seaweedfs/seaweedfs/issues/8800",),
         server=r"SeaweedFS\b.*\s(\d+)\.(\d+)",
         fixed_in=(4, 18),
@@ -46,10 +46,10 @@ KNOWN: Sequence[Known] = (
     Known(
         "moto",
         FAIL,
-        "it is a mock for tests and checks conditions without a lock",
+        "it is a mock for tests, and checks conditions without a lock",
         ("https://github.com/getmoto/moto/blob/master/moto/s3/responses.py",),
         server=r"Werkzeug/",
-        advice="Use it to try things out, never for work",
+        advice="Use it only for tests, never in production",
     ),
     Known(
         "MinIO",
@@ -77,7 +77,7 @@ KNOWN: Sequence[Known] = (
     Known(
         "Cloudflare R2",
         WARN,
-        "it takes one write a second to a key, so that races can hardly be tried",
+        "it accepts one write per second to a key, so races can hardly be tested",
         ("https://github.com/cloudflare/cloudflare-docs/issues/33295",),
         host="r2.cloudflarestorage.com",
     ),
@@ -114,17 +114,17 @@ KNOWN: Sequence[Known] = (
 
 
 def ask(work: Workspace) -> Optional[Check]:
-    """Name the store by its last answer; None where there was none."""
+    """Identify the store by its last answer; None if there was none."""
     if not work.log.answered:
         return None
     return check(work.connection.origin, work.log.answered[-1].response.headers.get("server", ""))
 
 
 def check(origin: str, server: str) -> Check:
-    """Name the store of this origin if it is known; ``server`` is its Server header, '' where it sends none."""
+    """Check what is known about the store of this origin. ``server`` is its Server header, '' if it sends none."""
     known = next((one for one in KNOWN if _fits(one, origin, server)), None)
     if known is None:
-        seen = "no fault is known of %s" % server[:100] if server else "the store does not say what it is"
+        seen = "no fault of %s is known" % server[:100] if server else "the store does not identify itself"
         return Check("known_store", PASS, seen)
     seen = "this is %s; others report: %s (%s)" % (known.name, known.report, ", ".join(known.sources))
     return Check("known_store", known.verdict, seen, known.advice)

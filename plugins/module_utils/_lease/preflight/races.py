@@ -4,10 +4,10 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Writes by several at the same instant: a store that checks the condition first and writes later lets two win.
+"""Writes by several contenders at the same instant: if a store checks the condition before it writes, two win.
 
-All contenders send all but the last byte of their write, wait for one another, and then send it. So the writes are
-complete together however far away the store is, and a store that checks before it has the body is caught, too.
+All contenders send all but the last byte of their write, wait for one another, and then send the last byte. So the
+writes complete together however far away the store is, and a store that checks before it has the body is caught, too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .report import FAIL, PASS, UNKNOWN, Check
 from .scratch import Scratch, Workspace
 
 IN_VAIN = 3
-"""Rounds in a row without a contest after which no more are tried."""
+"""Stop after this many rounds in a row without a contest."""
 
 Write = Callable[[Callable[[], None]], Outcome]
-"""Sends a write, and calls what it is given before the last byte goes."""
+"""Sends a write, and calls its argument before it sends the last byte."""
 
 
 def at_once(writes: Sequence[Write], seconds: float, clock: Clock) -> List[Outcome]:
@@ -38,7 +38,7 @@ def at_once(writes: Sequence[Write], seconds: float, clock: Clock) -> List[Outco
     end = clock.now() + seconds
 
     def wait_for_the_others() -> None:
-        # It breaks where one of them got no connection, or had its answer before its last byte.
+        # The barrier breaks if one of them got no connection, or an answer before its last byte.
         with contextlib.suppress(threading.BrokenBarrierError):
             start.wait(seconds)
 
@@ -58,31 +58,31 @@ def at_once(writes: Sequence[Write], seconds: float, clock: Clock) -> List[Outco
 
 
 class Race(NamedTuple):
-    """What the contenders were told, and what stands there afterwards."""
+    """The answers to the contenders, and the object afterwards."""
 
     outcomes: Sequence[Outcome]
     found: Found
     standing: Optional[int]
-    """The contender whose write it is; None for somebody else's, or none."""
+    """The contender whose write the object holds; None for somebody else's, or no object."""
     seconds: float
     """Until the last answer came."""
 
     @property
     def fault(self) -> str:
-        """What a lease cannot stand; '' for nothing."""
+        """What makes the store unfit for a lease; '' for nothing."""
         winners = [number for number, outcome in enumerate(self.outcomes) if isinstance(outcome, Written)]
         if len(winners) > 1:
             return "%d of %d contenders were told that they won" % (len(winners), len(self.outcomes))
         if winners and self.standing != winners[0]:
-            what = "nothing" if isinstance(self.found, Absent) else "another write"
-            return "one contender was told that it won, and %s stands there" % what
+            what = "no object" if isinstance(self.found, Absent) else "another write"
+            return "one contender was told that it won, but the store has %s" % what
         return ""
 
     @property
     def decided(self) -> bool:
-        """Whether there was a contest, and one write stands; its own contender may have got no clean answer.
+        """Whether there was a contest and one write won, even if its contender got no clean answer.
 
-        It is none where the store throttled more than half of them.
+        It was no contest if the store throttled more than half of the contenders.
         """
         refused = [outcome for outcome in self.outcomes if isinstance(outcome, Unknown) and outcome.refuted]
         enough = not self.throttled or self.clean * 2 >= len(self.outcomes)
@@ -90,7 +90,7 @@ class Race(NamedTuple):
 
     @property
     def clean(self) -> int:
-        """How many were told yes or no."""
+        """How many got a clear yes or no."""
         return sum(
             isinstance(outcome, Written) or (isinstance(outcome, Unknown) and outcome.refuted)
             for outcome in self.outcomes
@@ -98,7 +98,7 @@ class Race(NamedTuple):
 
     @property
     def trouble(self) -> Tuple[str, str]:
-        """An answer that says neither yes nor no, and what to do about it; '' where there was none."""
+        """An answer that is neither yes nor no, and what to do about it; '' if there was none."""
         for outcome in self.outcomes:
             if isinstance(outcome, Refused):
                 return outcome.why, outcome.advice
@@ -112,7 +112,7 @@ class Race(NamedTuple):
 
 
 def races(work: Workspace, contenders: int, rounds: int) -> List[Check]:
-    """Let several create an object, and replace it, in so many rounds."""
+    """Let several contenders create an object, and then replace it, in this many rounds."""
     creates: List[Race] = []
     replaces: List[Race] = []
     trouble = ("", "")
@@ -162,7 +162,7 @@ def _race(work: Workspace, scratch: Scratch, replaces: Optional[str], contenders
 
 
 def _judge(name: str, races: List[Race], contenders: int, rounds: int, trouble: Tuple[str, str]) -> Check:
-    """Judge the races of so many rounds that were begun."""
+    """Judge the races, of which this many rounds began."""
     for number, race in enumerate(races, 1):
         if race.fault:
             seen = "of writes at the same instant, %s (%s, round %d)" % (race.fault, name.partition("_")[0], number)
@@ -178,8 +178,8 @@ def _judge(name: str, races: List[Race], contenders: int, rounds: int, trouble: 
         return Check(
             name,
             UNKNOWN,
-            "the store throttles writes to one key, so that only %d of %d rounds were a contest" % (decided, rounds),
-            "Try fewer contenders, or go by what its operator promises",
+            "the store throttles writes to one key, so only %d of %d rounds were a contest" % (decided, rounds),
+            "Try fewer contenders, or rely on what its operator guarantees",
         )
     troubles = [trouble, *(race.trouble for race in races), ("nobody won", "")]
     why, advice = next(one for one in troubles if one[0])

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Do reads see the write before them, and do Date and Last-Modified agree?"""
+"""Do reads see the preceding write, and do Date and Last-Modified agree?"""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .report import FAIL, PASS, UNKNOWN, Check
 from .scratch import Scratch, Workspace, is_of
 
 READS = 10
-"""How often it is looked whether reads see the write before them."""
+"""How many writes are each followed by reads that must see them."""
 
 
 def reads_and_clock(work: Workspace, scratch: Scratch, standing: Seen) -> List[Check]:
-    """Write and read in turn. ``standing`` is what the scratch object holds before."""
+    """Write and read in turn. ``standing`` is the scratch object as it is now."""
     samples: List[store_clock.Sample] = []
     reads = stale = 0
     trouble = ("", "")
     started = work.clock.now()
     try:
         for number in range(1, READS + 1):
-            # Date and Last-Modified tell whole seconds, so the reads have to fall on all parts of one.
+            # Date and Last-Modified have whole seconds, so spread the reads over all parts of a second.
             work.clock.sleep((started + number / READS - work.clock.now()) % 1)
             draft = work.draft()
             result = work.drive(put(draft, standing.etag, work.until), scratch)
             if isinstance(result, View):
-                raise StoreError("a write was not carried out, because something else stood there")
+                raise StoreError("a write was not carried out, because somebody else had written the object")
             before, standing = standing, result.seen
             other = work.scratch()
             other.wire.forget()
@@ -62,7 +62,7 @@ def _reads(reads: int, stale: int, trouble: str, advice: str) -> Check:
             "reads",
             FAIL,
             "%d of %d reads right after a write do not see it" % (stale, reads),
-            "Look for a cache on the way, or use a store that is consistent at once",
+            "Check for a cache in between, or use a store with strong consistency",
         )
     if trouble:
         return Check("reads", UNKNOWN, trouble, advice)

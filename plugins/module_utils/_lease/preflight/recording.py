@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What passes between a lease's store and the wire: the preflight learns from it what outcomes do not tell."""
+"""A connection that records what it sends and receives: the preflight needs more than outcomes tell."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from ..connection import CannotSend, Connection, Response
 
 
 class Answered(NamedTuple):
-    """One answer, and the seconds until it was there."""
+    """One answer, and the seconds until it came."""
 
     response: Response
     seconds: float
     alone: bool
-    """No other request was under way."""
+    """No other request was in flight."""
 
 
 class Log:
-    """What was sent and answered; several threads write it."""
+    """What was sent and answered; several threads write to it."""
 
     def __init__(self) -> None:
         self.sent: List[str] = []
         self.answered: List[Answered] = []
         self.written: List[str] = []
-        """The objects that may have been written, once for each write."""
+        """The objects that may have been written, once per write."""
         self.open: List[str] = []
-        """Those that may yet be: once for each write that got no answer so far."""
+        """The objects that may still be written, once per write without an answer so far."""
 
 
 class _Request:
-    """One request, and its answer as soon as there is one.
+    """One request, and its answer as soon as it comes.
 
-    An overdue answer is kept with its own request, where nobody looks any more.
+    An overdue answer is kept with its own request, which nobody reads any more.
     """
 
     def __init__(self, asked: float) -> None:
@@ -51,9 +51,9 @@ class _Request:
 
 
 class RecordingConnection:
-    """A connection that keeps a log, and may hold back the last byte of what it writes.
+    """A connection that keeps a log, and may hold back the last byte of a write.
 
-    ``name`` is what the log calls the object.
+    ``name`` is the object's name in the log.
     """
 
     def __init__(self, connection: Connection, name: str, log: Log, clock: Clock) -> None:
@@ -93,20 +93,20 @@ class RecordingConnection:
 
     @property
     def last(self) -> Optional[Response]:
-        """The answer to the last request, if there was one."""
+        """The answer to the last request, if any."""
         return self._last.response
 
     @property
     def status(self) -> int:
-        """The status of that answer; 0 where there was none."""
+        """The status of that answer; 0 if there was none."""
         return self._last.status
 
     @property
     def last_write(self) -> int:
-        """The status of the last write's answer; 0 where there was none."""
+        """The status of the last write's answer; 0 if there was none."""
         return self._last_write.status
 
     @property
     def landed(self) -> Optional[float]:
-        """When the last write was sent, where its answer says that it was carried out."""
+        """When the last write was sent, if its answer says that it was carried out."""
         return self._last_write.asked if self._last_write.status == 200 else None

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""What the preflight found out, check by check, and what that means for a lease."""
+"""The results of the preflight's checks, and the verdict for a lease."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ ESSENTIAL = (
     "reads",
     "clock",
 )
-"""What a lease rests on: while one of these is unknown, so is the verdict. All other checks only fail or inform."""
+"""What a lease depends on: while one of these is unknown, so is the verdict. Others can only fail or inform."""
 
 
 class Check(NamedTuple):
-    """One question to the store."""
+    """The result of one check."""
 
     name: str
     verdict: str
-    """'pass'; 'warn': it does not touch who leads; 'fail': several could lead, or nobody; 'unknown'."""
+    """'pass'; 'warn': it does not affect who leads; 'fail': several could lead, or nobody; 'unknown'."""
     seen: str
     """A sentence without its full stop."""
     advice: str = ""
@@ -46,7 +46,7 @@ class Check(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The whole preflight; seconds are those that it took."""
+    """The whole preflight. ``seconds`` is how long it took."""
 
     checks: Tuple[Check, ...]
     requests: int
@@ -67,12 +67,12 @@ class Report(NamedTuple):
             return "the store can be trusted with a lease"
         if self.verdict == UNSAFE:
             return "the store cannot be trusted with a lease: " + _told(self.of(FAIL))
-        why = _told(self.doubts) if self.doubts else "nothing was written, so its conditions were not tried"
+        why = _told(self.doubts) if self.doubts else "nothing was written, so its conditions were not tested"
         return "it is not known whether the store can be trusted with a lease: " + why
 
     @property
     def doubts(self) -> Tuple[Check, ...]:
-        """What the verdict has to know, and was asked in vain."""
+        """The unknown checks that the verdict depends on."""
         return tuple(check for check in self.of(UNKNOWN) if check.name in ESSENTIAL or check.name == "access")
 
     def of(self, verdict: str) -> Tuple[Check, ...]:
@@ -81,7 +81,7 @@ class Report(NamedTuple):
 
 
 def _told(checks: Sequence[Check]) -> str:
-    """Tell each thing once: one fault often shows in several checks."""
+    """Say everything only once: one fault often shows in several checks."""
     return "; ".join(dict.fromkeys(check.seen for check in checks)) + "".join(
         dict.fromkeys(". " + check.advice for check in checks if check.advice)
     )

@@ -6,8 +6,8 @@
 
 """Find out whether a store can be trusted with a lease, before anybody leads by it (rule 18).
 
-Everything is tried on scratch objects beside the lease; the lease itself is neither read nor written. The requests are
-made, and judged, by what makes and judges those of leases.
+Everything is tested on scratch objects beside the lease; the lease itself is neither read nor written. The code that
+makes and interprets the requests of leases does so here, too.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def preflight(
     clock: Optional[Clock] = None,
     connection: Optional[Connection] = None,
 ) -> Report:
-    """Ask the store everything that a lease at this key depends on. A dry run writes nothing.
+    """Check everything that a lease at this key depends on. A dry run writes nothing.
 
-    So many contenders write at the same instant, in so many rounds each for create and for replace. The
-    location is taken for checked. A connection to this key that is there already saves making one. Raises BadOption; or
-    CannotSend, where there is nothing to send with.
+    ``contenders`` write at the same instant, in ``rounds`` rounds each for create and for replace. The location must
+    have been checked already. An existing ``connection`` to this key is used. Raises BadOption, or CannotSend if no
+    connection can be made.
     """
     for name, value in (("contenders", contenders), ("rounds", rounds)):
         least, most = RANGES[name]
@@ -70,8 +70,8 @@ def preflight(
 
 
 def _write_and_read(work: Workspace, checks: List[Check], contenders: int, rounds: int) -> None:
-    """Ask all that takes a write. What was found out is added to the checks."""
-    hidden = checks[-1].verdict == WARN  # it may be that a missing key is forbidden to be read
+    """Run all checks that need writes, and add their results to ``checks``."""
+    hidden = checks[-1].verdict == WARN  # reading a missing key may give 403
     scratch = work.scratch()
     first, second = work.draft(), work.draft()
     check, created = accepted(work, "create", scratch, first, None)

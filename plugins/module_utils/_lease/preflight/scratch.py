@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The scratch objects of a preflight: beside the lease, under names that nobody else has, and removed at the end."""
+"""The scratch objects of a preflight: beside the lease, with unique names, and removed at the end."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 
 def scratch_name(key: str) -> str:
-    """Return what the names of all scratch objects begin with: the key, cut where they would get too long."""
+    """Return the prefix of all scratch objects' names: the key, shortened where they would be too long."""
     folder, slash, name = key.rpartition("/")
-    # File systems take 255 bytes between two slashes, S3 takes 1024 in all; what is added needs less than 40.
+    # File systems allow 255 bytes between two slashes, S3 1024 in all; what is added needs less than 40.
     short = folder + slash + name.encode("utf-8")[:200].decode("utf-8", "ignore")
     return "%s.preflight-%s" % (short.encode("utf-8")[:984].decode("utf-8", "ignore"), secrets.token_hex(8))
 
 
 class Scratch(NamedTuple):
-    """A scratch object, by the end of its name."""
+    """A scratch object. ``name`` is the end of its key."""
 
     name: str
     wire: RecordingConnection
@@ -42,7 +42,7 @@ class Scratch(NamedTuple):
 
 
 class Workspace:
-    """What the questions of one preflight share: where the scratch objects are, and what was sent and answered."""
+    """What the checks of one preflight share: the scratch objects, and the log of requests."""
 
     def __init__(self, connection: Connection, endpoint: Endpoint, location: Location, clock: Clock) -> None:
         self.connection = connection
@@ -51,13 +51,13 @@ class Workspace:
         self.location, self._name = location, scratch_name(location.key)
         self.log = Log()
         self.quoted = True
-        """The form of the ETag that If-Match takes."""
+        """Whether If-Match takes the ETag in quotes."""
         self.silent = False
-        """The store answers no more: asking on is of no use."""
+        """The store has stopped answering, so further requests make no sense."""
 
     @property
     def until(self) -> float:
-        """Until when an operation that begins now is tried."""
+        """Until when an operation that begins now may retry."""
         return self.clock.now() + self._patience
 
     def scratch(self, name: str = "") -> Scratch:
@@ -79,7 +79,7 @@ class Workspace:
         )
 
     def drive(self, steps: Steps[T], scratch: Scratch) -> T:
-        """Carry an operation out. Raises StoreError."""
+        """Run an operation. Raises StoreError."""
         try:
             return drive(steps, scratch.store, self.timeout, self.clock)
         except StoreUnreachable as error:
@@ -102,23 +102,23 @@ class Workspace:
         most: int = MAX_BODY,
         more_time: float = 0.0,
     ) -> Optional[Response]:
-        """Send one request. Return its answer, or None where there is none in time."""
+        """Send one request. Return its answer, or None if none came in time."""
         try:
             return self.clock.bounded(lambda: wire.send(method, headers, body, most), self.timeout + more_time)
         except (NoAnswer, CannotSend, Overdue):
             return None
 
     def ask_bucket(self, query: str, most: int) -> Optional[Response]:
-        """Read a setting of the bucket. Return the answer, or None where there is none in time."""
+        """Read a setting of the bucket. Return the answer, or None if none came in time."""
         wire = RecordingConnection(self.connection.at("", query), "", self.log, self.clock)
         return self.exchange(wire, "GET", {}, most=most)
 
     def latencies(self) -> List[float]:
-        """Return the seconds that requests took which were alone under way, the lowest first."""
+        """Return how long requests without a concurrent one took, in seconds, the lowest first."""
         return sorted(answer.seconds for answer in self.log.answered if answer.alone)
 
     def clean_up(self) -> Optional[Check]:
-        """Remove what was written, and what may have been. Return how that went; None where nothing was."""
+        """Remove all objects that were or may have been written. Return the check; None if there were none."""
         if not self.log.written:
             return None
         names = list(dict.fromkeys(self.log.written))
@@ -148,7 +148,7 @@ class Workspace:
         return Check("cleanup", PASS, "the scratch objects were removed")
 
     def _remove(self, names: List[str]) -> Dict[str, int]:
-        """Delete these scratch objects, and try again what fails. Return the last status of each; 0 for none."""
+        """Delete these scratch objects, and retry failures. Return the last status of each; 0 for no answer."""
         statuses = dict.fromkeys(names, 0)
         tries = 2
         for name in names:
@@ -159,7 +159,7 @@ class Workspace:
                 if (status and status != 429 and status < 500) or (not status and self.silent):
                     break
                 if not left:
-                    tries = 1  # it will not be better with the others
+                    tries = 1  # the others will fail, too
                 elif status:
                     self.clock.sleep(WRITES_APART)
             if not statuses[name]:
@@ -172,11 +172,11 @@ class Workspace:
 
     @property
     def _all_scratch(self) -> Location:
-        """The scratch objects of every run, for a policy."""
+        """A pattern for the scratch objects of every run, for a policy."""
         return self.location.at(self._name.rpartition("-")[0] + "-*")
 
 
 def is_of(draft: Record, found: Found) -> bool:
-    """Tell whether this very draft was found."""
+    """Tell whether the object found is this draft."""
     record = record_of(found)
     return record is not None and record.nonce == draft.nonce

@@ -4,9 +4,9 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Do Date and Last-Modified come from one clock? Takeovers go by their difference (rule 15).
+"""Do Date and Last-Modified come from one clock? Takeovers depend on their difference (rule 15).
 
-They do not where a proxy sets a Date of its own, or where the nodes of a store disagree.
+They do not if a proxy sets its own Date, or if the nodes of a store disagree.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ..protocol import GRAIN, MARGIN_LEAST, SKEW
 from .report import FAIL, PASS, UNKNOWN, WARN, Check
 
 AHEAD_HARMLESS = MARGIN_LEAST - GRAIN
-"""Seconds ahead that the margin still takes for short leases. To pass, more than this has to be ruled out."""
+"""Seconds ahead that the margin still absorbs for short leases. To pass, more than this must be ruled out."""
 BEHIND_MOST = 1.0
-"""Seconds that it may be behind, as it is with servers that make a new Date once a second."""
+"""Seconds that Date may be behind, as with servers that update it once a second."""
 
 
 class Sample(NamedTuple):
-    """A read of what was just written. All but the two last are readings of the caller's clock.
+    """A read right after a write. All but the last two fields are readings of the caller's clock.
 
-    Of a write that was tried again only the try counts that landed.
+    If the write was retried, only the try that landed counts.
     """
 
     write_sent: float
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
     @property
     def ahead_at_least(self) -> float:
-        """Seconds; below 0 where it may be behind. Both times may be up to a second older than they say."""
+        """Seconds; below 0 if Date may be behind. Both times may be up to a second older than they say."""
         return self.date - self.modified - self.took - 1
 
     @property
@@ -50,22 +50,22 @@ class Sample(NamedTuple):
 
     @property
     def tells(self) -> bool:
-        """Whether a Date that is too far ahead would have shown, were it not for the grain."""
+        """Whether a Date that is too far ahead would have shown, apart from the resolution."""
         return SKEW + self.took <= AHEAD_HARMLESS or self.ahead_at_most <= AHEAD_HARMLESS
 
 
 def check(samples: Sequence[Sample]) -> Check:
-    """Judge by the worst sample: each may have come from another node."""
+    """Judge by the worst sample: each may come from another node."""
     if not samples:
-        return Check("clock", UNKNOWN, "no read told Date and Last-Modified")
+        return Check("clock", UNKNOWN, "no read returned Date and Last-Modified")
     ahead = max(sample.ahead_at_least for sample in samples)
     behind = -min(sample.ahead_at_most for sample in samples)
     if ahead > SKEW:
         return Check(
             "clock",
             FAIL,
-            "Date is at least %.1f s ahead of Last-Modified, so a lease would be taken over before its time" % ahead,
-            "Look for a proxy that sets its own Date (nginx does without proxy_pass_header Date), or set the clocks "
+            "Date is at least %.1f s ahead of Last-Modified, so a lease would be taken over too early" % ahead,
+            "Check for a proxy that sets its own Date (nginx does without proxy_pass_header Date), or set the clocks "
             "of the store's nodes right. With takeover: observed it would not matter",
         )
     if not any(sample.tells for sample in samples):
@@ -74,14 +74,14 @@ def check(samples: Sequence[Sample]) -> Check:
             UNKNOWN,
             "requests are too slow to tell whether Date is ahead of Last-Modified: a write and a read took %.1f s"
             % min(sample.took for sample in samples),
-            "Run the preflight from nearer to the store, or when it is less busy",
+            "Run the preflight closer to the store, or when it is less busy",
         )
     if behind > BEHIND_MOST:
         return Check(
             "clock",
             WARN,
             "Date is at least %.1f s behind Last-Modified: takeovers will be late by as much" % behind,
-            "Look for a proxy that sets its own Date (nginx does without proxy_pass_header Date), or set the clocks "
+            "Check for a proxy that sets its own Date (nginx does without proxy_pass_header Date), or set the clocks "
             "of the store's nodes right",
         )
     return Check("clock", PASS, "Date and Last-Modified agree (reads: %d, each over a new connection)" % len(samples))

@@ -14,7 +14,7 @@ import time
 import pytest
 from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import heartbeat_plan
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, fence, runtime, systemd
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, leases, runtime, systemd
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import SystemdHost
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Claimant, Held, Seen
@@ -78,7 +78,7 @@ class Host:
 def host(tmp_path, monkeypatch):
     host = Host(tmp_path)
     monkeypatch.setattr(runtime, "FOLDER", host.paths["heartbeat__run"])
-    monkeypatch.setattr(config, "FOLDER", host.paths["heartbeat__etc"])
+    monkeypatch.setattr(leases, "FOLDER", host.paths["heartbeat__etc"])
     monkeypatch.setattr(systemd, "notify", lambda **state: True)
     monkeypatch.setattr(systemd, "journal", lambda *entry, **fields: None)
     host.configure("a.service")

@@ -14,10 +14,10 @@ from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
     command,
-    config,
     credentials,
     daemon,
     fence,
+    leases,
     runtime,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
@@ -61,7 +61,7 @@ def seconds(name, setting):
 
 
 def test_the_daemon_and_the_filter_find_what_is_where_the_role_puts_it():
-    assert VARIABLES["heartbeat__etc"] == config.FOLDER
+    assert VARIABLES["heartbeat__etc"] == leases.FOLDER
     assert VARIABLES["heartbeat__run"] == runtime.FOLDER
     assert VARIABLES["heartbeat__serving"] == os.path.dirname(runtime.serving_path_of("db").rstrip("/"))
     assert VARIABLES["heartbeat__units"] == _unit_files.UNITS
@@ -78,7 +78,7 @@ def test_systemd_makes_the_folders_in_run_that_the_daemon_and_the_fence_know():
 
 def test_every_folder_is_removed_with_the_role():
     in_run = {f"/run/{name.partition('/')[0]}" for name in all_settings("RuntimeDirectory")}
-    assert {config.FOLDER, VARIABLES["heartbeat__lib"], VARIABLES["heartbeat__command"], *in_run} <= looped_over(
+    assert {leases.FOLDER, VARIABLES["heartbeat__lib"], VARIABLES["heartbeat__command"], *in_run} <= looped_over(
         "remove.yml", heartbeat_venv=""
     )
 
@@ -87,7 +87,7 @@ def test_every_file_of_a_lease_is_removed_with_it():
     keys = dict(access_key="AKIA", secret_key="hidden")
     written = heartbeat_plan([dict(name="db", key="jobs/db", **keys)])["leases"]["db"]["config"]["credentials_file"]
     assert looped_over("leave.yml", heartbeat__leaving=["db"]) == {
-        config.path_of("db"),
+        leases.path_of("db"),
         runtime.away_path_of("db"),
         written,
     }

@@ -18,14 +18,14 @@ def refusal(check, *arguments, **options):
     return ""
 
 
-CONTROL = "it holds a control character or one that cannot be printed: leave it out"
+CONTROL = "it has a control character or another unprintable one. Remove it"
 SLASHES = "stores disagree about empty parts and about . and .. between slashes"
 
 
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("", "it has 0 bytes, and S3 takes 1 to 1024"),
+        ("", "it has 0 bytes. Use 1 to 1024"),
         ("k" * 1025, "it has 1025 bytes"),
         ("é" * 513, "it has 1026 bytes"),
         ("🗝" * 257, "it has 1028 bytes"),
@@ -99,14 +99,14 @@ def test_metadata_becomes_texts():
 def test_metadata_that_is_not_flat_is_refused(value):
     text = refusal(settings.check_metadata, {"good": "b", "bad": value})
     assert text.startswith('metadata is {"bad": ')
-    assert text.endswith("its values are single texts or numbers, not lists or maps")
+    assert text.endswith("use strings or numbers as its values, not lists or maps")
 
 
 def test_metadata_may_have_so_many_bytes_as_json():
     most = {"a": "x" * (4096 - len('{"a": ""}'))}
     assert refusal(settings.check_metadata, most) == ""
     text = refusal(settings.check_metadata, {"a": most["a"] + "x"})
-    assert "it has 4097 bytes as JSON, and 4096 is the most" in text
+    assert "it has 4097 bytes as JSON. Use at most 4096" in text
     assert len(text) < 300
 
 
@@ -219,10 +219,13 @@ def test_a_password_in_the_url_is_refused_unseen(user):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"access_key": "a"}, "secret_key is not set: access_key was given, and the two go together"),
-        ({"secret_key": "b"}, "access_key is not set: secret_key was given, and the two go together"),
+        ({"access_key": "a"}, "secret_key is not set: access_key is set. Set both or neither"),
+        ({"secret_key": "b"}, "access_key is not set: secret_key is set. Set both or neither"),
         ({"access_key": "a", "secret_key": ""}, "secret_key is not set"),
-        ({"profile": "prod", "access_key": "a", "secret_key": "b"}, 'profile is "prod": access_key, secret_key and'),
+        (
+            {"profile": "prod", "access_key": "a", "secret_key": "b"},
+            'profile is "prod": it cannot be combined with access_key, secret_key or',
+        ),
         ({"profile": "prod", "session_token": "t"}, "Leave out one of the two"),
         ({"request_timeout": 0}, "request_timeout is 0: use 1 to 60 seconds"),
         ({"request_timeout": 61}, "request_timeout is 61: use 1 to 60 seconds"),

@@ -90,9 +90,9 @@ def test_a_304_is_unchanged():
 
 GET_REFUSED = [
     (answer(404, "NoSuchBucket"), ("404 NoSuchBucket", "Create the bucket", str(LOCATION))),
-    (answer(404), ("answered 404", "no S3 answer", "endpoint_url")),
-    (answer(404, body=b"<html>404</html>"), ("answered 404", "no S3 answer", "endpoint_url")),
-    (answer(404, "NotFound"), ("404 NotFound", "no S3 answer")),
+    (answer(404), ("answered 404", "not an S3 answer", "endpoint_url")),
+    (answer(404, body=b"<html>404</html>"), ("answered 404", "not an S3 answer", "endpoint_url")),
+    (answer(404, "NotFound"), ("404 NotFound", "not an S3 answer")),
     (answer(404, "NoSuchKey", date=None), ("without a usable Date", "s3.example.com")),
     (answer(404, "NoSuchKey", date="yesterday"), ("without a usable Date",)),
     (object_of(date=None), ("without a usable Date", "proxy")),
@@ -131,7 +131,7 @@ PUT_REFUSED = [
     (answer(403, "AccessDenied"), ("403 AccessDenied", "s3:PutObject", str(LOCATION))),
     (answer(403, "SignatureDoesNotMatch"), ("Check the credentials",)),
     (answer(501, "NotImplemented"), ("does not implement conditional writes",)),
-    (answer(400, "InvalidRequest"), ("400 InvalidRequest", "left as it is")),
+    (answer(400, "InvalidRequest"), ("400 InvalidRequest", "left unchanged")),
     (answer(405, "MethodNotAllowed"), ("405 MethodNotAllowed",)),
     (answer(301, "PermanentRedirect", x_amz_bucket_region="eu-central-1"), ("set region to eu-central-1",)),
     (CannotSend("the TLS certificate is not trusted"), ("not trusted",)),

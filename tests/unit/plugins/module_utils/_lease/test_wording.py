@@ -54,19 +54,19 @@ FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_un
             UNREADABLE,
             "unreadable",
             (
-                "unreadable, so treated as held: it is not JSON. Look at the object; "
+                "unreadable, so treated as held: it is not JSON. Inspect the object; "
                 "s3_leader_release with force=true frees it"
             ),
         ),
         (
             FOREIGN,
             "held",
-            "held by web-2 (by the .NET library, which knows no term), renewed 4 s ago, free in at most 62 s",
+            "held by web-2 (by the .NET library, which has no terms), renewed 4 s ago, free in at most 62 s",
         ),
         (
             FOREIGN_OVER,
             "expired",
-            "expired: web-2 (by the .NET library, which knows no term) has not renewed it for 4 s",
+            "expired: web-2 (by the .NET library, which has no terms) has not renewed it for 4 s",
         ),
     ],
 )
@@ -103,14 +103,14 @@ def test_all_states_are_documented_ones():
         ),
         (Why.RENEWED, HELD, HELD, "still leader with term 7, renewed for 30 s"),
         (Why.RENEWED, seen(lease_duration=86400.0), HELD, "still leader with term 7, renewed for 86400 s"),
-        (Why.RELEASED, FREED, HELD, "released, the next one can take it at once (term 7 is over)"),
+        (Why.RELEASED, FREED, HELD, "released: another session can take it at once (term 7 has ended)"),
         (
             Why.BROKEN,
             FREED,
             HELD,
             (
                 "broken by force. Before, it was held by web-2 (term 7), renewed 4 s ago, free in at most 28 s. "
-                "Its holder may go on as leader until it renews or its time is over"
+                "Its holder may act as leader until its next renewal or its deadline"
             ),
         ),
         (Why.FOUND, HELD, HELD, wording.standing(HELD)),
@@ -128,7 +128,7 @@ def test_all_states_are_documented_ones():
             EXPIRED,
             (
                 wording.standing(EXPIRED) + ", but takeover is 'observed', and this task has not watched it for its "
-                "whole duration. Use a longer wait_timeout"
+                "full duration. Use a longer wait_timeout"
             ),
         ),
         (Why.UNREADABLE, UNREADABLE, UNREADABLE, wording.standing(UNREADABLE)),
@@ -138,13 +138,13 @@ def test_all_states_are_documented_ones():
             Why.UNFINISHED,
             HELD,
             HELD,
-            "its acquisition failed before it was finished, so nobody leads by it. Acquire it again",
+            "its acquisition failed before it was complete, so it has no leader. Acquire it again",
         ),
         (
             Why.LAPSED,
             EXPIRED,
             EXPIRED,
-            "it was not renewed in time, so its term is over. Acquire it again",
+            "it was not renewed in time, so its term has ended. Acquire it again",
         ),
     ],
 )

@@ -150,14 +150,14 @@ def test_status_of_leases_that_are_named_tells_also_of_those_without_a_daemon(sa
     tell("db", "standby")
     tell("other", "standby")
     assert say("status", "gone", "db")[1].splitlines()[1:] == [
-        "gone   stopped  -     -       no daemon of it runs here: systemctl status s3-leader@gone",
+        "gone   stopped  -     -       its daemon does not run here: see systemctl status s3-leader@gone",
         "db     standby  7     web-2   held by web-2",
     ]
 
 
 def test_status_tells_of_a_lease_that_is_configured_and_has_no_daemon(say, configure):
     configure()
-    assert say("status")[1].splitlines()[1].startswith("db     stopped  -     -       no daemon of it runs here")
+    assert say("status")[1].splitlines()[1].startswith("db     stopped  -     -       its daemon does not run here")
     assert json.loads(say("status", "--json")[1])["db"]["is_leader"] is False
 
 
@@ -185,7 +185,7 @@ def test_status_as_json_has_the_same_for_programs(say, tell):
         is_leader=False,
         holder=None,
         term=None,
-        reason="no daemon of it runs here: systemctl status s3-leader@gone",
+        reason="its daemon does not run here: see systemctl status s3-leader@gone",
         source="local",
     )
 
@@ -252,7 +252,7 @@ def test_a_good_configuration_is_checked_without_a_word(say, configure, tmp_path
         (dict(lease_duration=20), "two renewals have to fit in"),
         (dict(endpoint_url="https://root:hunter2@h"), "endpoint_url is ***"),
         (dict(credentials_file="/nowhere/hunter3"), 'credentials_file is "/nowhere/hunter3": No such file'),
-        (dict(profile="nobody"), 'profile is "nobody": there is no such profile'),
+        (dict(profile="nobody"), 'profile is "nobody": neither ~/.aws/config nor'),
         (dict(endpoint_url="https://h", aws_ca_bundle="/nowhere"), 'aws_ca_bundle is "/nowhere"'),
         (dict(region="a region"), 'region is "a region"'),
     ],

@@ -122,9 +122,9 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_path(folder):
         ("validate_certs", "no", "it has to be true or false"),
         ("validate_certs", 0, "it has to be true or false"),
         ("metadata", ["a"], "it has to be an object"),
-        ("bucket", 7, "it has to be a text"),
-        ("holder", ["web-1"], "it has to be a text"),
-        ("endpoint_url", False, "it has to be a text"),
+        ("bucket", 7, "it has to be a string"),
+        ("holder", ["web-1"], "it has to be a string"),
+        ("endpoint_url", False, "it has to be a string"),
         ("lease_duration", float("nan"), "use 1 to 86400 seconds"),
         ("lease_duration", float("inf"), "use 1 to 86400 seconds"),
         ("renew_interval", 0.5, "use 1 to 3600 seconds"),
@@ -136,11 +136,11 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_path(folder):
         ("key", "/db", "stores disagree"),
         ("holder", "", "use 1 to 255 printable characters"),
         ("holder", "web\n1", "use 1 to 255 printable characters"),
-        ("metadata", {"a": ["b"]}, "its values are single texts"),
+        ("metadata", {"a": ["b"]}, "use strings or numbers as its values"),
         ("endpoint_url", "s3.example.com", "use a URL"),
         ("addressing_style", "host", "use one of auto, path, virtual"),
-        ("credentials_file", "db.credentials", "use a whole path"),
-        ("credentials_file", "/etc/\0", "use a whole path"),
+        ("credentials_file", "db.credentials", "use an absolute path"),
+        ("credentials_file", "/etc/\0", "use an absolute path"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_its_name(load, option, value, words):
@@ -152,7 +152,7 @@ def test_a_value_that_cannot_be_used_is_refused_by_its_name(load, option, value,
 @pytest.mark.parametrize("option", ["secret_key", "name", "lease_durration", "takeover"])
 def test_an_option_that_there_is_not_is_refused_and_its_value_not_told(load, option):
     text = refusal(load, {"key": "db", option: "hunter2"})
-    assert text.startswith(option + " is ***: there is no such option")
+    assert text.startswith(option + " is ***: this option does not exist")
     assert "hunter2" not in text
 
 

@@ -180,7 +180,7 @@ def test_who_had_to_look_up_whether_it_leads_does_not_tell_of_itself(host, journ
 
 def test_without_a_watchdog_nobody_leads(host, folder, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "nobody"))
-    with pytest.raises(OSError, match="systemd does not listen"):
+    with pytest.raises(OSError, match="systemd does not take messages"):
         host.promote(held(), until=1018.0)
     assert os.listdir(folder) == []
 
@@ -236,7 +236,7 @@ def test_who_leads_no_more_has_no_file_and_says_why(host, folder, journal):
     assert not (folder / "leader").exists()
     assert runtime.status("db")["is_leader"] is False
     [entry] = journal()
-    assert (entry["S3_LEADER_EVENT"], entry["MESSAGE"]) == ("lost", "db: leads no more: it was?taken")
+    assert (entry["S3_LEADER_EVENT"], entry["MESSAGE"]) == ("lost", "db: no longer leads: it was?taken")
 
 
 def test_a_file_that_cannot_be_removed_is_left_to_systemd(host, folder, journal):
@@ -493,7 +493,7 @@ def test_an_error_that_nobody_can_be_told_of_is_in_the_journal(host, folder, jou
     host.trouble("the first")
     messages = [entry["MESSAGE"] for entry in journal()]
     assert messages[0] == "db: the first"
-    assert messages[1].startswith("db: nobody was told: ")
+    assert messages[1].startswith("db: the error cannot be written for on_error: ")
 
 
 # -- Going on in a new program ----------------------------------------------------------------------------------------
@@ -567,8 +567,8 @@ def test_a_new_program_that_is_to_have_another_lease_ends(host, folder, replaced
     assert not (folder / "leader").exists()
     [entry] = journal()
     assert entry["MESSAGE"] == (
-        "db: leads no more: the configuration names s3://leader-election/elsewhere at AWS now, "
-        "and not s3://leader-election/jobs/db at AWS"
+        "db: no longer leads: the configuration now names s3://leader-election/elsewhere at AWS "
+        "instead of s3://leader-election/jobs/db at AWS"
     )
 
 

@@ -175,7 +175,7 @@ def test_a_guard_that_cannot_start_a_process_guards_on(host, monkeypatch, journa
     monkeypatch.setattr(guard.subprocess, "Popen", refused)
     os.unlink(mark("started"))
     Guard().look_around()
-    assert "nobody ends them" in journal()[0]["MESSAGE"]
+    assert "nothing ends them" in journal()[0]["MESSAGE"]
 
 
 def test_a_lease_that_cannot_be_looked_after_is_told_once(host, tmp_path, journal):

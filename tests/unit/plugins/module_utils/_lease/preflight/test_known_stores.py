@@ -24,7 +24,7 @@ HERE = "http://127.0.0.1:9000"
         (HERE, "MinIO", "warn", "MinIO"),
         (HERE, "Ceph Object Gateway (squid)", "warn", "Ceph RGW"),
         (HERE, "nginx", "pass", "nginx"),
-        (HERE, "", "pass", "does not say what it is"),
+        (HERE, "", "pass", "does not identify itself"),
         ("https://storage.googleapis.com", "UploadServer", "warn", "Google Cloud Storage"),
         ("https://0123.r2.cloudflarestorage.com", "cloudflare", "warn", "Cloudflare R2"),
         ("https://bucket.s3.eu-central-003.backblazeb2.com", "nginx", "warn", "Backblaze B2"),

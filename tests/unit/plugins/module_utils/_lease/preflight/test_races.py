@@ -36,9 +36,9 @@ def race(*outcomes, found=THERE, standing=0):
         (race(LOST, LOST), "", True),  # refused and carried out: leases look what stands there
         (race(WON, WON, LOST), "2 of 3 contenders", False),
         (race(WON, WON, WON), "3 of 3 contenders", False),
-        (race(WON, LOST, standing=1), "another write stands there", False),
-        (race(WON, LOST, standing=None), "another write stands there", False),
-        (race(WON, LOST, found=GONE, standing=None), "nothing stands there", False),
+        (race(WON, LOST, standing=1), "the store has another write", False),
+        (race(WON, LOST, standing=None), "the store has another write", False),
+        (race(WON, LOST, found=GONE, standing=None), "the store has no object", False),
         (race(LOST, LOST, found=GONE, standing=None), "", False),
         (race(SILENT, SILENT, standing=None), "", False),
         (race(WON, SLOW_DOWN, SLOW_DOWN), "", False),  # no contest

@@ -63,7 +63,7 @@ def test_what_is_too_slow_to_tell_says_what_to_do():
 
 def test_what_it_means_and_what_to_do_is_told():
     ahead, behind = check([sample(110, 100)]), check([sample(90, 100)])
-    assert "before its time" in ahead.seen
+    assert "taken over too early" in ahead.seen
     assert "takeover: observed" in ahead.advice
     assert "late" in behind.seen
     assert "proxy" in behind.advice
