@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from ansible.errors import AnsibleError, AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
@@ -17,15 +15,7 @@ SECRETS = {"secret_key": "wJalrXUtnFEMI-the-secret-key", "session_token": "FwoGZ
 RESULT_KEYS = {"changed", "is_leader", "term", "reason", "lease", "requests", "deadline"}
 
 
-@pytest.fixture(autouse=True)
-def aws(monkeypatch):
-    """Nothing about AWS but what the test gives."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, "/nonexistent")
+pytestmark = pytest.mark.usefixtures("aws")
 
 
 @pytest.fixture
@@ -137,9 +127,8 @@ def test_what_the_store_refuses_is_an_error_with_what_to_do(look_up, store):
         look_up("jobs/a")
 
 
-def test_an_aws_configuration_that_cannot_be_read_is_an_error(look_up, store, monkeypatch, tmp_path):
-    (tmp_path / "config").write_text("no configuration")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+def test_an_aws_configuration_that_cannot_be_read_is_an_error(look_up, store, aws):
+    aws("no configuration")
     with pytest.raises(AnsibleLookupError, match=r"The lease jobs/a could not be read: botocore cannot use its config"):
         look_up("jobs/a")
     assert store.requests == []
