@@ -15,7 +15,7 @@ from ansible.module_utils.basic import env_fallback
 from ._lease import connection, settings
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
-from ._lease.record import Record, from_utc
+from ._lease.record import MAX_DURATION, Record, from_utc
 from ._lease.settings import BadOption, Endpoint, Location
 from ._lease.store import Store
 from ._lease.types import Claimant, Held, Seen, Steps
@@ -104,8 +104,9 @@ class Handle:
                 metadata=settings.check_metadata(lease["metadata"]),
                 proven=True,  # or nobody would have been told that it leads
             )
+            settings.check_range("lease_duration", record.lease_duration, 1, MAX_DURATION)
             elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise BadOption("lease", result, _WHOLE_RESULT) from None
         location = Location(texts["bucket"], texts["key"])
         if _CENSORED in str(location):
