@@ -206,6 +206,11 @@ def test_a_renewal_shows_no_difference():
     assert told["before"] == told["after"]
 
 
+def test_a_renewal_for_another_time_shows_it():
+    told = difference(True, Why.RENEWED, seen(age=0.0, lease_duration=60.0), HELD)
+    assert (told["before"]["lease_duration"], told["after"]["lease_duration"]) == (30.0, 60.0)
+
+
 @pytest.mark.parametrize("why", [Why.RELEASED, Why.BROKEN])
 def test_a_release_shows_what_was_given_up(why):
     told = difference(False, why, RELEASED, HELD)
