@@ -105,8 +105,9 @@ class Handle:
                 metadata=settings.check_metadata(lease["metadata"]),
                 proven=True,  # or the result would not be leader
             )
+            settings.check_range("lease_duration", record.lease_duration)
             elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise BadOption("lease", result, _WHOLE_RESULT) from None
         location = Location(texts["bucket"], texts["key"])
         if _CENSORED in str(location):

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pathlib
 
+import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import wording
 from ansible_collections.leaderelection.s3.plugins.modules import heartbeat_code
+from support import module
 
 CODE = pathlib.Path(wording.__file__).parent
 
@@ -23,3 +25,86 @@ def test_what_is_in_a_folder_is_found_by_its_path_but_not_what_python_has_compil
         (tmp_path / name).write_text(name)
     assert heartbeat_code.read(str(tmp_path)) == {"a.py": b"a.py", "host/b.py": b"host/b.py"}
     assert heartbeat_code.read(str(tmp_path / "nowhere")) == {}
+
+
+# -- The module
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "code").mkdir()
+    return tmp_path / "code"
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Runs the module on that folder, with a temporary folder of the test's."""
+
+    def run(**options):
+        given = dict(path=str(tmp_path / "code"), mode="0644", _ansible_tmpdir=str(tmp_path))
+        return module.run(heartbeat_code.main, **dict(given, **options))
+
+    return run
+
+
+def there(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_the_folder_holds_the_code_and_a_second_time_nothing_changes(install, folder):
+    told = install()
+    assert (told["changed"], told["written"], told["removed"]) == (True, sorted(heartbeat_code.carried()), [])
+    assert there(folder) == heartbeat_code.carried()
+    assert {file.stat().st_mode & 0o777 for file in folder.rglob("*.py")} == {0o644}
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir() if file.is_dir()} == {0o755}
+    again = install()
+    assert (again["changed"], again["written"], again["removed"]) == (False, [], [])
+    assert again["diff"]["before"] == again["diff"]["after"]
+
+
+def test_only_what_is_another_one_is_written(install, folder):
+    install()
+    (folder / "host" / "daemon.py").write_text("old")
+    (folder / "wording.py").unlink()
+    told = install()
+    assert (told["changed"], told["written"]) == (True, ["host/daemon.py", "wording.py"])
+    assert there(folder) == heartbeat_code.carried()
+
+
+def test_a_mode_that_is_another_one_is_set_right(install, folder):
+    install()
+    (folder / "clock.py").chmod(0o600)
+    told = install()
+    assert (told["changed"], told["written"]) == (True, [])
+    assert (folder / "clock.py").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_what_is_not_part_of_the_code_is_removed_where_that_is_asked_for(install, folder, prune):
+    install()
+    (folder / "gone.py").write_text("old")
+    told = install(prune=prune)
+    assert (told["changed"], told["removed"]) == (prune, ["gone.py"] if prune else [])
+    assert (folder / "gone.py").exists() is not prune
+
+
+def test_check_mode_tells_what_it_would_do_and_does_nothing(install, folder):
+    (folder / "gone.py").write_text("old")
+    told = install(check=True, prune=True)
+    assert (told["changed"], told["written"]) == (True, sorted(heartbeat_code.carried()))
+    assert told["removed"] == ["gone.py"]
+    assert "gone.py" in told["diff"]["before"]
+    assert "gone.py" not in told["diff"]["after"]
+    assert "host/daemon.py" in told["diff"]["after"]
+    assert there(folder) == {"gone.py": b"old"}
+
+
+def test_check_mode_needs_no_folder(install):
+    assert install(check=True)["written"] == sorted(heartbeat_code.carried())
+
+
+def test_check_mode_tells_that_a_mode_would_be_set_right(install, folder):
+    install()
+    (folder / "clock.py").chmod(0o600)
+    assert install(check=True)["changed"] is True
+    assert (folder / "clock.py").stat().st_mode & 0o777 == 0o600

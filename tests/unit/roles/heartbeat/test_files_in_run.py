@@ -14,7 +14,13 @@ import time
 import pytest
 from ansible_collections.leaderelection.s3.plugins.filter.heartbeat_plan import heartbeat_plan
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, leases, runtime, systemd
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
+    config,
+    fence,
+    leases,
+    runtime,
+    systemd,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import SystemdHost
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Claimant, Held, Seen
@@ -43,7 +49,7 @@ class Host:
     def configure(self, *services):
         lease = dict(name="db", key="jobs/db", services=services, **HOOKS)
         self.units = {path.partition("system/")[2]: text for path, text in units(lease, **self.paths).items()}
-        path = pathlib.Path(config.path_of("db"))
+        path = pathlib.Path(leases.path_of("db"))
         path.write_text(json.dumps(heartbeat_plan([lease])["leases"]["db"]["config"]))
         (self.root / "told").write_text(" ".join(services))
 

@@ -7,7 +7,6 @@ import base64
 import datetime
 import hashlib
 import http.server
-import os
 import re
 import socket
 import threading
@@ -28,18 +27,7 @@ from support.stores.odd import Store
 KEYS = {"access_key": "AKIA-somebody", "secret_key": "whatever"}
 
 
-@pytest.fixture(autouse=True)
-def aws(monkeypatch, tmp_path):
-    """No AWS configuration but what the test writes: a function that writes ~/.aws/config."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    config, credentials = tmp_path / "config", tmp_path / "credentials"
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("BOTO_CONFIG", str(tmp_path / "boto"))
-    return config.write_text
+pytestmark = pytest.mark.usefixtures("aws")
 
 
 def url(bucket="bucket", key="jobs/a", **options):

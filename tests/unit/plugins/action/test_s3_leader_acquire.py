@@ -1,0 +1,45 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible import context
+from ansible_collections.leaderelection.s3.plugins.action.s3_leader_acquire import ActionModule
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
+from support.action import play
+
+ACTION = "leaderelection.s3.s3_leader_acquire"
+
+
+@pytest.fixture(autouse=True)
+def command_line(monkeypatch):
+    monkeypatch.setattr(_run, "user", lambda: "alice")
+    monkeypatch.setattr(context, "CLIARGS", dict(args=("plays/site.yml",)))
+
+
+def sent(**arguments):
+    return play(ActionModule, ACTION, arguments, dict(changed=False, is_leader=False, deadline=None)).arguments
+
+
+def test_the_module_is_sent_as_the_run_on_the_host_with_what_people_ask_next():
+    added = dict(holder="web-1", session=_run.session("web-1"), metadata=dict(user="alice", playbook="site.yml"))
+    assert sent(key="jobs/a", wait_timeout=60) == dict(added, key="jobs/a", wait_timeout=60)
+
+
+def test_metadata_that_is_given_is_added_to():
+    assert sent(metadata=dict(ticket="OPS-1", user="ci"))["metadata"] == dict(
+        ticket="OPS-1", user="ci", playbook="site.yml"
+    )
+
+
+def test_metadata_that_is_no_map_is_left_to_the_module_to_refuse():
+    assert sent(metadata="no map at all")["metadata"] == "no map at all"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_an_acquisition_that_comes_too_late_is_no_failure(check_mode):
+    late = dict(changed=True, is_leader=True, term=7, deadline=-1.0, lease=dict(lease_duration=30.0), reason="leader")
+    result = play(ActionModule, ACTION, dict(key="jobs/a"), late, check_mode=check_mode).result
+    assert (result["is_leader"], result["term"], result["deadline"]) == (False, None, None)
+    assert not result.get("failed")

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
+from ansible_collections.leaderelection.s3.plugins.modules.s3_leader_info import main
+from support.leases import OLD_TERM, somebody_elses
+
+LOCAL = dict(source="local", name="db", key="")
+
+
+@pytest.fixture
+def status(monkeypatch, tmp_path):
+    """Writes what the daemon of the lease db tells on this host."""
+    monkeypatch.setattr(runtime, "FOLDER", str(tmp_path))
+    (tmp_path / "db").mkdir()
+
+    def write(**changed):
+        known = dict(role="leader", until=Clock().now() + 30, bucket="bucket", key="hosts/db", holder="web-1", term=7)
+        (tmp_path / "db" / "status.json").write_text(json.dumps(dict(known, reason="still leader", **changed)))
+
+    return write
+
+
+# -- The store
+
+
+def test_nobody_holds_what_is_not_there(run, store):
+    told = run(main)
+    assert (told["failed"], told["is_leader"], told["changed"]) == (False, False, False)
+    assert (told["lease"]["state"], told["reason"]) == ("absent", "free: no object found")
+    assert [request.method for request in store.requests] == ["GET"]
+
+
+@pytest.mark.parametrize(("session", "leads"), [("my-session", True), ("another-session", False)])
+@pytest.mark.parametrize("check", [False, True])
+def test_it_tells_who_holds_the_lease_and_whether_it_is_this_run(run, store, session, leads, check):
+    before = store.put("jobs/a", somebody_elses(session=session, leaseDurationSeconds=300))
+    told = run(main, check=check, diff=True)
+    assert (told["is_leader"], told["term"]) == (leads, OLD_TERM if leads else None)
+    assert (told["lease"]["holder"], told["lease"]["term"]) == ("somebody else", OLD_TERM)
+    assert (told["changed"], told["deadline"], told["requests"]) == (False, None, 1)
+    assert "diff" not in told
+    assert store.get("jobs/a") == before
+
+
+# -- The host
+
+
+def test_the_daemon_of_the_host_is_asked_without_a_request(run, store, status):
+    status()
+    told = run(main, **LOCAL)
+    assert (told["failed"], told["is_leader"], told["term"], told["reason"]) == (False, True, 7, "still leader")
+    assert (told["lease"]["bucket"], told["lease"]["key"], told["lease"]["holder"]) == ("bucket", "hosts/db", "web-1")
+    assert (told["requests"], store.requests) == (0, [])
+
+
+def test_a_host_does_not_lead_once_its_time_is_over(run, status):
+    status(until=Clock().now() - 1)
+    told = run(main, **LOCAL)
+    assert (told["is_leader"], told["term"], told["lease"]["term"]) == (False, None, 7)
+    assert "it was not renewed in time" in told["reason"]
+
+
+def test_where_no_daemon_runs_it_says_so(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime, "FOLDER", str(tmp_path))
+    told = run(main, **LOCAL)
+    assert (told["failed"], told["is_leader"]) == (False, False)
+    assert told["reason"] == "no daemon of it runs here: systemctl status s3-leader@db"
+
+
+def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatch):
+    monkeypatch.setattr(connection, "MISSING_LIBRARY", ImportError("no botocore"))
+    status()
+    told = run(main, **dict(LOCAL, access_key="", secret_key=""))
+    assert (told["failed"], told["is_leader"]) == (False, True)
+
+
+# -- What does not go together
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(key=None), "key is not set: source: store needs it"),
+        (dict(key=""), 'key is "": it has 0 bytes'),
+        (dict(name="db"), 'name is "db": the store knows no names of a host'),
+        (dict(source="local", name="db"), 'key is "jobs/a": source: local goes by the name'),
+        (dict(source="local", key=""), "name is not set: source: local needs it"),
+        (dict(source="local", key="", name="../db"), 'name is "../db": use 1 to 50 lower-case letters'),
+    ],
+)
+def test_a_lease_is_named_as_who_is_asked_knows_it(run, store, options, words):
+    told = run(main, **options)
+    assert (told["failed"], told["is_leader"], told["requests"]) == (True, False, 0)
+    assert words in told["msg"]
+    assert store.requests == []
+
+
+def test_another_source_is_refused(run):
+    assert "source must be one of: store, local" in run(main, source="cache")["msg"]
