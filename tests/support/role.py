@@ -46,10 +46,11 @@ def units(lease, **given):
     folder = known["heartbeat__units"]
     found = {f"{folder}/{name}": _template(name, known) for name in known["heartbeat__general_units"]}
     plan = heartbeat_plan([lease])
-    for item in plan["files"]:
-        planned = plan["leases"][item["lease"]]
-        found[item["path"]] = _template(
-            item["template"], {**known, "item": item, "heartbeat__lease": lease, "heartbeat__planned": planned}
+    for file in plan["files"]:
+        item = file if file["template"] == "service.conf" else file["lease"]  # what the two tasks loop over
+        planned = plan["leases"][file["lease"]]
+        found[file["path"]] = _template(
+            file["template"], {**known, "item": item, "heartbeat__lease": lease, "heartbeat__planned": planned}
         )
     return {path: text.replace("%i", lease["name"]) for path, text in found.items()}
 

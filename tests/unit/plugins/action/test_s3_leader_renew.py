@@ -37,7 +37,7 @@ def test_an_answer_in_time_is_a_leaders():
 def test_an_answer_that_comes_too_late_is_a_lost_lease_and_fails_the_task(given):
     result = result_of(renewed(-1.0), **given)
     assert (result["failed"], result["is_leader"], result["term"], result["deadline"]) == (True, False, None, None)
-    assert result["msg"].startswith("The lease is lost: not leader: the host's answer came when")
+    assert result["msg"].startswith("The lease is lost: not leader: the host's answer came after the deadline")
 
 
 def test_with_on_lost_report_it_is_only_told():

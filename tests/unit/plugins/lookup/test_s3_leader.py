@@ -95,10 +95,10 @@ def test_a_key_that_is_a_number_is_a_key(look_up, store):
 @pytest.mark.parametrize(
     ("key", "options", "words"),
     [
-        ("jobs//a", {}, ("The lease jobs//a could not be read", 'key is "jobs//a"', "name it like jobs/migrate-db")),
+        ("jobs//a", {}, ("The lease jobs//a could not be read", 'key is "jobs//a"', "Use a key like jobs/migrate-db")),
         ("jobs/a", dict(bucket="b"), ('bucket is "b"', "use 3 to 255 letters")),
         ("jobs/a", dict(request_timeout=0), ("request_timeout is 0", "use 1 to 60 seconds")),
-        ("jobs/a", dict(secret_key=None), ("secret_key is not set", "access_key was given")),
+        ("jobs/a", dict(secret_key=None), ("secret_key is not set", "access_key is set. Set both or neither")),
         ("jobs/a", dict(profile="prod"), ('profile is "prod"', "Leave out one of the two")),
         (
             "jobs/a",
@@ -108,7 +108,7 @@ def test_a_key_that_is_a_number_is_a_key(look_up, store):
         (
             "jobs/a",
             dict(access_key=None, secret_key=None, session_token=None),
-            ("there are no credentials", "Set access_key and secret_key"),
+            ("no credentials were found", "Set access_key and secret_key"),
         ),
     ],
 )

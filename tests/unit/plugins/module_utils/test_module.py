@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _report, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Seen,
@@ -179,7 +179,10 @@ def test_a_write_that_may_have_landed_is_told():
     error = StoreUnreachable("no answer within 5 s")
     error.doubtful = True
     message = nobody_leads(run(raises(error)))
-    assert "Whether the write of this task landed is not known, and nobody leads by it. s3_leader_info tells" in message
+    assert (
+        "Whether the write of this task landed is unknown, but it made nobody leader. Check with s3_leader_info"
+        in message
+    )
 
 
 @pytest.mark.parametrize("failure", [_results.failure, _report.failure])
@@ -208,7 +211,7 @@ def test_no_secret_is_in_a_result(operate):
 
 def test_a_password_in_the_endpoint_is_refused_and_in_no_part_of_the_result():
     told = run(endpoint_url="https://root:hunter2%21@s3.example.com")
-    assert nobody_leads(told) == ("endpoint_url is ***: it holds a user or password. Use access_key and secret_key")
+    assert nobody_leads(told) == ("endpoint_url is ***: it contains a user or password. Use access_key and secret_key")
     assert "hunter2" not in str(told)
 
 

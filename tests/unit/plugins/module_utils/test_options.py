@@ -10,9 +10,10 @@ import pytest
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Claimant, Read, Seen
 
 NOW = 1000.0
@@ -112,17 +113,17 @@ def test_without_a_session_everyone_is_somebody_else(session):
     [
         (dict(bucket="b"), 'bucket is "b": use 3 to 255 letters'),
         (dict(key="jobs//a"), 'key is "jobs//a": stores disagree about empty parts'),
-        (dict(key=""), 'key is "": it has 0 bytes, and S3 takes 1 to 1024'),
+        (dict(key=""), 'key is "": it has 0 bytes. Use 1 to 1024'),
         (dict(holder=""), 'holder is "": use 1 to 255 printable characters'),
         (dict(holder="web\n1"), "use 1 to 255 printable characters"),
         (dict(session="1234567"), 'session is "1234567": use 8 to 128 printable characters'),
         (dict(request_timeout=0), "request_timeout is 0: use 1 to 60 seconds"),
         (dict(endpoint_url="ftp://s3"), 'endpoint_url is "ftp://s3": use a URL like'),
-        (dict(secret_key=None), "secret_key is not set: access_key was given, and the two go together"),
-        (dict(profile="prod"), 'profile is "prod": access_key, secret_key and session_token cannot go with a profile'),
+        (dict(secret_key=None), "secret_key is not set: access_key is set. Set both or neither"),
+        (dict(profile="prod"), 'profile is "prod": it cannot be combined with access_key, secret_key or session_token'),
         (
             dict(endpoint_url="https://127.0.0.1", aws_ca_bundle="/nobody/made/me.pem"),
-            'aws_ca_bundle is "/nobody/made/me.pem": there is no such file',
+            'aws_ca_bundle is "/nobody/made/me.pem": this file does not exist',
         ),
     ],
 )
@@ -241,7 +242,7 @@ NEEDED = (
 def test_a_lease_that_lacks_something_is_refused(name):
     given = copy.deepcopy(result())
     del given["lease"][name]
-    with pytest.raises(BadOption, match="hand over the whole registered result of s3_leader_acquire or s3_leader"):
+    with pytest.raises(BadOption, match="pass the whole registered result of s3_leader_acquire or s3_leader_renew"):
         handle(lease=given)
 
 
@@ -266,7 +267,7 @@ def test_a_lease_that_lacks_something_is_refused(name):
     ids=str,
 )
 def test_a_lease_with_something_else_in_it_is_refused(changed):
-    with pytest.raises(BadOption, match=r"^lease is .*: hand over the whole registered result"):
+    with pytest.raises(BadOption, match=r"^lease is .*: pass the whole registered result"):
         handle(lease=result(**changed))
 
 
@@ -284,7 +285,7 @@ def test_a_lease_with_something_else_in_it_is_refused(changed):
     ids=lambda given: json.dumps(given)[:30],
 )
 def test_what_is_no_result_is_refused(given):
-    with pytest.raises(BadOption, match="hand over the whole registered result"):
+    with pytest.raises(BadOption, match="pass the whole registered result"):
         handle(lease=given)
 
 

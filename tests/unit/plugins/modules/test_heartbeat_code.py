@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import pathlib
 
 import pytest
@@ -48,7 +50,9 @@ def install(tmp_path):
 
 
 def there(folder):
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    """What is in the folder, but for what Python has compiled."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.parent.name != "__pycache__"]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_the_folder_holds_the_code_and_a_second_time_nothing_changes(install, folder):
@@ -79,23 +83,54 @@ def test_a_mode_that_is_another_one_is_set_right(install, folder):
     assert (folder / "clock.py").stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("prune", [False, True])
-def test_what_is_not_part_of_the_code_is_removed_where_that_is_asked_for(install, folder, prune):
+def test_the_code_is_compiled_where_it_is(install, folder):
+    install()
+    sources = list(folder.rglob("*.py"))
+    assert [file for file in sources if not os.path.exists(importlib.util.cache_from_source(str(file)))] == []
+
+
+def test_what_is_not_part_of_the_code_is_left_when_it_is_written(install, folder):
+    (folder / "gone.py").write_text("old")
+    told = install()
+    assert (told["changed"], told["removed"]) == (True, [])
+    assert there(folder) == {**heartbeat_code.carried(), "gone.py": b"old"}
+    assert "gone.py" in told["diff"]["after"]
+
+
+def test_prune_removes_what_is_not_part_of_the_code_and_writes_nothing(install, folder):
     install()
     (folder / "gone.py").write_text("old")
-    told = install(prune=prune)
-    assert (told["changed"], told["removed"]) == (prune, ["gone.py"] if prune else [])
-    assert (folder / "gone.py").exists() is not prune
-
-
-def test_check_mode_tells_what_it_would_do_and_does_nothing(install, folder):
-    (folder / "gone.py").write_text("old")
-    told = install(check=True, prune=True)
-    assert (told["changed"], told["written"]) == (True, sorted(heartbeat_code.carried()))
-    assert told["removed"] == ["gone.py"]
+    (folder / "host" / "gone.py").write_text("old")
+    (folder / "host" / "daemon.py").write_text("another version")
+    (folder / "wording.py").unlink()
+    before = there(folder)
+    told = install(prune=True)
+    assert (told["changed"], told["written"], told["removed"]) == (True, [], ["gone.py", "host/gone.py"])
     assert "gone.py" in told["diff"]["before"]
     assert "gone.py" not in told["diff"]["after"]
+    del before["gone.py"], before["host/gone.py"]
+    assert there(folder) == before
+    again = install(prune=True)
+    assert (again["changed"], again["written"], again["removed"]) == (False, [], [])
+    assert again["diff"]["before"] == again["diff"]["after"]
+
+
+def test_check_mode_tells_what_it_would_write_and_writes_nothing(install, folder):
+    (folder / "gone.py").write_text("old")
+    told = install(check=True)
+    assert (told["changed"], told["written"]) == (True, sorted(heartbeat_code.carried()))
+    assert told["removed"] == []
+    assert "host/daemon.py" not in told["diff"]["before"]
     assert "host/daemon.py" in told["diff"]["after"]
+    assert [file.name for file in folder.iterdir()] == ["gone.py"]
+
+
+def test_check_mode_tells_what_it_would_remove_and_removes_nothing(install, folder):
+    (folder / "gone.py").write_text("old")
+    told = install(check=True, prune=True)
+    assert (told["changed"], told["written"], told["removed"]) == (True, [], ["gone.py"])
+    assert "gone.py" in told["diff"]["before"]
+    assert told["diff"]["after"] == ""
     assert there(folder) == {"gone.py": b"old"}
 
 

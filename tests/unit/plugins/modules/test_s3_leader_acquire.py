@@ -60,12 +60,15 @@ def test_check_mode_predicts_and_writes_nothing(run, store):
         (dict(lease_duration=7), "lease_duration is 7: a single slow request would outlast it (request_timeout 5 s"),
         (dict(request_timeout=60), "Use a lease_duration of more than 62 s"),
         (dict(wait_timeout=-1), "wait_timeout is -1: use 0 to 86400 seconds"),
-        (dict(wait_timeout=86400), "wait_timeout is 86400: clocks that differ by a thousandth"),
+        (
+            dict(wait_timeout=86400),
+            "wait_timeout is 86400: in a wait this long, clock rates that differ by a thousandth",
+        ),
         (dict(poll_interval=0), "poll_interval is 0: use 1 to 3600 seconds"),
         (dict(takeover="observed"), "wait_timeout is 0: takeover: observed has to watch"),
         (dict(takeover="observed", request_timeout=2, wait_timeout=32), "Use more than 32 s"),
-        (dict(metadata={"tags": ["a"]}), 'metadata is {"tags": ["a"]}: its values are single texts or numbers'),
-        (dict(metadata={"log": "x" * 4096}), "bytes as JSON, and 4096 is the most"),
+        (dict(metadata={"tags": ["a"]}), 'metadata is {"tags": ["a"]}: use strings or numbers as its values'),
+        (dict(metadata={"log": "x" * 4096}), "bytes as JSON. Use at most 4096"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(run, store, options, words):

@@ -72,7 +72,7 @@ def test_where_no_daemon_runs_it_says_so(run, monkeypatch, tmp_path):
     monkeypatch.setattr(runtime, "FOLDER", str(tmp_path))
     told = run(main, **LOCAL)
     assert (told["failed"], told["is_leader"]) == (False, False)
-    assert told["reason"] == "no daemon of it runs here: systemctl status s3-leader@db"
+    assert told["reason"] == "its daemon does not run here: see systemctl status s3-leader@db"
 
 
 def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatch):
@@ -90,8 +90,8 @@ def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatc
     [
         (dict(key=None), "key is not set: source: store needs it"),
         (dict(key=""), 'key is "": it has 0 bytes'),
-        (dict(name="db"), 'name is "db": the store knows no names of a host'),
-        (dict(source="local", name="db"), 'key is "jobs/a": source: local goes by the name'),
+        (dict(name="db"), 'name is "db": the store does not know names on a host'),
+        (dict(source="local", name="db"), 'key is "jobs/a": source: local finds a lease by its name on the host'),
         (dict(source="local", key=""), "name is not set: source: local needs it"),
         (dict(source="local", key="", name="../db"), 'name is "../db": use 1 to 50 lower-case letters'),
     ],

@@ -120,7 +120,7 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(run, store, options
 def test_without_credentials_nothing_is_sent_and_the_verdict_is_unknown(run, store):
     told = run(module.main, access_key="", secret_key="")
     assert (told["failed"], told["verdict"], told["requests"]) == (True, "unknown", 0)
-    assert "there are no credentials" in told["msg"]
+    assert "no credentials were found" in told["msg"]
     assert store.requests == []
 
 

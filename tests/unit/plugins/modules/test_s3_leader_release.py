@@ -72,7 +72,7 @@ def test_check_mode_predicts_and_writes_nothing(run, store, acquired, force):
     [
         (dict(reason="r" * 1001), "use at most 1000 printable characters"),
         (dict(reason="two\nlines"), "use at most 1000 printable characters"),
-        (dict(lease=dict(rc=0)), "hand over the whole registered result"),
+        (dict(lease=dict(rc=0)), "pass the whole registered result"),
         (dict(force="perhaps"), "force"),
     ],
 )

@@ -84,7 +84,7 @@ def test_in_check_mode_a_lost_lease_does_not_fail(run):
     [
         (dict(lease_duration=0), "lease_duration is 0: use 1 to 86400 seconds"),
         (dict(lease_duration=7), "Use a lease_duration of more than 7 s"),
-        (dict(lease=dict(rc=0)), "hand over the whole registered result"),
+        (dict(lease=dict(rc=0)), "pass the whole registered result"),
         (dict(on_lost="ignore"), "value of on_lost must be one of: fail, report"),
         (dict(lease="the last one"), "lease"),
     ],

@@ -183,7 +183,7 @@ def test_for_a_wait_the_rates_of_the_two_clocks_may_have_differed(clock):
 def test_an_answer_that_comes_too_late_makes_no_leader_by_rule_8(clock, seconds):
     result = run(takes(clock, seconds, leader(deadline=30.0))).result
     assert (result["is_leader"], result["term"], result["deadline"]) == (False, None, None)
-    assert result["reason"] == "not leader: the host's answer came when the time of the lease was over"
+    assert result["reason"] == "not leader: the host's answer came after the deadline of the lease"
     assert (result["lease"], result["requests"]) == (LEASE, 2), "what stands in the store is told all the same"
     assert not result.get("failed")
     assert _run.is_held(result) is False

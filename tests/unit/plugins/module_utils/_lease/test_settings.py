@@ -250,27 +250,6 @@ def test_errors_are_retried_for_three_request_timeouts():
     assert Endpoint(request_timeout=7).patience == 24
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, "option is not set: do"),
-        ("a", 'option is "a": do'),
-        (7, "option is 7: do"),
-        ("é", 'option is "é": do'),
-        ("a\nb", 'option is "a\\nb": do'),
-        ({"a": object}, None),
-    ],
-)
-def test_a_value_is_shown_as_one_line(value, shown):
-    text = str(BadOption("option", value, "do"))
-    assert "\n" not in text
-    assert shown is None or text == shown
-
-
-def test_a_long_value_is_shown_by_its_beginning():
-    assert str(BadOption("option", "x" * 5000, "do")) == 'option is "' + "x" * 96 + "...: do"
-
-
 @pytest.mark.parametrize("option", ["access_key", "secret_key", "session_token", "region"])
 def test_a_line_end_that_a_file_left_behind_is_refused_by_name_and_unseen(option):
     given = {"access_key": "AKIA", "secret_key": "the-secret", "session_token": "the-token", "region": "r"}

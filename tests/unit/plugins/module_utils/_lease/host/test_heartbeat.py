@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
-    REACTION,
     Heartbeat,
     Lost,
     Reload,
     Stop,
-    Timing,
 )
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, decode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,

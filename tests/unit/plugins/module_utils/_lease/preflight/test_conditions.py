@@ -168,7 +168,7 @@ def test_a_write_that_is_refused_and_carried_out_all_the_same_is_found_out(writt
 
     work.connection.faults.append(carries_out)
     check, left = refused(work, "create_again", scratch, None, "a write")
-    assert (check.verdict, check.seen) == ("fail", "a write is refused (412), but carried out all the same")
+    assert (check.verdict, check.seen) == ("fail", "a write is refused (412), but carried out anyway")
     assert left == work.connection.store.get(key_of(scratch)).etag.strip('"')
 
 
@@ -200,9 +200,9 @@ def test_an_answer_that_is_neither_yes_nor_no_is_asked_for_again(written, thrott
 
 def test_what_cannot_be_sent_is_not_the_stores_fault(written):
     def cannot(_request):
-        raise CannotSend("there are no credentials", "Set access_key")
+        raise CannotSend("no credentials were found", "Set access_key")
 
     work, scratch, _seen = written()
     work.connection.faults.append(cannot)
     check, _left = refused(work, "create_again", scratch, None, "a write")
-    assert (check.verdict, check.seen, check.advice) == ("unknown", "there are no credentials", "Set access_key")
+    assert (check.verdict, check.seen, check.advice) == ("unknown", "no credentials were found", "Set access_key")

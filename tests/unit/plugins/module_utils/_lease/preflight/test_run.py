@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import NoAnswer
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import ESSENTIAL
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import BadOption, Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from support.stores.odd import (
     CreatesOnIfMatch,
     HasNoConditions,

@@ -1,0 +1,209 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.modules import heartbeat_units
+from support import module
+
+UNIT = "[Service]\nExecStart=/usr/bin/app\n"
+DROPIN = "[Unit]\nPartOf=other.target\n"
+ANALYZE = """\
+#!/bin/sh
+cd "{root}" || exit
+echo "$1 $2" >> log/options
+shift 2
+for unit; do basename "$unit" >> log/names; cat "$unit" >> log/texts; done
+find etc -type f >> log/found
+cat log/errors >&2
+exit "$(cat log/status)"
+"""
+
+
+class Analyze:
+    """A systemd-analyze that records what it is given and which files are there then, and answers as it is told."""
+
+    def __init__(self, root):
+        self._log = root / "log"
+        self._log.mkdir()
+        (root / "bin").mkdir()
+        (root / "bin" / "systemd-analyze").write_text(ANALYZE.format(root=root))
+        (root / "bin" / "systemd-analyze").chmod(0o755)
+        self.answers(0, "")
+
+    def answers(self, status, errors):
+        (self._log / "status").write_text(str(status))
+        (self._log / "errors").write_text(errors)
+
+    def lines(self, name):
+        file = self._log / name
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+def analyze(monkeypatch, tmp_path):
+    analyze = Analyze(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return analyze
+
+
+@pytest.fixture
+def etc(tmp_path):
+    (tmp_path / "etc").mkdir()
+    return tmp_path / "etc"
+
+
+@pytest.fixture
+def write(tmp_path, etc, analyze):
+    """Runs the module on files below that folder, with a temporary folder of the test's."""
+    (tmp_path / "tmp").mkdir()
+
+    def run(files, **options):
+        given = dict(files={f"{etc}/{name}": text for name, text in files.items()}, mode="0644")
+        told = module.run(heartbeat_units.main, **dict(given, _ansible_tmpdir=str(tmp_path / "tmp"), **options))
+        assert list((tmp_path / "tmp").iterdir()) == []
+        return told
+
+    return run
+
+
+BOTH = {"app.service": UNIT, "app.service.d/own.conf": DROPIN}
+
+
+def there(etc):
+    return {str(file.relative_to(etc)): file.read_text() for file in etc.rglob("*") if file.is_file()}
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+# -- What is written
+
+
+def test_the_files_are_there_with_their_folders_and_a_second_time_nothing_changes(write, etc, analyze):
+    before = os.umask(0o077)
+    try:
+        told = write({**BOTH, "far/away/b.timer": UNIT})
+    finally:
+        os.umask(before)
+    paths = [f"{etc}/{name}" for name in (*BOTH, "far/away/b.timer")]
+    assert (told["failed"], told["changed"], told["written"]) == (False, True, paths)
+    assert there(etc) == {**BOTH, "far/away/b.timer": UNIT}
+    assert [mode(etc / name) for name in there(etc)] == [0o644] * 3
+    assert [mode(etc / name) for name in ("app.service.d", "far/away")] == [0o755] * 2
+    again = write({**BOTH, "far/away/b.timer": UNIT})
+    assert (again["changed"], again["written"], again["diff"]) == (False, [], [])
+    assert len(analyze.lines("options")) == 1, "what is there already was verified before"
+
+
+def test_only_what_is_another_one_is_written_and_verified(write, etc, analyze):
+    write({**BOTH, "b.timer": UNIT})
+    (etc / "b.timer").write_text("old")
+    told = write({**BOTH, "b.timer": UNIT})
+    assert (told["changed"], told["written"]) == (True, [f"{etc}/b.timer"])
+    assert there(etc) == {**BOTH, "b.timer": UNIT}
+    assert analyze.lines("names") == ["app.service", "b.timer", "b.timer"]
+
+
+def test_files_that_are_not_named_are_left_alone(write, etc):
+    (etc / "mine.service").write_text("mine")
+    write(BOTH)
+    assert there(etc) == {**BOTH, "mine.service": "mine"}
+
+
+def test_a_file_that_is_not_a_text_is_replaced(write, etc):
+    (etc / "app.service").write_bytes(b"\xff")
+    assert write({"app.service": UNIT})["written"] == [f"{etc}/app.service"]
+    assert there(etc) == {"app.service": UNIT}
+
+
+def test_a_mode_that_is_another_one_is_set_right(write, etc):
+    write(BOTH)
+    (etc / "app.service").chmod(0o600)
+    told = write(BOTH)
+    assert (told["changed"], told["written"]) == (True, [])
+    assert mode(etc / "app.service") == 0o644
+
+
+def test_what_the_files_contain_before_and_after_is_the_diff(write, etc):
+    (etc / "app.service").write_text("old")
+    told = write(BOTH, diff=True)
+    unit, dropin = (f"{etc}/{name}" for name in BOTH)
+    assert told["diff"] == [
+        dict(before_header=unit, after_header=unit, before="old", after=UNIT),
+        dict(before_header=dropin, after_header=dropin, before="", after=DROPIN),
+    ]
+
+
+# -- Check mode
+
+
+def test_check_mode_tells_what_it_would_write_and_writes_nothing(write, etc):
+    (etc / "app.service").write_text("old")
+    told = write(BOTH, check=True)
+    assert (told["failed"], told["changed"]) == (False, True)
+    assert told["written"] == [f"{etc}/{name}" for name in BOTH]
+    assert [one["after"] for one in told["diff"]] == [UNIT, DROPIN]
+    assert there(etc) == {"app.service": "old"}
+    assert not (etc / "app.service.d").exists()
+
+
+def test_check_mode_tells_that_a_mode_would_be_set_right(write, etc):
+    write(BOTH)
+    (etc / "app.service").chmod(0o600)
+    told = write(BOTH, check=True)
+    assert (told["changed"], told["written"]) == (True, [])
+    assert mode(etc / "app.service") == 0o600
+
+
+def test_check_mode_finds_nothing_to_do_when_all_is_there(write):
+    write(BOTH)
+    assert write(BOTH, check=True)["changed"] is False
+
+
+# -- What systemd verifies
+
+
+def test_units_are_verified_together_by_their_names_before_any_file_is_written(write, analyze):
+    write({**BOTH, "b.timer": "[Timer]\n"})
+    assert analyze.lines("options") == ["verify --man=no"]
+    assert analyze.lines("names") == ["app.service", "b.timer"]
+    assert analyze.lines("texts") == (UNIT + "[Timer]\n").splitlines()
+    assert analyze.lines("found") == []
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_units_that_systemd_does_not_accept_are_not_written_and_nothing_else_is(write, etc, analyze, check):
+    (etc / "b.timer").write_text("old")
+    analyze.answers(1, "app.service: Unknown key 'ExecStrat'\n")
+    told = write({"app.service.d/own.conf": DROPIN, "b.timer": "[Timer]\n", "app.service": UNIT}, check=check)
+    assert told["failed"] is True
+    assert told["msg"] == "systemd does not accept the units: app.service: Unknown key 'ExecStrat'"
+    assert there(etc) == {"b.timer": "old"}
+    assert not (etc / "app.service.d").exists()
+
+
+def test_drop_ins_are_not_verified_alone(write, etc, analyze):
+    analyze.answers(1, "Unit name own.conf is not valid")
+    told = write({"app.service.d/own.conf": DROPIN})
+    assert (told["failed"], told["changed"]) == (False, True)
+    assert there(etc) == {"app.service.d/own.conf": DROPIN}
+    assert analyze.lines("options") == []
+
+
+def test_a_unit_that_systemd_only_warns_of_is_written(write, etc, analyze):
+    analyze.answers(0, "app.service: a warning\n")
+    assert write(BOTH)["failed"] is False
+    assert there(etc) == BOTH
+
+
+def test_without_systemd_nothing_is_written(write, etc, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    told = write(BOTH)
+    assert told["failed"] is True
+    assert "systemd-analyze" in str(told)
+    assert there(etc) == {}
