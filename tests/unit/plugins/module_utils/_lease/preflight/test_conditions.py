@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, NoAnswer
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.conditions import (
-    TRIES,
     accepted,
     access,
     refused,
@@ -189,13 +188,26 @@ def test_where_missing_keys_are_hidden_403_is_a_no_too(written, hidden, verdict)
     assert check.verdict == verdict
 
 
-@pytest.mark.parametrize(("throttles", "verdict"), [(TRIES - 1, "pass"), (TRIES, "unknown")])
+@pytest.mark.parametrize(("throttles", "verdict"), [(2, "pass"), (3, "unknown")])
 def test_an_answer_that_is_neither_yes_nor_no_is_asked_for_again(written, throttles, verdict):
     work, scratch, _seen = written(Throttles)
     work.connection.store.throttles = throttles
     check, _left = refused(work, "create_again", scratch, None, "a write")
     assert check.verdict == verdict
-    assert len(work.clock.pauses) == TRIES - 1
+    assert len(work.clock.pauses) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "verdict"), [(501, "NotImplemented", "fail"), (403, "AccessDenied", "unknown")]
+)
+def test_an_answer_that_nothing_will_change_is_asked_for_once(written, status, code, verdict):
+    work, scratch, _seen = written()
+    work.connection.store.forget()
+    work.connection.faults.append(answers(status, code))
+    check, _left = refused(work, "create_again", scratch, None, "a write")
+    assert check.verdict == verdict
+    assert check.advice
+    assert work.connection.store.count("PUT") == 1
 
 
 def test_what_cannot_be_sent_is_not_the_stores_fault(written):

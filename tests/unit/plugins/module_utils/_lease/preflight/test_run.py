@@ -119,6 +119,22 @@ def test_after_a_write_that_fails_no_condition_is_tried(ask):
     assert {check.name for check in report.checks} >= SETTINGS
 
 
+def test_after_a_stale_write_that_was_carried_out_all_the_same_the_rest_is_still_asked(ask):
+    store, stale = Store(), []
+
+    def carries_out(request):
+        there = store.get(request.key)
+        if stale or request.if_match is None or there is None or store.matches(request.if_match, there):
+            return None
+        stale.append(request)
+        store.put(request.key, request.body)
+        return store.error(412, "PreconditionFailed")
+
+    report, _store = ask(lambda: store, carries_out)
+    assert "stale_replace" in verdicts(report, "fail")
+    assert {"etag_repeats", "reads", "clock"} <= verdicts(report, "pass")
+
+
 def test_settings_that_may_not_be_read_do_not_spoil_the_verdict(ask):
     report, _store = ask(fault=lambda request: None if request.key else Store().error(403, "AccessDenied"))
     assert report.verdict == "safe"

@@ -43,7 +43,9 @@ def test_scratch_objects_stand_beside_the_lease_under_a_name_that_nobody_else_ha
     assert scratch_name("jobs/a") != scratch_name("jobs/a")
 
 
-@pytest.mark.parametrize("key", ["x" * 1024, "é" * 512, "p/" * 500 + "ü" * 12, "a/" + "b" * 255, "a/" + "ü" * 127])
+@pytest.mark.parametrize(
+    "key", ["x" * 1024, "é" * 512, "p/" * 500 + "ü" * 12, "a/" + "b" * 255, "a/" + "ü" * 127, "a/b" + "ü" * 126]
+)
 def test_a_name_stays_within_what_stores_and_file_systems_take(key):
     longest = scratch_name(key) + "-expect-2"  # no other scratch object has a longer end
     assert len(longest.encode()) <= 1024
@@ -60,6 +62,14 @@ def test_every_scratch_object_is_written_where_it_is_named(workspace):
     first, second = write(work), write(work, "-1")
     assert second == first + "-1"
     assert work.log.written == ["", "-1"]
+
+
+@pytest.mark.parametrize(("quoted", "sent"), [(True, '"e1"'), (False, "e1")])
+def test_an_etag_goes_in_the_form_that_the_store_was_found_to_take(workspace, quoted, sent):
+    work = workspace()
+    work.quoted = quoted
+    work.scratch().store.write(b"body", "e1")
+    assert work.connection.store.requests[-1].if_match == sent
 
 
 def test_a_draft_is_no_lease_of_anybody_and_says_what_it_is(workspace):
