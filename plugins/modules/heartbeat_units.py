@@ -108,14 +108,19 @@ def verify(module: AnsibleModule, units: Dict[str, str]) -> None:
 
 
 def write(module: AnsibleModule, path: str, text: str) -> None:
-    """Replace the file as a whole, and create its folder if there is none."""
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        os.makedirs(folder)
-        os.chmod(folder, 0o755)
+    """Replace the file as a whole, and create the folders above it that are missing."""
+    create(os.path.dirname(path))
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir, delete=False) as file:
         file.write(text)
     module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
+
+
+def create(folder: str) -> None:
+    """Create the folder and those above it, for all to read whatever the umask is."""
+    if not os.path.isdir(folder):
+        create(os.path.dirname(folder))
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The example playbooks; tests/system/test_local.py plays them on hosts."""
+"""The example playbooks; tests/system/test_status.py plays them on hosts."""
 
 from __future__ import annotations
 

@@ -235,8 +235,8 @@ def test_what_a_fence_that_was_killed_leaves_is_ended_and_until_then_the_lease_i
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "stop", "--no-block", UNIT)
     show = ("systemctl", "show", "--property=ControlPID", "--value", "s3-leader-fence@db.service")
-    fence = wait_for(lambda: host.run(*show).stdout.strip().strip("0"), "the fence waits")
-    host.run("kill", "-KILL", fence)
+    fence = wait_for(lambda: int(host.run(*show).stdout), "the fence waits")
+    host.run("kill", "-KILL", str(fence))
     wait_for(lambda: host.run("test", "-e", MARK, check=False).returncode, "the guard has ended the services")
     assert daemon.app() in ("inactive", "failed")
     assert says(daemon, "services may still be running, so the lease is not given back") == 1

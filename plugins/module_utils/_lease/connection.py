@@ -254,7 +254,7 @@ class Connection:
             return False
         bundle = endpoint.aws_ca_bundle or self._session.get_config_variable("ca_bundle")
         if bundle and not os.path.isfile(bundle):
-            raise BadOption("aws_ca_bundle", bundle, "this file does not exist on the host that runs this task")
+            raise BadOption("aws_ca_bundle", bundle, "this file does not exist on this host")
         return bundle or True
 
 

@@ -33,7 +33,7 @@ def reads_and_clock(work: Workspace, scratch: Scratch, standing: Seen) -> List[C
             draft = work.draft()
             result = work.drive(put(draft, standing.etag, work.until), scratch)
             if isinstance(result, View):
-                raise StoreError("a write was not carried out, because somebody else had written the object")
+                raise StoreError("a write was not carried out, because the object had other content")
             before, standing = standing, result.seen
             other = work.scratch()
             other.wire.forget()

@@ -94,7 +94,7 @@ def test_the_files_are_there_with_their_folders_and_a_second_time_nothing_change
     assert (told["failed"], told["changed"], told["written"]) == (False, True, paths)
     assert there(etc) == {**BOTH, "far/away/b.timer": UNIT}
     assert [mode(etc / name) for name in there(etc)] == [0o644] * 3
-    assert [mode(etc / name) for name in ("app.service.d", "far/away")] == [0o755] * 2
+    assert [mode(etc / name) for name in ("app.service.d", "far", "far/away")] == [0o755] * 3
     again = write({**BOTH, "far/away/b.timer": UNIT})
     assert (again["changed"], again["written"], again["diff"]) == (False, [], [])
     assert len(analyze.lines("options")) == 1, "what is there already was verified before"
