@@ -20,20 +20,23 @@ def test_the_plugin_has_one_test():
     assert list(Plugin().tests()) == ["held"]
 
 
+def test_a_result_is_held_until_its_deadline():
+    assert held(result()) is True
+    assert held(result(left=-0.001)) is False
+
+
 @pytest.mark.parametrize(
-    ("one", "told"),
+    "one",
     [
-        (result(), True),
-        (result(left=-0.001), False),
-        (result(is_leader=False), False),
-        (result(run="another run"), False),
-        (dict(result(), deadline=None), False),  # of check mode, for one
-        (dict(is_leader=False, failed=True, deadline=None), False),
-        (dict(is_leader=True), False),
+        result(left=1e6, is_leader=False),
+        result(left=1e6, run="another run"),
+        dict(result(), deadline=None),  # of check mode, for one
+        dict(is_leader=False, failed=True, deadline=None),
+        dict(is_leader=True),
     ],
 )
-def test_a_result_is_held_or_not(one, told):
-    assert held(one) is told
+def test_what_is_not_leader_or_has_no_deadline_of_this_run_is_not_held(one):
+    assert held(one) is False
 
 
 @pytest.mark.parametrize(
