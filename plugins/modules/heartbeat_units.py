@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Writes any number of units and drop-ins, and the folders of the drop-ins, in one task. One task for each file takes
     minutes on a host with many leases.
-  - systemd verifies the new units before any file is written.
+  - systemd verifies the new units before any file is written, but not in check mode, in which what they run may be
+    missing.
   - It is for the role P(leaderelection.s3.heartbeat#role), and can have breaking changes at any time.
 extends_documentation_fragment:
   - ansible.builtin.files
@@ -71,7 +72,8 @@ def main() -> None:
     files: Dict[str, str] = module.params["files"]
     before = {path: read(path) for path in files}
     written = [path for path in files if before[path] != files[path]]
-    verify(module, {os.path.basename(path): files[path] for path in written if not path.endswith(".conf")})
+    if not module.check_mode:  # what they run may not be installed yet
+        verify(module, {os.path.basename(path): files[path] for path in written if not path.endswith(".conf")})
     changed = bool(written)
     for path in files:
         if path in written:

@@ -176,15 +176,20 @@ def test_units_are_verified_together_by_their_names_before_any_file_is_written(w
     assert analyze.lines("found") == []
 
 
-@pytest.mark.parametrize("check", [False, True])
-def test_units_that_systemd_does_not_accept_are_not_written_and_nothing_else_is(write, etc, analyze, check):
+def test_units_that_systemd_does_not_accept_are_not_written_and_nothing_else_is(write, etc, analyze):
     (etc / "b.timer").write_text("old")
     analyze.answers(1, "app.service: Unknown key 'ExecStrat'\n")
-    told = write({"app.service.d/own.conf": DROPIN, "b.timer": "[Timer]\n", "app.service": UNIT}, check=check)
+    told = write({"app.service.d/own.conf": DROPIN, "b.timer": "[Timer]\n", "app.service": UNIT})
     assert told["failed"] is True
     assert told["msg"] == "systemd does not accept the units: app.service: Unknown key 'ExecStrat'"
     assert there(etc) == {"b.timer": "old"}
     assert not (etc / "app.service.d").exists()
+
+
+def test_check_mode_verifies_nothing_since_what_the_units_run_may_be_missing(write, analyze):
+    analyze.answers(1, "app.service: Command /usr/bin/app is not executable")
+    assert write(BOTH, check=True)["changed"] is True
+    assert analyze.lines("options") == []
 
 
 def test_drop_ins_are_not_verified_alone(write, etc, analyze):
