@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the role heartbeat sets up on a host, and why it may not: decided by the daemon's own code."""
+"""What the role heartbeat sets up on a host, and what it refuses and why: the daemon's own code decides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Configuration = t.Mapping[str, t.Any]
 
 HOOK_TIMEOUT = 10
 RANGES = dict(stop_timeout=(1, 3600), hook_timeout=(1, 3600))
-"""Seconds, the least and the most, by option; config.py and settings.py have those of the daemon's."""
+"""The minimum and the maximum of each option, in seconds; config.py and settings.py have the daemon's options."""
 SYSTEMD = 1
 """Seconds that systemd itself may take for a stop."""
 
@@ -57,9 +57,9 @@ def heartbeat_plan(
 ) -> dict[str, t.Any]:
     """Return the plan.
 
-    ``shown`` is what systemctl shows of the services, ``there`` the configurations on the host, by their paths, and
-    ``devices`` those of DROPINS_AND_ABOVE, as far as they exist. When the role's drop-ins are in place (``written``),
-    what systemd shows is what holds.
+    ``shown`` is what systemctl shows of the services. ``there`` has the configurations on the host, by their paths.
+    ``devices`` has the device numbers of the folders in DROPINS_AND_ABOVE that exist. When the role's drop-ins are in
+    place (``written``), systemd shows the settings that apply.
     """
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
@@ -125,7 +125,7 @@ def _by_lease(there: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[dict[str, Confi
 
 
 def _parsed(text: str) -> Configuration:
-    """Return a configuration that is there; nothing where there is none, or none that a daemon could go by."""
+    """Return the configuration in this text; an empty one if there is none that a daemon could use."""
     try:
         there = json.loads(text)
     except ValueError:
@@ -195,7 +195,9 @@ class Claims:
             return
         way_out = ": list it in one of them"
         if owner in self._earlier:
-            way_out = f", in which this host takes part. To leave it, add an entry with name: {owner} and state: absent"
+            way_out = (
+                f". This host takes part in that lease. To leave it, add an entry with name: {owner} and state: absent"
+            )
         raise Refusal(told.format(owner) + way_out)
 
 
@@ -204,7 +206,7 @@ def _place(config: Configuration) -> tuple[t.Any, ...]:
 
 
 def _check_place(config: Configuration, before: Configuration) -> None:
-    """Raise Refusal for a lease that would become another one while the group goes by it."""
+    """Raise Refusal for a lease that would become another one while the hosts still use it."""
     for option in _PLACE if before else ():
         if before.get(option) != config.get(option):
             raise Refusal(
@@ -223,7 +225,7 @@ def _check_unit_settings(lease: Lease) -> None:
             raise Refusal(f"{option} has to be one line, without a line end or other control characters")
     for name, value in (lease.get("environment") or {}).items():
         if not _VARIABLE.fullmatch(str(name)):
-            raise Refusal(f"environment has {name!r}: a name is letters, digits and _, and begins with no digit")
+            raise Refusal(f"environment has {name!r}: use letters, digits and _, and no digit first")
         if not str(value).isprintable():
             raise Refusal(f"environment has {name}: its value has to be one line, without other control characters")
 
@@ -236,8 +238,8 @@ def _check_services(services: t.Sequence[str], units: t.Sequence[Unit], missing_
         _check_company(unit, {*services})
         for setting, limit in unit.job_limits.items():
             raise Refusal(
-                f"{unit.name} has {setting}={limit}: after that time, systemd would take its stop for done, whatever "
-                f"still runs. Set {setting}=infinity in [Unit] with systemctl edit {unit.name}"
+                f"{unit.name} has {setting}={limit}: after that time, systemd would count its stop as done, even if "
+                f"something still runs. Set {setting}=infinity in [Unit] with systemctl edit {unit.name}"
             )
 
 
@@ -265,7 +267,7 @@ def _check_identity(unit: Unit, units: t.Sequence[Unit]) -> None:
 
 
 def _check_company(unit: Unit, services: set[str]) -> None:
-    """Raise Refusal where systemd starts or stops together what is not together in the lease."""
+    """Raise Refusal if systemd starts or stops a unit of the lease together with one that is not in the lease."""
     for other in sorted(other for other in unit.dragged if not {other, _units.template_of(other)} & services):
         raise Refusal(
             f"{other} is stopped along with {unit.name}: list it in services, too, or nobody waits for its end"
@@ -324,12 +326,16 @@ def _ways_out(unit: Unit) -> str:
 
 
 def _check_order(units: t.Sequence[Unit]) -> None:
-    """Raise Refusal for what would stop after the daemon, which stops after it. The drop-ins took the defaults out."""
+    """Raise Refusal for a unit that would stop after the daemon: the daemon has to stop after every unit.
+
+    The drop-ins have removed the default dependencies.
+    """
     for unit in units:
         for other in sorted(unit.before & _units.EARLY):
             raise Refusal(
-                f"{unit.name} has Before={other}: at shutdown, systemd would stop the daemon first, which waits for "
-                "this unit. Remove Before= from it or, for a mount in /etc/fstab, add the options noauto and nofail"
+                f"{unit.name} has Before={other}: at shutdown, systemd would stop the daemon first, but the daemon "
+                "waits for this unit. Remove Before= from it or, for a mount in /etc/fstab, add the options noauto and "
+                "nofail"
             )
 
 
@@ -343,7 +349,7 @@ def _starting(name: str, services: t.Sequence[str], units: t.Sequence[Unit], hoo
 
 
 def _dropped(services: t.Sequence[str], *before: Configuration) -> list[str]:
-    """Return the services that a lease had by its configurations before, and has not any more."""
+    """Return the services that a lease had in its earlier configurations, and no longer has."""
     had = [service for config in before for service in config.get("services", [])]
     return [service for service in dict.fromkeys(had) if service not in services]
 

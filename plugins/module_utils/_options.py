@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """Translates Ansible's arguments for the core: one argument spec and one handle, for modules and lookup."""
 
@@ -81,8 +81,8 @@ class Handle:
     def _handed_over(self, result: t.Mapping[str, t.Any]) -> tuple[str | None, Held | None]:
         """Read a registered result: return the session that it gives authority to, and the lease that it proves held.
 
-        A result that was not leader gives and proves nothing. A result of another run, whose age is unknown, does not
-        prove the lease held: the store has to be asked.
+        A result with ``is_leader`` false gives and proves nothing. A result of another run, whose age is unknown, does
+        not prove the lease held: the store has to be asked.
         """
         if result and "is_leader" not in result:
             raise BadOption("lease", result, _WHOLE_RESULT)

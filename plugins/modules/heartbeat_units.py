@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Writes any number of units and drop-ins, and the folders of the drop-ins, in one task. One task for each file takes
     minutes on a host with many leases.
-  - systemd verifies the new units before any file is written, but not in check mode, in which what they run may be
-    missing.
+  - The module lets systemd verify the new units before it writes any file. In check mode it does not, because the
+    programs that the units run may be missing.
   - It is for the role P(leaderelection.s3.heartbeat#role), and can have breaking changes at any time.
 extends_documentation_fragment:
   - ansible.builtin.files

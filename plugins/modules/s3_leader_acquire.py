@@ -27,8 +27,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - It reads the lease and predicts, so others may still be faster. Every contender that could lead is told so.
-        There is no RV(deadline), so the test P(leaderelection.s3.held#test) is false.
+      - It only reads the lease and predicts the result, so others may still be faster. Every contender that could lead
+        is told that it leads. There is no RV(deadline), so the test P(leaderelection.s3.held#test) is false.
   diff_mode:
     support: full
   idempotent:
@@ -56,7 +56,7 @@ options:
     default: 2
   takeover:
     description:
-      - How to find out that a leader was lost, so that its lease expired without a release.
+      - How to find out that a lease has expired because its leader was lost and did not release it.
       - V(store_clock) compares two times from the store itself, when the object was written and when the store
         answered. No host's clock is involved.
       - V(observed) waits until this task itself has seen the lease unchanged for its full duration. It is for stores

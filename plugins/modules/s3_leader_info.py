@@ -11,8 +11,8 @@ short_description: Show who holds a lease on S3
 version_added: 0.1.0
 description:
   - Reads the lease and returns who holds it, since when and for how long. Writes nothing.
-  - With O(source=local), it returns what the daemon that the role P(leaderelection.s3.heartbeat#role) set up on the
-    host knows, without botocore, without credentials, and without a request to the store.
+  - With O(source=local), it returns what the heartbeat daemon on the host knows, which the role
+    P(leaderelection.s3.heartbeat#role) set up. This needs no botocore, no credentials and no request to the store.
   - With O(source=store), RV(is_leader) is decided by the store's clock, so it may become V(false) up to 2 seconds too
     late. M(leaderelection.s3.s3_leader_renew) is not late.
 extends_documentation_fragment:
@@ -26,10 +26,10 @@ options:
       - Where to look.
       - V(store) reads the object. RV(is_leader) tells whether this run leads on this host.
       - V(local) asks the daemon of the lease on the managed host, which the role P(leaderelection.s3.heartbeat#role)
-        installs. RV(is_leader) tells whether that host leads, whichever run asks. If the daemon does not run, it is
-        V(false), and RV(reason) says so. RV(lease) has RV(lease.bucket), RV(lease.key), RV(lease.holder) and
-        RV(lease.term), as the daemon last saw them; RV(lease.metadata) is empty, and all the rest is V(none).
-        Connection options are not used.
+        installs. RV(is_leader) tells whether that host leads, whichever run asks. If the daemon does not run,
+        RV(is_leader) is V(false), and RV(reason) says so. RV(lease) has RV(lease.bucket), RV(lease.key),
+        RV(lease.holder) and RV(lease.term), as the daemon last saw them; RV(lease.metadata) is empty, and all the rest
+        is V(none). Connection options are not used.
     type: str
     choices: [store, local]
     default: store

@@ -31,7 +31,7 @@ options:
     description:
       - The registered result of M(leaderelection.s3.s3_leader_acquire) or M(leaderelection.s3.s3_leader_renew).
         With it, releasing is a single PUT; without it, or with one of another run, the lease is read first.
-      - A result that was not leader is ignored.
+      - A result with RV(is_leader=false) is ignored.
     type: dict
   force:
     description:

@@ -34,10 +34,11 @@ options:
     description:
       - The registered result of M(leaderelection.s3.s3_leader_acquire) or M(leaderelection.s3.s3_leader_renew).
         With it, renewing is a single PUT; without it, or with one of another run, the lease is read first.
-      - Pass the newest one. With an older one of this run the store has to be asked, which takes two more requests.
+      - Pass the newest result. With an older one of this run, the task has to ask the store, which takes two more
+        requests.
       - Do not register under the same name in a task that C(when) may skip, since a skipped task overwrites the result.
-      - It also hands over authority to another run or another host. Keep that result, since one that is not leader
-        hands over nothing.
+      - Passing a result to another run or another host also hands authority over to it. Keep the result that you pass,
+        since a result with RV(is_leader=false) hands over nothing.
     type: dict
   lease_duration:
     description:

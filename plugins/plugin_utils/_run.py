@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """One run of a playbook: its session on each host, and the clock of its deadlines.
 
-Ansible imports an action plugin that is named like its module in the controller's main process, before it forks its
-workers, and this module along with it. So RUN is the same throughout one process of ansible-playbook, and different in
-the next. Several playbooks in one process share one session.
+If an action plugin has the name of its module, Ansible imports it, and this file along with it, in the controller's
+main process before it forks its workers. So RUN is the same throughout one process of ansible-playbook, and different
+in the next. Several playbooks in one process share one session.
 """
 
 from __future__ import annotations

@@ -93,9 +93,9 @@ def test_who_does_not_reach_the_store_ends_in_time_and_arms_no_watchdog_after_th
     proxy.stop()
     assert leader.ended() == 75
     assert leader.leader() == {}
-    assert "db: no longer leads: it could not be renewed in time" in leader.said()
+    assert "db: no longer leads: the lease could not be renewed in time" in leader.said()
     assert leader.status()["is_leader"] is False
-    eventually(lambda: leader.told[-1].get("STATUS") == "standby: it could not be renewed in time")
+    eventually(lambda: leader.told[-1].get("STATUS") == "standby: the lease could not be renewed in time")
     failed = next(number for number, message in enumerate(leader.told) if "reached" in message.get("STATUS", ""))
     assert leader.told[failed]["STATUS"].startswith("leader: ")
     assert [message for message in leader.told[failed:] if "WATCHDOG" in message] == []

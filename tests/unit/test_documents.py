@@ -147,7 +147,7 @@ RENEW, INFO, CONNECTION = (
     [
         (GUIDE, r"margin of (\S+) seconds", MARGIN),
         (GUIDE, r"([\d.]+)(?: seconds)? and a thousandth", GROWS[0]),
-        (GUIDE, r"where that is more than ([\d.]+\d)", GROWS[1]),
+        (GUIDE, r"if `lease_duration` is more than ([\d.]+\d)", GROWS[1]),
         (GUIDE, r"(\S+) seconds are too long", Config.lease_duration + MARGIN),
         (GUIDE, r"request_timeout \+ (\S+)", timing.REACTION),
         (GUIDE, r"(\d[\d. +]+) = [\d.]+\d", " + ".join(f"{part:g}" for part in PARTS)),

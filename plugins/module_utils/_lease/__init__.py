@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """Leases on S3."""
 
@@ -11,4 +11,4 @@ from __future__ import annotations
 import time
 
 BEGAN = time.time() - 0.02
-"""Before this program read the rest of its code, in seconds since 1970. Less 0.02 s, as file times are coarser."""
+"""The time before this program read the rest of its code, in seconds since 1970, less 0.02 s: file times are coarse."""

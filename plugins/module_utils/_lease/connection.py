@@ -2,14 +2,14 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """One signed HTTP request to S3, sent once.
 
 It uses the parts of botocore that find credentials, know AWS's endpoints, sign (SigV4) and speak HTTP, but not the
-client above them. This loads in half the client's time, runs on every botocore since 1.20, and leaves nothing to
-switch off: the client retries (rule 11), waits a second for a 100-continue, adds checksum trailers that stores
-refuse, and has parameters for the conditions only since 1.35.69.
+client above them. This loads in half the client's time, runs on every botocore since 1.20, and has nothing that must be
+switched off. The client, in contrast, retries (rule 11), waits a second for a 100-continue, adds checksum trailers that
+stores refuse, and has parameters for the conditions only since 1.35.69.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """The lease protocol: every decision, and nothing but decisions.
 
@@ -10,9 +10,9 @@ An operation (acquire, renew, release, inspect) is a generator. It yields its ne
 sent an Answer, and returns a Verdict or raises StoreError. It does no I/O, reads no clock and draws no random
 number: its driver does.
 
-Guaranteed: at any instant, at most one session has been told that it leads and is before its deadline, as long as
-the store serializes conditional writes and clock rates differ by less than 0.1 %. Not guaranteed: a leader that is
-stopped, with its clocks, beyond its deadline does not notice.
+Guaranteed: at any instant, at most one session has been told that it leads and is before its deadline, as long as the
+store serializes conditional writes and clock rates differ by less than 0.1 %. Limit: a leader that is paused, together
+with its clocks, beyond its deadline does not notice that the deadline has passed.
 
 The numbered rules:
 
@@ -29,7 +29,7 @@ The numbered rules:
 11. One attempt per request (connection.py).
 12. Only 200 is clean. After anything else the object is read: its nonce tells whether the write landed.
 13. A lease whose object is gone is not re-created within its term.
-14. A watcher takes over a lease that, by its own clock, has not changed for the record's duration plus the margin.
+14. A watcher takes over a lease that, by the watcher's clock, is unchanged for the record's duration plus the margin.
 15. A short-lived caller takes over by the store's clock: Date minus Last-Modified.
 16. A failed read means unknown, never free; a lease that cannot be read counts as held.
 17. A claimant is identified by its session, never by its holder.
@@ -149,8 +149,8 @@ def free_in(found: Found) -> Optional[float]:
 def takeable_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float]:
     """Return the seconds until this caller may take the lease. None means never.
 
-    ``unchanged_for`` is how long the caller itself has seen this ETag (rule 14). A record by the .NET library names
-    its own end, so the store's clock decides, even if ``takeover`` is "observed".
+    ``unchanged_for`` is how long the caller itself has seen this ETag (rule 14). A record by the .NET library states
+    when it expires, so the store's clock decides, even if ``takeover`` is "observed".
     """
     record = record_of(found)
     if record is None or record.released:
@@ -183,7 +183,7 @@ def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
 def renewal(record: Record, now: float, lease_duration: float, nonce: str, promised: float = 0.0) -> Record:
     """Draft the next record of the same term. ``now`` is the store's time.
 
-    ``promised`` is for how many seconds from now, at most, the session was promised leadership (rule 24).
+    ``promised``: the session was promised leadership for at most this many seconds from now (rule 24).
     """
     duration = max(lease_duration, math.ceil(promised * 1000) / 1000)
     return record._replace(
@@ -426,8 +426,8 @@ def acquire(
             yield from ask_for_conditions(result, until)
             now = result.seen.store_time
             draft = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
-            # The creation may have landed late, after another lease was created and deleted: no earlier term is as
-            # high as the store's time is now. Nobody was told the lower one.
+            # The creation may have landed late, after another lease was created and deleted. So the term becomes at
+            # least the store's present time: every earlier term is lower. Nobody was told the lower term of the draft.
             draft = draft._replace(term=max(draft.term, int(now)))
             result = yield from put(draft, result.seen.etag, until)
         if isinstance(result, View):
@@ -525,7 +525,7 @@ def release(
 
 
 def _poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:
-    """Wait for the next read: until the lease is due if that comes first, but not past the end (rule 20)."""
+    """Return the pause before the next read. It ends early if the lease becomes free, or the wait ends (rule 20)."""
     jitter = want.poll_interval * 0.2
     earliest = want.poll_interval - jitter
     if left is not None and left <= want.poll_interval:

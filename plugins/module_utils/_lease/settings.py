@@ -2,9 +2,9 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
-"""Options and their checks. What cannot work is refused before anything is sent, with the way out."""
+"""Options and their checks: a value that cannot work raises an error that says what to do, before anything is sent."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ RANGES = dict(
     poll_interval=(1, 3600),
     request_timeout=(1, 60),
 )
-"""Seconds, the least and the most, by option."""
+"""The minimum and the maximum of each option, in seconds."""
 LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(8, 128), reason=(0, 1000))
-"""Characters, of a key bytes, the least and the most, by option."""
+"""The minimum and the maximum length of each option, in characters; for a key, in bytes."""
 TAKEOVERS = ("store_clock", "observed", "never")
 SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 PATIENCE = 3
-"""If no deadline bounds them, errors are retried for this many request timeouts, and as many seconds for the pauses
-between: time for a write, the read that looks for it, and the write again."""
+"""Errors that no deadline bounds are retried for this many request timeouts, and as many seconds for the pauses between
+them. That is time for a write, the read that looks for it, and the same write again."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """One lease object on S3: maps every result of a conditional GET or PUT to one of the protocol's outcomes."""
 
@@ -140,8 +140,8 @@ class Store:
             return "Check the credentials: access_key, secret_key, session_token, profile, or their other sources"
         if status == 403 and method == "GET":
             return (
-                "Grant s3:GetObject on %s. Without s3:ListBucket, S3 also answers like this if the lease does not "
-                "exist yet: grant it on the bucket, or create the lease first with credentials that have it"
+                "Grant s3:GetObject on %s. Without s3:ListBucket, S3 gives the same answer if the lease does not exist "
+                "yet: grant s3:ListBucket on the bucket, or create the lease first with credentials that have it"
                 % self._location
             )
         if status in (401, 403):

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """The state of a lease and the result of an operation, each in one sentence for people."""
 
@@ -69,8 +69,9 @@ def _renewed(verdict: Verdict) -> str:
 
 
 def _broken(verdict: Verdict) -> str:
-    return "broken by force. Before, it was %s. Its holder may act as leader until its next renewal or its deadline" % (
-        standing(verdict.before)
+    return (
+        "broken by force. Before, the lease was %s. Its holder may act as leader until its next renewal or its deadline"
+        % standing(verdict.before)
     )
 
 
@@ -90,9 +91,9 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
     ),
     Why.GONE: lambda verdict: "the lease object was removed",
     Why.UNFINISHED: lambda verdict: (
-        "its acquisition failed before it was complete, so it has no leader. Acquire it again"
+        "the acquisition failed before it was complete, so the lease has no leader. Acquire it again"
     ),
-    Why.LAPSED: lambda verdict: "it was not renewed in time, so its term has ended. Acquire it again",
+    Why.LAPSED: lambda verdict: "the lease was not renewed in time, so its term has ended. Acquire it again",
 }
 
 

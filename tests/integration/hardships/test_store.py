@@ -40,5 +40,5 @@ def test_a_leader_ends_in_time_and_its_successor_waits_for_a_store_that_is_down_
     assert eventually(leader.term) == term + 1
     assert leader.renews(stored)
     assert leader.says("closed the connection before it answered") == 2
-    assert leader.says("no longer leads: it could not be renewed in time") == 1
+    assert leader.says("no longer leads: the lease could not be renewed in time") == 1
     assert leader.says("the store answers again") == 1

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """The configuration of a lease that a host takes part in: /etc/s3-leader/NAME.json, with the role's option names."""
 
@@ -21,7 +21,7 @@ from .leases import check_name, path_of
 from .timing import REACTION, Timing
 
 RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10))
-"""Seconds, the least and the most, by option; settings.RANGES has those of the other times."""
+"""The minimum and the maximum of each option, in seconds; settings.RANGES has those of the other times."""
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
 _TIMES = Timing._fields

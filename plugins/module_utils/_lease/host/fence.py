@@ -2,13 +2,14 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """The fence ends all services of a lease on this host, as root, and makes sure that none is left.
 
 systemd orders jobs, not states. A new start request cancels a stop in progress, and a stop that fails or times out
-counts as done. So the fence does not rely on jobs. It removes the mark without which no service starts, stops what
-runs, looks, and stops it again, until nothing runs and no job is left. Only then does the daemon give the lease back.
+counts as done. So the fence does not rely on jobs. It removes the file ``started``, without which no service starts,
+stops what runs, looks at the units, and stops again what still runs, until nothing runs and no job is left. Only then
+does the daemon give the lease back.
 
 While the daemon lives, it renews the lease, however long that takes. When the daemon is dead, the lease expires, and
 the fence kills what still runs just before ``stop_grace`` ends.
@@ -111,7 +112,7 @@ class _Ending:
 
     def run(self) -> None:
         pause = LOOK_FIRST
-        self._write_waiting("begins to stop its services")  # before the mark is removed, or the daemon would not wait
+        self._write_waiting("begins to stop its services")  # before "started" is removed, or the daemon would not wait
         while True:
             self._close()
             asked_at = self._clock.now()

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """The guard: it stops services that run although no mark allows it, and starts a fence that is missing."""
 
@@ -33,7 +33,7 @@ def guard() -> None:
 
 
 class Guard:
-    """Stops what runs without a mark, and starts the fence for what nobody ends although its daemon is gone."""
+    """Stops services that run without a mark, and starts a fence if the daemon is gone and nobody ends them."""
 
     def __init__(self) -> None:
         self._strays: Dict[str, Set[str]] = {}
@@ -95,7 +95,10 @@ class Guard:
 
 
 def _runs(unit: Unit) -> bool:
-    """Tell whether it runs, starts, or left processes behind. What only waits to start cannot without a mark."""
+    """Tell whether it runs, starts, or left processes behind.
+
+    A unit that only waits to start cannot start without a mark.
+    """
     return unit.active not in ("inactive", "failed") or bool(unit.processes())
 
 

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """The daemon's loop: watch until the lease can be acquired, lead as long as it can be renewed in time, and end.
 
@@ -114,8 +114,8 @@ class Heartbeat:
     def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
         """Watch, then lead. Returns when asked to stop; raises Lost when the lease is lost or given up.
 
-        ``held`` is what this process's earlier program held, leading until ``until``. It is renewed at once: its times
-        may differ from this program's.
+        ``held`` is the lease that the earlier program of this process held; that program could lead until ``until``.
+        The lease is renewed at once, because the earlier program's times may differ from this program's.
         """
         at_once = True
         while True:
@@ -217,7 +217,7 @@ class Heartbeat:
                     self._host.trouble(str(error))
                     clock.sleep(RETRY)
         except TimeIsUp:
-            raise Lost("it could not be renewed in time") from None
+            raise Lost("the lease could not be renewed in time") from None
         if not verdict.is_leader:
             raise Lost(sentence(verdict))
         return _held(verdict)

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """What the daemons of this host publish about their leases in /run. No store is asked."""
 
@@ -63,8 +63,8 @@ def names() -> List[str]:
 def status(name: str) -> Optional[Dict[str, Any]]:
     """Return the last status of this lease's daemon, or None if there is none.
 
-    ``is_leader`` is true while this host leads by its own clock, even if the daemon has died, and nobody stops its
-    services.
+    ``is_leader`` is true while this host leads by its own clock and nobody stops its services, even if the daemon has
+    died.
     """
     try:
         with open(path_of(name, "status.json"), encoding="utf-8") as file:
@@ -85,7 +85,8 @@ def describe(name: str) -> Dict[str, Any]:
     stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
     now = dict(stopped, **status(name) or {}, source="local")
     if now["role"] == "leader" and not now["is_leader"]:
-        now.update(role="stopping", reason=waiting(name) or "it was not renewed in time, so its services are stopped")
+        not_renewed = "the lease was not renewed in time, so its services are stopped"
+        now.update(role="stopping", reason=waiting(name) or not_renewed)
     return now
 
 

@@ -2,9 +2,9 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
-"""Root's view of and actions on units: their state by systemctl, their processes by their control groups."""
+"""What root sees of units and does to them: systemctl tells their state, control groups tell their processes."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """Stores with reported faults that no check can prove, or that help to understand the result of one."""
 
@@ -62,7 +62,7 @@ KNOWN: Sequence[Known] = (
     Known(
         "Ceph RGW",
         WARN,
-        "it misjudges conditions where versioning is suspended, and older releases where it is on",
+        "it misjudges conditions where versioning is suspended, and older releases also do so where it is on",
         ("https://tracker.ceph.com/issues/71584", "https://github.com/ceph/ceph/pull/63348"),
         server=r"Ceph Object Gateway",
         advice="Use a bucket that never had versioning",

@@ -2,9 +2,9 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
-"""Writes by several contenders at the same instant: if a store checks the condition before it writes, two win.
+"""Writes by several contenders at the same instant: if a store checks the condition first and writes later, two win.
 
 All contenders send all but the last byte of their write, wait for one another, and then send the last byte. So the
 writes complete together however far away the store is, and a store that checks before it has the body is caught, too.

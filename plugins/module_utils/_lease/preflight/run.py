@@ -2,12 +2,12 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """Find out whether a store can be trusted with a lease, before anybody leads by it (rule 18).
 
-Everything is tested on scratch objects beside the lease; the lease itself is neither read nor written. The code that
-makes and interprets the requests of leases does so here, too.
+Everything is tested on scratch objects beside the lease; the lease itself is neither read nor written. The preflight
+makes and interprets requests with the same code as leases do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .scratch import Workspace
 
 CONTENDERS, ROUNDS = 8, 10
 RANGES = dict(contenders=(2, MOST_AT_ONCE), rounds=(1, 1000))
-"""The least and the most, by option."""
+"""The minimum and the maximum of each option."""
 
 
 def preflight(

@@ -2,7 +2,7 @@
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Private to the collection: it can have breaking changes at any time.
 
 """Do Date and Last-Modified come from one clock? Takeovers depend on their difference (rule 15).
 
@@ -17,7 +17,7 @@ from ..protocol import GRAIN, MARGIN_LEAST, SKEW
 from .report import FAIL, PASS, UNKNOWN, WARN, Check
 
 AHEAD_HARMLESS = MARGIN_LEAST - GRAIN
-"""Seconds ahead that the margin still absorbs for short leases. To pass, more than this must be ruled out."""
+"""Seconds ahead that the margin still absorbs for short leases. To pass, the check must rule out more than this."""
 BEHIND_MOST = 1.0
 """Seconds that Date may be behind, as with servers that update it once a second."""
 

@@ -156,7 +156,7 @@ def test_times_that_do_not_add_up_are_refused_with_the_option_its_value_and_the_
         (dict(services=["a.slice"]), 'services is "a.slice": use the full names of services'),
         (dict(services=["-a.service"]), 'services is "-a.service": use the full names of services'),
         (dict(services=["../a.service"]), 'services is "../a.service": use the full names of services'),
-        (dict(environment={"A B": "c"}), "environment has 'A B': a name is letters, digits and _"),
+        (dict(environment={"A B": "c"}), "environment has 'A B': use letters, digits and _"),
         (dict(environment={"A": "c\nUser=root"}), "environment has A: its value has to be one line"),
         (dict(on_lost="/bin/a\nUser=root"), "on_lost has to be one line"),
         (dict(load_credential="/a\nUser=root"), "load_credential has to be one line"),
@@ -247,7 +247,7 @@ def test_what_starts_a_service_has_to_be_listed_too():
 @pytest.mark.parametrize("setting", ["JobTimeout", "JobRunningTimeout"])
 def test_a_unit_whose_stop_counts_as_done_before_it_is_done_is_refused(setting):
     told = refusal(lease(services=["a.service"]), units=[shown("a.service", **{f"{setting}USec": "2s"})])
-    assert told.startswith(f"db: a.service has {setting}Sec=2s: after that time, systemd would take its stop for done")
+    assert told.startswith(f"db: a.service has {setting}Sec=2s: after that time, systemd would count its stop as done")
     plan(lease(services=["a.service"]), units=[shown("a.service", **{f"{setting}USec": "infinity"})])
 
 
@@ -295,8 +295,8 @@ def test_a_service_of_a_lease_that_the_host_has_from_an_earlier_run_is_refused()
     earlier = there("old", services=["app.service"])
     renamed = lease(services=["app.service"])
     assert refusal(renamed, there=[earlier]) == (
-        "db: app.service belongs to the lease old already, in which this host takes part. To leave it, add an entry "
-        "with name: old and state: absent"
+        "db: app.service belongs to the lease old already. This host takes part in that lease. To leave it, add an "
+        "entry with name: old and state: absent"
     )
     left = [dict(name="old", state="absent"), renamed]
     assert heartbeat_plan(left, (), False, [earlier])["refused"] == []
@@ -305,7 +305,9 @@ def test_a_service_of_a_lease_that_the_host_has_from_an_earlier_run_is_refused()
 def test_two_leases_of_one_object_would_compete_with_each_other():
     told = "db: the lease old has the same bucket and key already"
     assert refusal(lease("old"), lease(key="hosts/old")) == told + ": list it in one of them"
-    assert refusal(lease(key="hosts/old"), there=[there("old")]).startswith(told + ", in which this host takes part")
+    assert refusal(lease(key="hosts/old"), there=[there("old")]).startswith(
+        told + ". This host takes part in that lease"
+    )
     elsewhere = lease(key="hosts/old", endpoint_url="https://s3.example.com")
     assert heartbeat_plan([elsewhere], (), False, [there("old")])["refused"] == []
 

@@ -65,7 +65,7 @@ def test_a_host_does_not_lead_once_its_time_is_over(run, status):
     status(until=Clock().now() - 1)
     told = run(main, **LOCAL)
     assert (told["is_leader"], told["term"], told["lease"]["term"]) == (False, None, 7)
-    assert "it was not renewed in time" in told["reason"]
+    assert "the lease was not renewed in time" in told["reason"]
 
 
 def test_where_no_daemon_runs_it_says_so(run, monkeypatch, tmp_path):

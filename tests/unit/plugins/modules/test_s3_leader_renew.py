@@ -64,7 +64,7 @@ def test_a_lease_whose_time_is_over_is_lost_even_if_nobody_took_it(run, store, a
     store.age("jobs/a", 3600)
     told = run(main, lease=dict(acquired, elapsed=3600.0))
     assert (told["failed"], told["is_leader"]) == (True, False)
-    assert "it was not renewed in time" in told["reason"]
+    assert "the lease was not renewed in time" in told["reason"]
     assert store.count("PUT") == 0
 
 

@@ -109,7 +109,7 @@ def test_all_states_are_documented_ones():
             FREED,
             HELD,
             (
-                "broken by force. Before, it was held by web-2 (term 7), renewed 4 s ago, free in at most 28 s. "
+                "broken by force. Before, the lease was held by web-2 (term 7), renewed 4 s ago, free in at most 28 s. "
                 "Its holder may act as leader until its next renewal or its deadline"
             ),
         ),
@@ -138,13 +138,13 @@ def test_all_states_are_documented_ones():
             Why.UNFINISHED,
             HELD,
             HELD,
-            "its acquisition failed before it was complete, so it has no leader. Acquire it again",
+            "the acquisition failed before it was complete, so the lease has no leader. Acquire it again",
         ),
         (
             Why.LAPSED,
             EXPIRED,
             EXPIRED,
-            "it was not renewed in time, so its term has ended. Acquire it again",
+            "the lease was not renewed in time, so its term has ended. Acquire it again",
         ),
     ],
 )

@@ -142,7 +142,7 @@ def test_status_is_a_table_for_people(say, tell):
         "cron-jobs  standby   7     web-2   held by web-2",
         "db         leader    7     web-1   leads with term 7",
         "new        standby   -     -       free: no object found",
-        "vip        stopping  7     web-2   it was not renewed in time, so its services are stopped",
+        "vip        stopping  7     web-2   the lease was not renewed in time, so its services are stopped",
     ]
 
 

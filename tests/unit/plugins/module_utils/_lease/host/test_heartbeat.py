@@ -198,9 +198,9 @@ def test_a_lease_that_is_renewed_by_its_holder_is_left_alone():
 
 def test_a_renewal_that_fails_is_tried_again_until_the_services_have_to_stop():
     lab = Lab().at(11, lambda: lab.fail_with(Unknown("no answer")))
-    assert lab.run_until_lost() == "it could not be renewed in time"
+    assert lab.run_until_lost() == "the lease could not be renewed in time"
     assert lab.clock.time == pytest.approx(lab.host.untils[-1] - REACTION)
-    assert lab.host.heard[-1] == "demote: it could not be renewed in time"
+    assert lab.host.heard[-1] == "demote: the lease could not be renewed in time"
 
 
 def test_an_outage_that_ends_in_time_is_none():

@@ -82,7 +82,7 @@ def test_without_a_daemon_nothing_is_told(folder):
     ("ahead", "role", "reason"),
     [
         (60, "leader", "leads with term 7"),
-        (-1, "stopping", "it was not renewed in time, so its services are stopped"),
+        (-1, "stopping", "the lease was not renewed in time, so its services are stopped"),
     ],
 )
 def test_who_did_not_renew_in_time_is_told_to_stop_whatever_it_said_before(tell, ahead, role, reason):
