@@ -3,7 +3,7 @@
 """Run the tests on hosts of their own (tests/system); `make test-system` calls this.
 
 It makes the images of the hosts when they are missing, and starts pytest with the given arguments. The tests wait most
-of their time, so two workers share them, each in a lab of its own.
+of their time, so three workers share them, each in a lab of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 from system.lab import images, namespaces
 
-LABS = 2
+LABS = 3
 
 
 def main() -> int:

@@ -43,7 +43,7 @@ options:
 EXAMPLES = r"""
 - name: Copy the code
   leaderelection.s3.heartbeat_code:
-    path: /usr/local/lib/s3-leader/s3_leader
+    path: /usr/local/lib/s3-leader/code/s3_leader
     owner: root
     group: root
     mode: "0644"
@@ -112,10 +112,14 @@ def install(module: AnsibleModule, folder: str, before: Dict[str, bytes], code: 
     if not module.check_mode:
         for name in written:
             write(module, os.path.join(folder, name), code[name])
-        compileall.compile_dir(folder, quiet=2)  # units run `s3-leader check` often, as users who cannot write here
     for name in sorted(set(code) - set(written) if module.check_mode else code):
         attributes = module.load_file_common_arguments(module.params, os.path.join(folder, name))
         changed = module.set_fs_attributes_if_different(attributes, changed)
+    for package in sorted({os.path.dirname(name) for name in code}):
+        if os.path.isdir(os.path.join(folder, package)):
+            changed = module.set_mode_if_different(os.path.join(folder, package), 0o755, changed)
+    if not module.check_mode:
+        compile_all(folder)
     return Result(changed, written, [], {**before, **code})
 
 
@@ -144,7 +148,7 @@ def read(folder: str) -> Dict[str, bytes]:
     found = {}
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
-        for path in [os.path.join(place, name) for name in files]:
+        for path in filter(os.path.isfile, [os.path.join(place, name) for name in files]):
             with open(path, "rb") as file:
                 found[os.path.relpath(path, folder)] = file.read()
     return found
@@ -158,6 +162,15 @@ def write(module: AnsibleModule, path: str, text: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=module.tmpdir, delete=False) as file:
         file.write(text)
     module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
+
+
+def compile_all(folder: str) -> None:
+    """Compile the code: units run `s3-leader check` often, as users who could not write the compiled files."""
+    umask = os.umask(0o022)
+    try:
+        compileall.compile_dir(folder, quiet=2)
+    finally:
+        os.umask(umask)
 
 
 def listing(files: Dict[str, bytes]) -> str:

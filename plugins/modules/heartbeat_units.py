@@ -58,7 +58,7 @@ written:
 import contextlib
 import os
 import tempfile
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -68,6 +68,7 @@ def main() -> None:
         argument_spec=dict(files=dict(type="dict", required=True)),
         add_file_common_args=True,
         supports_check_mode=True,
+        no_log=True,  # no invocation in the journal: the texts may have the environment of the daemon
     )
     files: Dict[str, str] = module.params["files"]
     before = {path: read(path) for path in files}
@@ -81,10 +82,17 @@ def main() -> None:
                 continue
             write(module, path, files[path])
         changed = module.set_fs_attributes_if_different(module.load_file_common_arguments(module.params, path), changed)
-    diff = [
-        dict(before_header=path, after_header=path, before=before[path] or "", after=files[path]) for path in written
-    ]
-    module.exit_json(changed=changed, written=written, diff=diff)
+    for folder in sorted({os.path.dirname(path) for path in files if path.endswith(".conf")}):
+        if os.path.isdir(folder):
+            changed = module.set_mode_if_different(folder, 0o755, changed)
+    result: Dict[str, Any] = dict(changed=changed, written=written)
+    if module._diff:
+        result["diff"] = [
+            dict(before_header=path, after_header=path, before=before[path] or "", after=files[path])
+            for path in written
+        ]
+    module.params["files"] = sorted(files)  # results repeat the parameters, and the texts are no part of it
+    module.exit_json(**result)
 
 
 def read(path: str) -> Optional[str]:

@@ -156,9 +156,9 @@ ENDS: dict[str, Callable[[Case], t.ContextManager[None]]] = {
     "stop, and restart": _once(_meddled(_stop, "restart")),
     "stop, and cancel": _once(_meddled(_stop, "cancel")),
     "kill -9, and start and reload": _once(_meddled(_kill, "start", "reload")),
-    "mask, and step-down": lambda case: _masked(case, _step_down),
     "mask, and stop": lambda case: _masked(case, _stop),
     "mask, and kill -9": lambda case: _masked(case, _kill),
+    "mask, and step-down": lambda case: _masked(case, _step_down),
     "revert, and step-down": lambda case: _reverted(case, _step_down),
     "revert, and kill -9": lambda case: _reverted(case, _kill),
 }

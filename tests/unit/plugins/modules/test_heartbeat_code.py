@@ -83,10 +83,28 @@ def test_a_mode_that_is_another_one_is_set_right(install, folder):
     assert (folder / "clock.py").stat().st_mode & 0o777 == 0o644
 
 
-def test_the_code_is_compiled_where_it_is(install, folder):
+def test_a_folder_that_others_cannot_read_is_set_right(install, folder):
     install()
-    sources = list(folder.rglob("*.py"))
-    assert [file for file in sources if not os.path.exists(importlib.util.cache_from_source(str(file)))] == []
+    (folder / "host").chmod(0o700)
+    assert install()["changed"] is True
+    assert (folder / "host").stat().st_mode & 0o777 == 0o755
+
+
+def test_the_code_is_compiled_where_it_is_for_all_to_read(install, folder):
+    before = os.umask(0o077)
+    try:
+        install()
+    finally:
+        os.umask(before)
+    compiled = [pathlib.Path(importlib.util.cache_from_source(str(file))) for file in folder.rglob("*.py")]
+    assert {file.stat().st_mode & 0o777 for file in compiled} == {0o644}
+    assert {file.parent.stat().st_mode & 0o777 for file in compiled} == {0o755}
+
+
+def test_what_is_no_file_is_left_alone(install, folder):
+    (folder / ".#command.py").symlink_to("nowhere")
+    assert install()["failed"] is False
+    assert install(prune=True)["removed"] == []
 
 
 def test_what_is_not_part_of_the_code_is_left_when_it_is_written(install, folder):

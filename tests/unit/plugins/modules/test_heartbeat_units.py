@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.modules import heartbeat_units
 from support import module
 
@@ -96,7 +97,7 @@ def test_the_files_are_there_with_their_folders_and_a_second_time_nothing_change
     assert [mode(etc / name) for name in there(etc)] == [0o644] * 3
     assert [mode(etc / name) for name in ("app.service.d", "far", "far/away")] == [0o755] * 3
     again = write({**BOTH, "far/away/b.timer": UNIT})
-    assert (again["changed"], again["written"], again["diff"]) == (False, [], [])
+    assert (again["changed"], again["written"]) == (False, [])
     assert len(analyze.lines("options")) == 1, "what is there already was verified before"
 
 
@@ -119,6 +120,22 @@ def test_a_file_that_is_not_a_text_is_replaced(write, etc):
     (etc / "app.service").write_bytes(b"\xff")
     assert write({"app.service": UNIT})["written"] == [f"{etc}/app.service"]
     assert there(etc) == {"app.service": UNIT}
+
+
+def test_a_folder_that_others_cannot_read_is_set_right(write, etc):
+    write(BOTH)
+    (etc / "app.service.d").chmod(0o700)
+    assert write(BOTH)["changed"] is True
+    assert mode(etc / "app.service.d") == 0o755
+
+
+def test_no_text_is_in_the_result_or_in_the_journal_unless_somebody_asks_for_the_diff(write, monkeypatch):
+    logged = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda _module, text, **_options: logged.append(text))
+    told = write({"app.service.d/own.conf": "[Service]\nEnvironment=TOKEN=secret\n"})
+    assert told["changed"] is True
+    assert "secret" not in str(told)
+    assert "secret" not in str(logged)
 
 
 def test_a_mode_that_is_another_one_is_set_right(write, etc):
@@ -144,7 +161,7 @@ def test_what_the_files_contain_before_and_after_is_the_diff(write, etc):
 
 def test_check_mode_tells_what_it_would_write_and_writes_nothing(write, etc):
     (etc / "app.service").write_text("old")
-    told = write(BOTH, check=True)
+    told = write(BOTH, check=True, diff=True)
     assert (told["failed"], told["changed"]) == (False, True)
     assert told["written"] == [f"{etc}/{name}" for name in BOTH]
     assert [one["after"] for one in told["diff"]] == [UNIT, DROPIN]
