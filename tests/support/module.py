@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Callable
 from unittest import mock
 
+import pytest
 from ansible.module_utils import basic
 
 
@@ -27,12 +28,8 @@ def run(main: Callable[[], None], check: bool = False, diff: bool = False, **arg
         # ansible-core 2.19 and newer want to know how values are encoded; older ones know one way.
         stack.enter_context(mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True))
         stack.enter_context(contextlib.redirect_stdout(printed))
-        try:
+        with pytest.raises(SystemExit) as end:
             main()
-        except SystemExit as end:
-            status = end.code
-        else:
-            raise AssertionError("the module ended without a result")
     result: dict[str, t.Any] = json.loads(printed.getvalue())
-    assert result.setdefault("failed", False) == bool(status)
+    assert result.setdefault("failed", False) == bool(end.value.code)
     return result

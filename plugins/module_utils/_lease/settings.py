@@ -206,9 +206,9 @@ def check_waiting(
         )
 
 
-def check_range(name: str, value: float, ranges: Mapping[str, Tuple[float, float]] = RANGES) -> None:
+def check_range(name: str, value: float, ranges: Optional[Mapping[str, Tuple[float, float]]] = None) -> None:
     """Raise BadOption for a time that is out of the option's range."""
-    least, most = ranges[name]
+    least, most = (ranges or RANGES)[name]
     if not least <= value <= most:
         raise BadOption(name, value, "use %g to %g seconds" % (least, most))
 

@@ -18,7 +18,9 @@ def report(*checks):
     return Report((*GOOD, *checks), 9, 1.5)
 
 
-SAFE, WARNED, UNSAFE = report(), report(SLOW), report(Check("known_store", "fail", "it races", "Use another"))
+SAFE = report()
+WARNED = report(SLOW)
+UNSAFE = report(Check("known_store", "fail", "it races", "Use another"))
 DOUBTED = Report((Check("access", "unknown", "it did not answer"),), 1, 1.5)
 UNTRIED = Report((Check("access", "pass", "seen"),), 1, 1.5)
 """A dry run's."""

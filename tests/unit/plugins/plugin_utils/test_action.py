@@ -26,8 +26,8 @@ def leader(deadline=30.0, **others):
     return dict(known, **others)
 
 
-def run(answer=FOLLOWER, host="web-1", action="leaderelection.s3.s3_leader_info", check_mode=False, **arguments):
-    return play(LeaseAction, action, arguments, answer, host, check_mode)
+def run(answer=None, host="web-1", action="leaderelection.s3.s3_leader_info", check_mode=False, **arguments):
+    return play(LeaseAction, action, arguments, answer or FOLLOWER, host, check_mode)
 
 
 def arguments(host="web-1", **given):
