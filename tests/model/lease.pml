@@ -62,7 +62,7 @@
 #define RULE_3_LATE_CREATION 7 /* OPERATOR P2: a creation that landed late keeps the term that it was drafted with */
 #define RULE_4_DELETE 8 /* BASE P3: a release is a DELETE, which minds no condition */
 #define RULE_4_TERM_FORGOTTEN 9 /* BASE P3: a release forgets the term */
-#define RULE_5_ANYBODYS 10 /* BASE P3: whosever lease is released */
+#define RULE_5_ANYBODYS 10 /* BASE P3: any lease is released */
 #define RULE_6_FROM_ANSWER 11 /* BASE P1: the holder's time counts from the answer */
 #define RULE_6_FROM_RESEND 12 /* BASE P1: the holder's time counts from the last send */
 #define RULE_7_STANDS_STILL 13 /* BASE P5: the clock of claimant 0 stands still, as in a suspend */

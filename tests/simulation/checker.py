@@ -69,7 +69,7 @@ class Checker:
         self.highest_term = 0
         self.operator_at_work = False
         self.operators: dict[str, t.Any] = {}
-        """Sessions that break the lease, whosever it is, and what they saw of it first."""
+        """Sessions that break the lease, whoever holds it, and what they saw of it first."""
         self.released_at = -1.0
         """When the lease was given back last."""
         self.lost_at = -1.0

@@ -68,10 +68,10 @@ MUTANTS: dict[str, Mutant] = {
         protocol("if record is None or record.released:", "if record is None:"),
         shows=NOBODY_LEADS,
     ),
-    "rule 5: whosever lease is released": Mutant(
+    "rule 5: any lease is released": Mutant(
         protocol("if not ours and not (force and _identity(found) == aim):", "if False:"),
     ),
-    "rule 5: whosever lease is broken, should it change hands meanwhile": Mutant(
+    "rule 5: any lease is broken, even if it changes hands meanwhile": Mutant(
         protocol("(force and _identity(found) == aim)", "force"),
     ),
     "rule 6: the time counts from the last send": Mutant(

@@ -110,7 +110,7 @@ class Life:
         return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(OTHERS))
 
     def operator(self) -> None:
-        """Break the lease, whosever it is."""
+        """Break the lease, whoever holds it."""
         now, nonce = self._now_and_nonce()
         with contextlib.suppress(self._around.core.types.StoreError):
             steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
