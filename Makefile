@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Needs git, make and Python 3.11 or newer. Each target creates its own environment under .venv/ on first use.
+# Needs git, make and Python 3.11 or newer. Each target creates what it needs under .venv/ on first use.
 
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')

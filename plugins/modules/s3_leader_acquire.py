@@ -17,8 +17,8 @@ description:
   - The leader has RV(lease.lease_duration) seconds. Work that takes longer needs a longer O(lease_duration), or
     M(leaderelection.s3.s3_leader_renew) in between. Give the lease back with M(leaderelection.s3.s3_leader_release).
   - A renewal before expiry keeps others out. After expiry the holder must stop acting as leader, and others take over
-    2 seconds later (for a lease of more than 500 seconds, 1.5 seconds plus a thousandth of it). Only the store's clock
-    decides.
+    2 seconds later (for a lease of more than 500 seconds, 1.5 seconds plus a thousandth of it). By default, only the
+    store's clock decides.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
   - leaderelection.s3._connection
@@ -60,7 +60,8 @@ options:
       - V(store_clock) compares two times from the store itself, when the object was written and when the store
         answered. No host's clock is involved.
       - V(observed) waits until this task itself has seen the lease unchanged for its full duration. It is for stores
-        whose own nodes disagree about the time, and needs a O(wait_timeout) longer than O(lease_duration) plus 2.
+        whose own nodes disagree about the time, and needs a O(wait_timeout) longer than O(lease_duration) and the
+        time after which others take over.
       - V(never) takes only a lease that was released, or that does not exist yet.
     type: str
     choices: [store_clock, observed, never]

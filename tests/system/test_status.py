@@ -147,7 +147,7 @@ def test_a_fact_is_there_and_says_no_where_the_daemon_is_stopped(hosts: list[Hos
     fact = play(FACTS, "--limit", other.name)["told"]["msg"]
     other.run("systemctl", "start", "s3-leader@db")
     assert (fact["role"], fact["is_leader"]) == ("stopped", False)
-    assert fact["reason"] == "its daemon does not run here: see systemctl status s3-leader@db"
+    assert fact["reason"] == "no daemon of this lease runs here: see systemctl status s3-leader@db"
 
 
 INFO = """
@@ -181,7 +181,7 @@ def test_the_module_tells_what_the_daemon_knows_without_botocore_and_without_a_r
         )
         assert (known["requests"], known["deadline"], known["changed"]) == (0, None, False)
         assert (unknown["is_leader"], unknown["term"], unknown["lease"]["holder"]) == (False, None, None)
-        assert unknown["reason"] == "its daemon does not run here: see systemctl status s3-leader@unheard-of"
+        assert unknown["reason"] == "no daemon of this lease runs here: see systemctl status s3-leader@unheard-of"
         assert unknown.keys() == known.keys()
     assert len(others) == 2
 

@@ -427,7 +427,7 @@ def acquire(
             now = result.seen.store_time
             draft = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
             # The creation may have landed late, after another lease was created and deleted. So the term becomes at
-            # least the store's present time: every earlier term is lower. Nobody was told the lower term of the draft.
+            # least the store's present time: every earlier term is lower. Nobody has led by the term of the draft.
             draft = draft._replace(term=max(draft.term, int(now)))
             result = yield from put(draft, result.seen.etag, until)
         if isinstance(result, View):

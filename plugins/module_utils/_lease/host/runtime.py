@@ -81,7 +81,7 @@ def status(name: str) -> Optional[Dict[str, Any]]:
 def describe(name: str) -> Dict[str, Any]:
     """Return the lease's state on this host, even without a daemon. Raises BadOption for an invalid name."""
     leases.check_name(name)
-    no_daemon = "its daemon does not run here: see systemctl status s3-leader@%s" % name
+    no_daemon = "no daemon of this lease runs here: see systemctl status s3-leader@%s" % name
     stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
     now = dict(stopped, **status(name) or {}, source="local")
     if now["role"] == "leader" and not now["is_leader"]:

@@ -175,8 +175,8 @@ def test_a_host_that_does_not_lead_knows_the_term_of_the_lease_but_has_none():
 
 
 def test_where_no_daemon_runs_the_lease_has_no_name():
-    told = _results.local(dict(is_leader=False, holder=None, term=None, reason="its daemon does not run here"))
-    assert (told["is_leader"], told["term"], told["reason"]) == (False, None, "its daemon does not run here")
+    told = _results.local(dict(is_leader=False, holder=None, term=None, reason="no daemon of this lease runs here"))
+    assert (told["is_leader"], told["term"], told["reason"]) == (False, None, "no daemon of this lease runs here")
     assert told["lease"].pop("metadata") == {}
     assert set(told["lease"].values()) == {None}
 

@@ -72,7 +72,7 @@ def test_where_no_daemon_runs_it_says_so(run, monkeypatch, tmp_path):
     monkeypatch.setattr(runtime, "FOLDER", str(tmp_path))
     told = run(main, **LOCAL)
     assert (told["failed"], told["is_leader"]) == (False, False)
-    assert told["reason"] == "its daemon does not run here: see systemctl status s3-leader@db"
+    assert told["reason"] == "no daemon of this lease runs here: see systemctl status s3-leader@db"
 
 
 def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatch):

@@ -150,14 +150,16 @@ def test_status_of_leases_that_are_named_tells_also_of_those_without_a_daemon(sa
     tell("db", "standby")
     tell("other", "standby")
     assert say("status", "gone", "db")[1].splitlines()[1:] == [
-        "gone   stopped  -     -       its daemon does not run here: see systemctl status s3-leader@gone",
+        "gone   stopped  -     -       no daemon of this lease runs here: see systemctl status s3-leader@gone",
         "db     standby  7     web-2   held by web-2",
     ]
 
 
 def test_status_tells_of_a_lease_that_is_configured_and_has_no_daemon(say, configure):
     configure()
-    assert say("status")[1].splitlines()[1].startswith("db     stopped  -     -       its daemon does not run here")
+    assert (
+        say("status")[1].splitlines()[1].startswith("db     stopped  -     -       no daemon of this lease runs here")
+    )
     assert json.loads(say("status", "--json")[1])["db"]["is_leader"] is False
 
 
@@ -185,7 +187,7 @@ def test_status_as_json_has_the_same_for_programs(say, tell):
         is_leader=False,
         holder=None,
         term=None,
-        reason="its daemon does not run here: see systemctl status s3-leader@gone",
+        reason="no daemon of this lease runs here: see systemctl status s3-leader@gone",
         source="local",
     )
 
