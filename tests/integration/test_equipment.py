@@ -19,7 +19,7 @@ import boto3
 import botocore.exceptions
 import pytest
 from botocore.config import Config
-from support import ports, proxy as faults
+from support import proxy as faults
 from support.stores import odd, seaweedfs as servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -87,8 +87,8 @@ class TestSeaweedFS:
 
     def test_it_takes_other_ports_when_one_is_taken(self, seaweedfs, monkeypatch):
         taken = int(seaweedfs.endpoint_url.rpartition(":")[2])
-        free = ports.free_ports
-        offers = iter([[taken, *free(7)], free(8)])
+        free = servers.SeaweedFS()._free_ports  # and no killed server has left a socket for them
+        offers = iter([[taken, *free()[1:]], free()])
         monkeypatch.setattr(servers, "free_ports", lambda _count, _address: next(offers))
         with servers.SeaweedFS() as second:
             assert second.pid != seaweedfs.pid
