@@ -68,11 +68,10 @@ import compileall
 import hashlib
 import os
 import pkgutil
-import tempfile
 from typing import Dict, List, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
+from ansible_collections.leaderelection.s3.plugins.module_utils import _files, _lease
 
 # Ansible sends everything that a module imports, and the command imports all of the code.
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (  # pylint: disable=unused-import
@@ -111,7 +110,7 @@ def install(module: AnsibleModule, folder: str, before: Dict[str, bytes], code: 
     changed = bool(written)
     if not module.check_mode:
         for name in written:
-            write(module, os.path.join(folder, name), code[name])
+            _files.replace(module, os.path.join(folder, name), code[name])
     for name in sorted(set(code) - set(written) if module.check_mode else code):
         attributes = module.load_file_common_arguments(module.params, os.path.join(folder, name))
         changed = module.set_fs_attributes_if_different(attributes, changed)
@@ -152,16 +151,6 @@ def read(folder: str) -> Dict[str, bytes]:
             with open(path, "rb") as file:
                 found[os.path.relpath(path, folder)] = file.read()
     return found
-
-
-def write(module: AnsibleModule, path: str, text: bytes) -> None:
-    """Write a file as a whole, and create its folder if needed."""
-    if not os.path.isdir(os.path.dirname(path)):
-        os.mkdir(os.path.dirname(path))
-        os.chmod(os.path.dirname(path), 0o755)
-    with tempfile.NamedTemporaryFile(dir=module.tmpdir, delete=False) as file:
-        file.write(text)
-    module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
 
 
 def compile_all(folder: str) -> None:

@@ -61,6 +61,7 @@ import tempfile
 from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.leaderelection.s3.plugins.module_utils import _files
 
 
 def main() -> None:
@@ -80,7 +81,7 @@ def main() -> None:
         if path in written:
             if module.check_mode:
                 continue
-            write(module, path, files[path])
+            _files.replace(module, path, files[path].encode("utf-8"))
         changed = module.set_fs_attributes_if_different(module.load_file_common_arguments(module.params, path), changed)
     for folder in sorted({os.path.dirname(path) for path in files if path.endswith(".conf")}):
         if os.path.isdir(folder):
@@ -115,22 +116,6 @@ def verify(module: AnsibleModule, units: Dict[str, str]) -> None:
         status, output, errors = module.run_command(["systemd-analyze", "verify", "--man=no", *paths])
     if status:
         module.fail_json(msg="systemd does not accept the units: %s" % (output + errors).strip())
-
-
-def write(module: AnsibleModule, path: str, text: str) -> None:
-    """Replace the file as a whole, and create the folders above it that are missing."""
-    create(os.path.dirname(path))
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir, delete=False) as file:
-        file.write(text)
-    module.atomic_move(file.name, path, unsafe_writes=module.params["unsafe_writes"])
-
-
-def create(folder: str) -> None:
-    """Create the folder and those above it, for all to read whatever the umask is."""
-    if not os.path.isdir(folder):
-        create(os.path.dirname(folder))
-        os.mkdir(folder)
-        os.chmod(folder, 0o755)
 
 
 if __name__ == "__main__":
