@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from .bucket import Bucket, Network
 from .checker import Checker, Violation
+from .network import Network
+from .store import Bucket
+from .times import Times
 from .world import Process, World
 
 
@@ -17,6 +19,7 @@ class Surroundings(t.NamedTuple):
 
     world: World
     core: t.Any
+    times: Times
     bucket: Bucket
     network: Network
     checker: Checker
@@ -96,7 +99,7 @@ class Host:
     def serving(self) -> bool:
         if self._happens(0.3):
             return True
-        self._around.checker.stops(self._process, self._me)
+        self._around.checker.stops(self._process, self._me.session)
         return False
 
     def released(self) -> None:

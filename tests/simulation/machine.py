@@ -63,7 +63,7 @@ class _Thread:
         self._target = target
 
     def start(self) -> None:
-        Now.process.start(self._target)
+        Now.process.start_thread(self._target)
 
 
 class _Event:

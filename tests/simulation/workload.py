@@ -9,21 +9,13 @@ import contextlib
 import math
 import typing as t
 
-from .bucket import SKEW, Connection
-from .checker import GRAIN
+from .connection import Connection
 from .host import Host, Replaced, Surroundings, act
+from .times import GRAIN, Pace
 from .world import Process
 
-REQUEST_TIMEOUT = 1.0
-PATIENCE = 4.0
-POLL = 1.0
 STAY_AWAY = 5.0
 """Seconds after a release that was asked for: another one leads by then."""
-LONGEST = 8.4
-DURATIONS = (3.1, 4.3, 6.2)
-"""Seconds for which processes take the lease. Ages are whole seconds: with these, every margin counts."""
-OTHERS = (None, DURATIONS[0], LONGEST)
-"""For a task, other than what its play began with."""
 
 
 class ResultLost(Exception):
@@ -33,10 +25,10 @@ class ResultLost(Exception):
 class Life:
     """One life of a process, from its start to its crash: one session, unless it says otherwise."""
 
-    def __init__(self, around: Surroundings, process: Process, lease_duration: float) -> None:
+    def __init__(self, around: Surroundings, process: Process, pace: Pace) -> None:
         self._around = around
         self._process = process
-        self._duration = lease_duration
+        self._pace = pace
         self._rng = around.world.rng
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
@@ -51,13 +43,18 @@ class Life:
             self._begin_session()
             self._host = Host(self._around, self._process, self._clock, self._me)
             self._run_heartbeat()
-            self._clock.sleep(STAY_AWAY if self._process.stepping_down else rng.uniform(1, 2) * POLL)
+            self._clock.sleep(
+                STAY_AWAY if self._process.stepping_down else rng.uniform(1, 2) * self._pace.poll_interval
+            )
             self._process.stepping_down = False
 
     def _run_heartbeat(self) -> None:
-        core, rng, held, duration = self._around.core, self._rng, None, self._duration
+        core, held = self._around.core, None
         while True:
-            timing = core.host.timing.Timing(duration, 0.2 * duration, 0.1 * duration, POLL, REQUEST_TIMEOUT)
+            pace = self._pace
+            timing = core.host.timing.Timing(
+                pace.lease_duration, pace.renew_interval, pace.stop_grace, pace.poll_interval, pace.request_timeout
+            )
             heartbeat = core.host.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
             self._host.grace = timing.stop_grace
             try:
@@ -67,12 +64,13 @@ class Life:
                 self._around.checker.lost_at = self._around.world.now
                 return
             except Replaced as replaced:
-                held, duration = replaced.held, rng.choice(DURATIONS)
+                held, self._pace = replaced.held, self._around.times.daemon()
 
     def carry_out_for_daemon(self, steps: t.Any, clock: t.Any) -> t.Any:
         """Tell the checker all but who leads: that begins when the host is told."""
         host = self._host
-        host.verdict = self._drive(steps, clock, host.held, host.held.lapses_at if host.held else math.inf)
+        deadline = host.held.lapses_at if host.held else clock.now() + self._pace.lease_duration
+        host.verdict = self._drive(steps, clock, host.held, deadline)
         return host.verdict
 
     def play(self) -> None:
@@ -93,7 +91,7 @@ class Life:
                     verdict = first  # a result that was registered before, under another name
                 if not (verdict and verdict.is_leader) and rng.random() < 0.7:
                     break
-                self._clock.sleep(self._duration * 0.8 * rng.random() ** 2)
+                self._clock.sleep(self._pace.lease_duration * 0.8 * rng.random() ** 2)
                 act(self._around, self._me)
             if rng.random() < 0.8:
                 with contextlib.suppress(self._around.core.types.StoreError, ResultLost):
@@ -102,18 +100,18 @@ class Life:
 
     def _acquire_once(self) -> t.Any:
         rng = self._rng
-        wait, takeover = rng.choice((0.0, 0.0, 8.0)), rng.choice(("store_clock", "store_clock", "never"))
-        return self._acquire(wait, takeover, rng.choice(OTHERS))
+        wait, takeover = rng.choice((0.0, self._pace.wait_timeout)), rng.choice(("store_clock", "store_clock", "never"))
+        return self._acquire(wait, takeover, rng.choice(self._pace.others))
 
     def _renew_somehow(self, verdict: t.Any) -> t.Any:
         rng = self._rng
-        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(OTHERS))
+        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(self._pace.others))
 
     def operator(self) -> None:
         """Break the lease, whoever holds it."""
         now, nonce = self._now_and_nonce()
         with contextlib.suppress(self._around.core.types.StoreError):
-            steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
+            steps = self._protocol.release(self._me, None, now, self._pace.patience, nonce, True, "it burnt down")
             self._carry_out(self._noting_what_is_seen(steps))
 
     def _noting_what_is_seen(self, steps: t.Any) -> t.Any:
@@ -135,21 +133,25 @@ class Life:
         self._store.life = self
 
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
-        duration = lease_duration or self._duration
-        want = self._around.core.types.Want(duration, PATIENCE, wait_timeout, POLL, takeover)
-        return self._carry_out(self._protocol.acquire(self._me, want, *self._now_and_nonce()))
+        pace = self._pace
+        duration = lease_duration or pace.lease_duration
+        want = self._around.core.types.Want(duration, pace.patience, wait_timeout, pace.poll_interval, takeover)
+        steps = self._protocol.acquire(self._me, want, *self._now_and_nonce())
+        return self._carry_out(steps, deadline=self._clock.now() + duration)
 
     def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None = None) -> t.Any:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        steps = self._protocol.renew(self._me, held, lease_duration, now, PATIENCE, nonce)
+        steps = self._protocol.renew(self._me, held, lease_duration, now, self._pace.patience, nonce)
         return self._carry_out(steps, held, verdict.deadline if held else now)
 
     def _release(self, verdict: t.Any, handed_over: bool) -> None:
-        self._around.checker.stops(self._process, self._me)  # work stops before the lease is given back (rule 23)
+        self._around.checker.stops(
+            self._process, self._me.session
+        )  # work stops before the lease is given back (rule 23)
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        self._carry_out(self._protocol.release(self._me, held, now, PATIENCE, nonce), held)
+        self._carry_out(self._protocol.release(self._me, held, now, self._pace.patience, nonce), held)
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
@@ -166,7 +168,7 @@ class Life:
         if verdict.is_leader:
             checker.leads(process, self._clock, self._me, verdict, held)
         else:
-            checker.stops(process, self._me)
+            checker.stops(process, self._me.session)
         return verdict
 
     def _drive(self, steps: t.Any, clock: t.Any, held: t.Any, deadline: float) -> t.Any:
@@ -175,10 +177,11 @@ class Life:
         began, start = self._around.world.now, self._clock.now()
         checker.begins(process)
         try:
-            verdict = core.driver.drive(steps, self._store, REQUEST_TIMEOUT, clock)
+            verdict = core.driver.drive(steps, self._store, self._pace.request_timeout, clock)
         except core.types.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
-            patience = min(PATIENCE, deadline - core.protocol.WRITES_APART - GRAIN - SKEW - start)
+            slack = core.protocol.WRITES_APART + GRAIN + self._around.times.skew
+            patience = min(self._pace.patience, deadline - slack - start)
             checker.gave_up(process, self._clock.now() - start, patience, error)
             raise
         if self._loses_results and self._rng.random() < self._around.network.trouble / 5:

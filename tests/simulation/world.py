@@ -15,6 +15,7 @@ from . import machine
 
 DRIFT = 0.0004
 """Each clock's rate is within 1 ± this, so that two differ by less than the thousandth that the protocol allows."""
+DAY = 86400.0
 EPOCH = 1_700_000_000.0
 """True time 0, in seconds since 1970."""
 
@@ -87,10 +88,11 @@ class Process:
         self._live = live
         self._rate = 1 + rng.uniform(-DRIFT, DRIFT)
         self._booted = rng.uniform(0, 10**6)
-        self._wall_offset = rng.choice((0.0, rng.uniform(-5, 5), rng.uniform(-(10**6), 10**6)))
+        self._wall_offset = rng.choice((0.0, rng.uniform(-5, 5), rng.uniform(-(10**6), 10**6), rng.choice((-DAY, DAY))))
         self.life = 0
         """Counts its lives."""
         self._still_until = 0.0
+        self._threadless_until = 0.0
         self._suspended = 0.0
         """Seconds so far, the last suspend left out."""
         self._suspend: tuple[float, float] = (0.0, 0.0)
@@ -158,12 +160,27 @@ class Process:
     def jump(self, _seconds: float) -> None:
         """Have the wall clock set, to anything."""
         self.world.fault("wall clock jumps")
-        self._wall_offset = self.world.rng.uniform(-(10**6), 10**6)
+        self._wall_offset = self.world.rng.choice((self.world.rng.uniform(-(10**6), 10**6), -DAY, DAY))
+
+    def lack_threads(self, seconds: float) -> None:
+        """Be unable to start a thread, as where too many hang."""
+        self.world.tell(self.name, f"can start no thread for {seconds:.1f} s")
+        self.world.fault("no thread can be started for a while", seconds)
+        self._threadless_until = self.world.now + seconds
+
+    def stood_still(self, since: float) -> bool:
+        """Tell whether it did for a moment, so that nothing that it does has to be in time."""
+        return self._still_until > since
 
     # -- what it may ask of its machine
 
+    def start_thread(self, target: t.Callable[[], None]) -> None:
+        """Raises RuntimeError where that is impossible."""
+        if self.world.now < self._threadless_until:
+            raise RuntimeError("can't start new thread")
+        self.start(target)
+
     def start(self, target: t.Callable[[], None]) -> None:
-        """Start a thread."""
         fiber = _Fiber(target, self.world.hub)
         self._fibers.add(fiber)
         life, turn = self.life, fiber.turn

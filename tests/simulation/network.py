@@ -1,86 +1,21 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The store: one object that is changed by one request after the other; and the way there, which is not safe."""
+"""The way to the store and back, which is not safe: what becomes of a request, and of its answer."""
 
 from __future__ import annotations
 
-import email.utils
-import functools
-import hashlib
-import math
+import dataclasses
 import typing as t
 
-from .world import EPOCH, Process, World
-
-SKEW = 0.9
-"""Seconds that the clocks of the store's own nodes may differ by, on top of the grain of 1 s."""
-LATEST = 12.0
-"""Seconds after which a message that is late arrives at the latest."""
+from .store import Bucket
+from .world import World
 
 Answered = t.Callable[[t.Any], object]
-
-
-class Bucket:
-    """One object. ETags are the MD5 of the body, so the same bytes have the same ETag again."""
-
-    def __init__(self, world: World, core: t.Any) -> None:
-        self._world = world
-        self._response = core.connection.Response
-        self.body: bytes | None = None
-        self.etag = ""
-        self._modified = ""
-        self.wants_bare_etags = False
-        self.ignores = ""
-        """A condition that this store does not know."""
-        self.on_commit: t.Callable[[bytes | None, bytes | None], None] = lambda before, after: None
-
-    def time(self) -> int:
-        """Return what one of the store's nodes takes for the time, in whole seconds since 1970."""
-        return math.floor(EPOCH + self._world.now + self._world.rng.random() * SKEW)
-
-    def process(self, method: str, headers: t.Mapping[str, str], body: bytes) -> t.Any:
-        """Carry out a request at this instant; return the Response."""
-        if method == "PUT":
-            return self._put(headers, body)
-        if self.body is None:
-            return self.error(404, "NoSuchKey")
-        answer = {"date": _http_date(self.time()), "etag": f'"{self.etag}"'}
-        if headers.get("If-None-Match") == answer["etag"]:
-            return self._response(304, answer, b"")
-        answer["last-modified"] = self._modified
-        return self._response(200, answer, self.body)
-
-    def _put(self, headers: t.Mapping[str, str], body: bytes) -> t.Any:
-        wanted = headers.get("If-Match")
-        if self.ignores in headers:
-            pass
-        elif wanted is None and "If-None-Match" in headers:
-            if self.body is not None:
-                return self.error(412, "PreconditionFailed")
-        elif wanted is not None:
-            if self.body is None:
-                return self.error(404, "NoSuchKey")
-            if wanted != (self.etag if self.wants_bare_etags else f'"{self.etag}"'):
-                return self.error(412, "PreconditionFailed")
-        self.put(body)
-        return self._response(200, {"date": self._modified, "etag": f'"{self.etag}"'}, b"")
-
-    def put(self, body: bytes | None) -> None:
-        """Change the object, whoever does it; None removes it."""
-        before, self.body = self.body, body
-        self.etag = "" if body is None else hashlib.md5(body).hexdigest()
-        self._modified = _http_date(self.time())
-        self.on_commit(before, body)
-
-    def error(self, status: int, code: str) -> t.Any:
-        body = f"<Error><Code>{code}</Code></Error>".encode()
-        return self._response(status, {"date": _http_date(self.time())}, body)
-
-
-@functools.lru_cache(1000)
-def _http_date(seconds: int) -> str:
-    return email.utils.formatdate(seconds, usegmt=True)
+SLOW = (1.0, 8.0)
+"""Seconds that a request and its answer take where the way is slow."""
+REDELIVERED = 1.5
+"""Seconds within which the kernels deliver what was held up, once the link is back."""
 
 
 class Request(t.NamedTuple):
@@ -90,6 +25,21 @@ class Request(t.NamedTuple):
     body: bytes
     answered: Answered
     """Takes the Response, or the error that the caller is to meet."""
+
+
+@dataclasses.dataclass
+class Refusals:
+    """The reads of a process that are refused: one every so many seconds."""
+
+    until: float
+    every: float
+    _next: float = 0.0
+
+    def falls_due(self, now: float) -> bool:
+        if not self._next <= now < self.until:
+            return False
+        self._next = now + self.every
+        return True
 
 
 class Network:
@@ -107,8 +57,10 @@ class Network:
     REFUSALS = ((403, "ExpiredToken"), (400, "InvalidArgument"))
     """Errors that a store gives instead of carrying the request out."""
 
-    def __init__(self, world: World, bucket: Bucket, core: t.Any) -> None:
+    def __init__(self, world: World, bucket: Bucket, core: t.Any, latest: float) -> None:
+        """``latest``: seconds after which a message that is late arrives at the latest."""
         self._world = world
+        self._latest = latest
         self._bucket = bucket
         self._broken = core.connection.NoAnswer("the connection broke")
         self._fates = (
@@ -121,38 +73,70 @@ class Network:
             self._error_after,
             self._answer_lost,
             self._answer_late,
+            self._answer_stripped,
         )
         self.trouble = 0.0
-        self._cut_off: dict[str, tuple[float, t.Callable[[Request, float, float], None]]] = {}
-        """Until when a process is, and what becomes of its requests."""
+        self._cut_off: dict[str, tuple[float, str]] = {}
+        """Until when a process is, and in which way."""
+        self._slow_until: dict[str, float] = {}
+        self._refusals: dict[str, Refusals] = {}
+        """Of reads, by process."""
         self._deleted_at = -1.0
         self.on_send: t.Callable[[Request], None] = lambda request: None
-        self.on_success: t.Callable[[bytes], None] = lambda body: None
-        """A sender was told that this body is in the store."""
+        self.on_answer: t.Callable[[Request, t.Any], None] = lambda request, response: None
+        """The sender has the answer."""
 
     def deleted(self) -> None:
         """The object was deleted: no more is promised where what made it is carried out a second time afterwards."""
         self._deleted_at = self._world.now
 
     def cut_off(self, name: str, seconds: float) -> None:
-        """Let nothing of a process through for a while, or nothing back to it."""
-        fate, direction = self._world.rng.choice(((self._request_lost, "to"), (self._answer_lost, "from")))
-        self._world.tell(name, f"is cut off in the direction {direction} the store for {seconds:.1f} s")
-        self._world.fault(f"cut off in the direction {direction} the store", seconds)
-        self._cut_off[name] = self._world.now + seconds, fate
+        """Let nothing of a process through for a while, or nothing back to it; or hold it up until then."""
+        how = self._world.rng.choice(("requests lost", "answers lost", "delivered late"))
+        self._world.tell(name, f"is cut off for {seconds:.1f} s: {how}")
+        self._world.fault(f"cut off: {how}", seconds + REDELIVERED)
+        self._cut_off[name] = self._world.now + seconds, how
+
+    def slow_down(self, name: str, seconds: float) -> None:
+        """Let all requests of a process take long."""
+        self._world.tell(name, f"has a slow way for {seconds:.1f} s")
+        self._world.fault("slow for a while", seconds + SLOW[1])
+        self._slow_until[name] = self._world.now + seconds
+
+    def refuse_reads(self, name: str, seconds: float, every: float) -> None:
+        """Refuse one read of a process every so many seconds; with 0 seconds, for good."""
+        self._world.tell(name, f"has a read refused every {every:.1f} s for {seconds:.1f} s")
+        self._world.fault("reads refused again and again", seconds)
+        self._refusals[name] = Refusals(self._world.now + seconds if seconds else float("inf"), every)
 
     def send(self, request: Request) -> None:
         """Carry a request to the store, and its answer back; or do something else with them."""
         self.on_send(request)
-        rng = self._world.rng
+        rng, now = self._world.rng, self._world.now
         there, back = rng.expovariate(30), rng.expovariate(30)
-        until, fate = self._cut_off.get(request.who, (0.0, self._request_lost))
-        if self._world.now < until:
-            fate(request, there, back)
+        cut_until, how = self._cut_off.get(request.who, (0.0, ""))
+        if now < self._slow_until.get(request.who, 0.0):
+            took = rng.uniform(*SLOW)
+            there = took * rng.random()
+            back = took - there
+        if now < cut_until:
+            self._at_a_cut(request, how, cut_until - now, there, back)
+        elif request.method == "GET" and request.who in self._refusals and self._refusals[request.who].falls_due(now):
+            error = self._error(self.REFUSALS)
+            self._world.after(there + back, lambda: request.answered(error))
         elif rng.random() >= self.trouble:
             self._carry(request, there, back, request.answered)
         else:
             rng.choice(self._fates)(request, there, back)
+
+    def _at_a_cut(self, request: Request, how: str, left: float, there: float, back: float) -> None:
+        if how == "requests lost":
+            self._request_lost(request, there, back)
+        elif how == "answers lost":
+            self._answer_lost(request, there, back)
+        else:  # the sender's kernel sends it again until it comes through, though the sender may have given up
+            self._world.fault("request delivered after a cut")
+            self._carry(request, left + self._world.rng.uniform(0, REDELIVERED), back, request.answered)
 
     def _carry(self, request: Request, there: float, back: float, answered: Answered | None) -> None:
         self._world.after(there, lambda: self._arrive(request, back, answered))
@@ -212,8 +196,19 @@ class Network:
         self._world.fault("answer late", late)
         self._carry(request, there, late, request.answered)
 
+    def _answer_stripped(self, request: Request, there: float, back: float) -> None:
+        """Lose a header that the protocol needs, as a proxy might."""
+        name = self._world.rng.choice(("date", "etag", "last-modified"))
+        self._world.fault(f"answer without {name}")
+
+        def answered(response: t.Any) -> None:
+            headers = {header: value for header, value in response.headers.items() if header != name}
+            request.answered(response._replace(headers=headers))
+
+        self._carry(request, there, back, answered)
+
     def _late(self) -> float:
-        return self._world.rng.uniform(0, LATEST)
+        return self._world.rng.uniform(0, self._latest)
 
     def _error(self, errors: t.Sequence[tuple[int, str]]) -> t.Any:
         status, code = self._world.rng.choice(errors)
@@ -224,34 +219,3 @@ class Network:
 
 def _condition(headers: t.Mapping[str, str]) -> str:
     return " ".join(f"{name}: {headers[name][:7]}" for name in ("If-Match", "If-None-Match") if name in headers)
-
-
-class Connection:
-    """Stands for connection.py: sends over the network, one attempt a call."""
-
-    origin = "the store"
-
-    def __init__(self, process: Process, network: Network) -> None:
-        self._process = process
-        self._network = network
-
-    def send(self, method: str, headers: t.Mapping[str, str], body: bytes, most: int) -> t.Any:
-        answers: list[t.Any] = []
-        wake = self._process.waker()
-
-        def answered(response: t.Any) -> None:
-            answers.append(response)
-            wake()
-
-        request = Request(self._process.name, method, headers, body, answered)
-        self._network.send(request)
-        self._process.block()
-        response = answers[0]
-        if isinstance(response, Exception):
-            raise response
-        if response.status == 200:
-            self._network.on_success(body or response.body)
-        return response
-
-    def forget(self) -> None:
-        pass
