@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import typing as t
 
@@ -12,7 +13,7 @@ from . import machine
 from .network import Request
 from .store import Bucket
 from .times import GRAIN
-from .world import DRIFT, Process, World
+from .world import DRIFT, EPOCH, Process, World
 
 
 class Violation(AssertionError):
@@ -59,7 +60,7 @@ class Checker:
         """Since when which ETag stood in the store, '' where there was nothing."""
         self._overruled: set[str] = set()
         self._sent: dict[bytes, tuple[t.Mapping[str, str], float]] = {}
-        self._put_by: dict[str, list[bytes]] = {}
+        self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
         self._never: set[bytes] = set()
         """What was told never to land."""
@@ -109,12 +110,30 @@ class Checker:
             and now > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + self._skew
         ):
             raise Violation(f"{name} leads on in term {term}, which had lapsed (rule 22)")
-        for other in self._beliefs.values():
-            if other.session != me.session and other.stands:
-                raise Violation(f"{name} leads with term {term}, and {other.process.name} with {other.term} still does")
+        self._alone(process, me.session, term)
+        late = EPOCH + process.true_time(verdict.deadline) - commit.record.lease_until
+        if late > 0 and not self._bucket.clock_lies:
+            raise Violation(f"{name} leads for {late:.2f} s after its leaseUntilUtc (.NET library)")
         self._beliefs[me.session] = Belief(process, process.life, clock, me.session, term, verdict.deadline)
         self.led_at = now
         self._world.tell(name, f"leads with term {term} until {process.true_time(verdict.deadline):.3f}")
+
+    def peer_leads(self, process: Process, clock: t.Any, name: str, until: float) -> None:
+        """An application with the .NET library leads, until its own clock shows this time."""
+        if clock.now() >= until:
+            return
+        self._alone(process, name, 0)
+        self._beliefs[name] = Belief(process, process.life, clock, name, 0, until)
+        self.led_at = self._world.now
+        self._world.tell(process.name, f"leads for {until - clock.now():.3f} s")
+
+    def _alone(self, process: Process, session: str, term: int) -> None:
+        """Make sure that nobody else leads."""
+        for other in self._beliefs.values():
+            if other.session != session and other.stands:
+                raise Violation(
+                    f"{process.name} leads with term {term}, and {other.process.name} with {other.term} still does"
+                )
 
     def answered(self, process: Process, since: float, verdict: t.Any, held: t.Any) -> None:
         """An operation ended: what it says of the lease must have been true at some instant since it began."""

@@ -13,6 +13,7 @@ from . import core as cores
 from .checker import Checker, Violation
 from .host import NO_SPACE, Surroundings
 from .network import Network
+from .peer import CLOCK_ERROR, Peer
 from .store import Bucket
 from .times import Times
 from .workload import Life
@@ -53,6 +54,8 @@ class Schedule:
             self._process("daemon" if turn == 0 or rng.random() < 0.5 else "play", turn)
             for turn in range(rng.randint(2, 3))
         ]
+        if rng.random() < 0.1 and self._times.kind != "long" and not self._bucket.clock_lies:
+            self._processes.append(self._peer())
         for process in self._processes:
             world.after(rng.uniform(0, 2), process.begin)
         for _fault in range(rng.randint(0, 4)):
@@ -94,6 +97,11 @@ class Schedule:
             getattr(Life(self._around, process, pace), kind)()
 
         return Process(self.world, f"{kind}-{turn}", live)
+
+    def _peer(self) -> Process:
+        peer = Process(self.world, "dotnet-0", lambda process: Peer(self._around, process).live())
+        peer.set_clock(self.world.rng.uniform(-CLOCK_ERROR, CLOCK_ERROR))
+        return peer
 
     def _begin_store(self) -> None:
         rng, bucket = self.world.rng, self._bucket

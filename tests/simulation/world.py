@@ -89,6 +89,7 @@ class Process:
         self._rate = 1 + rng.uniform(-DRIFT, DRIFT)
         self._booted = rng.uniform(0, 10**6)
         self._wall_offset = rng.choice((0.0, rng.uniform(-5, 5), rng.uniform(-(10**6), 10**6), rng.choice((-DAY, DAY))))
+        self._wall_is_right = False
         self.life = 0
         """Counts its lives."""
         self._still_until = 0.0
@@ -126,6 +127,10 @@ class Process:
         self.life += 1
         self.start(lambda: self._live(self))
 
+    def set_clock(self, error: float) -> None:
+        """Have a wall clock that is right, but for so many seconds; nobody sets it."""
+        self._wall_offset, self._wall_is_right = error, True
+
     def crash(self, restart_after: float) -> None:
         """Lose everything but what is on its way already."""
         self.world.tell(self.name, "crashes")
@@ -159,6 +164,8 @@ class Process:
 
     def jump(self, _seconds: float) -> None:
         """Have the wall clock set, to anything."""
+        if self._wall_is_right:
+            return
         self.world.fault("wall clock jumps")
         self._wall_offset = self.world.rng.choice((self.world.rng.uniform(-(10**6), 10**6), -DAY, DAY))
 
