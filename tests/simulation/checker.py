@@ -15,6 +15,9 @@ from .store import Bucket
 from .times import GRAIN
 from .world import DRIFT, EPOCH, Process, World
 
+if t.TYPE_CHECKING:
+    from .host import Host
+
 
 class Violation(AssertionError):
     """Something happened that must never happen."""
@@ -59,6 +62,10 @@ class Checker:
         self._versions: list[tuple[float, str]] = [(0.0, "")]
         """Since when which ETag stood in the store, '' where there was nothing."""
         self._overruled: set[str] = set()
+        self._unaware: set[str] = set()
+        """Sessions that lost the lease to an operator or a lying clock, and may not have noticed."""
+        self._serving: dict[Host, float] = {}
+        """Hosts on which services run, and since when."""
         self._sent: dict[bytes, tuple[t.Mapping[str, str], float]] = {}
         self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
@@ -114,13 +121,14 @@ class Checker:
         late = EPOCH + process.true_time(verdict.deadline) - commit.record.lease_until
         if late > 0 and not self._bucket.clock_lies:
             raise Violation(f"{name} leads for {late:.2f} s after its leaseUntilUtc (.NET library)")
+        self._unaware.discard(me.session)
         self._beliefs[me.session] = Belief(process, process.life, clock, me.session, term, verdict.deadline)
         self.led_at = now
         self._world.tell(name, f"leads with term {term} until {process.true_time(verdict.deadline):.3f}")
 
-    def peer_leads(self, process: Process, clock: t.Any, name: str, until: float) -> None:
+    def peer_leads(self, process: Process, clock: t.Any, name: str, until: float, etag: str) -> None:
         """An application with the .NET library leads, until its own clock shows this time."""
-        if clock.now() >= until:
+        if clock.now() >= until or etag in self._overruled:
             return
         self._alone(process, name, 0)
         self._beliefs[name] = Belief(process, process.life, clock, name, 0, until)
@@ -185,6 +193,19 @@ class Checker:
         if self._beliefs.pop(session, None):
             self._world.tell(process.name, "leads no more")
 
+    def serves(self, host: Host, run: bool) -> None:
+        """The services of the lease start or have stopped on a host."""
+        if not run:
+            self._serving.pop(host, None)
+            return
+        if host.me.session not in self._unaware:
+            if self.belief_of(host.me.session) is None:
+                raise Violation(f"services of the lease start on {host.name}, which does not lead (heartbeat)")
+            for other, since in self._serving.items():
+                if other.me.session not in self._unaware and not other.slept(since):
+                    raise Violation(f"services of the lease run on {host.name}, and on {other.name} they still do")
+        self._serving[host] = self._world.now
+
     # -- what is so
 
     def leader(self) -> Process | None:
@@ -200,15 +221,19 @@ class Checker:
 
     def excuse(self) -> None:
         """An operator interfered: who led by a write of before may not have noticed."""
+        self._unaware.update(self._beliefs, (commit.record.session for commit in self._commits.values()))
         self._beliefs.clear()
         self._overruled.update(self._commits)
         self._commits.clear()
 
     def _excuse_a_clock(self, record: t.Any) -> None:
         """Somebody took over by a store's clock that lies. Whoever observes takes over by its own (rule 14)."""
+        self._unaware.update(commit.record.session for commit in self._commits.values())
+        self._unaware.discard(record.session)
         for session in [session for session, belief in self._beliefs.items() if belief.stands]:
             if session != record.session:
                 self._world.fault("taken from its leader by a store's clock that lies")
+                self._unaware.add(session)
                 self.stops(self._beliefs[session].process, session)
 
     def acts(self, belief: Belief) -> None:

@@ -78,7 +78,8 @@ class Network:
         self.trouble = 0.0
         self._cut_off: dict[str, tuple[float, str]] = {}
         """Until when a process is, and in which way."""
-        self._slow_until: dict[str, float] = {}
+        self._slow: dict[str, tuple[float, float]] = {}
+        """Until when a process has a slow way, and about how long its requests take."""
         self._refusals: dict[str, Refusals] = {}
         """Of reads, by process."""
         self._deleted_at = -1.0
@@ -101,7 +102,7 @@ class Network:
         """Let all requests of a process take long."""
         self._world.tell(name, f"has a slow way for {seconds:.1f} s")
         self._world.fault("slow for a while", seconds + SLOW[1])
-        self._slow_until[name] = self._world.now + seconds
+        self._slow[name] = self._world.now + seconds, self._world.rng.uniform(*SLOW)
 
     def refuse_reads(self, name: str, seconds: float, every: float) -> None:
         """Refuse one read of a process every so many seconds; with 0 seconds, for good."""
@@ -115,8 +116,9 @@ class Network:
         rng, now = self._world.rng, self._world.now
         there, back = rng.expovariate(30), rng.expovariate(30)
         cut_until, how = self._cut_off.get(request.who, (0.0, ""))
-        if now < self._slow_until.get(request.who, 0.0):
-            took = rng.uniform(*SLOW)
+        slow_until, about = self._slow.get(request.who, (0.0, 0.0))
+        if now < slow_until:
+            took = about * rng.uniform(0.8, 1.2)
             there = took * rng.random()
             back = took - there
         if now < cut_until:

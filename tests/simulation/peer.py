@@ -70,12 +70,15 @@ class Peer:
         if not mine and now < until:
             return
         if mine and now < until:  # so it hears of a write whose answer was lost
-            self._around.checker.peer_leads(self._process, self._clock, self._me, until)
+            self._leads(until, etag)
         until = now + self._lasts
         body = json.dumps({"holderId": self._me, "leaseUntilUtc": self._around.core.record.utc(until)}).encode()
         response = self._send("PUT", self._condition(etag), body)
         if response is not None and response.status == 200:
-            self._around.checker.peer_leads(self._process, self._clock, self._me, until)
+            self._leads(until, response.headers.get("etag", ""))
+
+    def _leads(self, until: float, etag: str) -> None:
+        self._around.checker.peer_leads(self._process, self._clock, self._me, until, etag.strip('"'))
 
     def _condition(self, etag: str) -> dict[str, str]:
         if not etag:

@@ -11,7 +11,7 @@ import typing as t
 
 from . import core as cores
 from .checker import Checker, Violation
-from .host import NO_SPACE, Surroundings
+from .host import NEVER_STARTS, NO_SPACE, Host, Surroundings, restart_after
 from .network import Network
 from .peer import CLOCK_ERROR, Peer
 from .store import Bucket
@@ -57,7 +57,7 @@ class Schedule:
         if rng.random() < 0.1 and self._times.kind != "long" and not self._bucket.clock_lies:
             self._processes.append(self._peer())
         for process in self._processes:
-            world.after(rng.uniform(0, 2), process.begin)
+            world.after(rng.uniform(0, 2), process.host.boot if process.host else process.begin)
         for _fault in range(rng.randint(0, 4)):
             world.after(rng.uniform(0, times.trouble), self._disturb)
         for _fault in range(rng.choice((0, 0, 0, 1, 2))):
@@ -90,13 +90,15 @@ class Schedule:
             world.run(world.now + 1)
 
     def _process(self, kind: str, turn: int) -> Process:
-        # The others find its times in its record.
-        pace = self._times.daemon() if kind == "daemon" else self._times.play()
+        pace = self._times.play()
 
         def live(process: Process) -> None:
             getattr(Life(self._around, process, pace), kind)()
 
-        return Process(self.world, f"{kind}-{turn}", live)
+        process = Process(self.world, f"{kind}-{turn}", live)
+        if kind == "daemon":
+            process.host = Host(self._around, process)
+        return process
 
     def _peer(self) -> Process:
         peer = Process(self.world, "dotnet-0", lambda process: Peer(self._around, process).live())
@@ -147,9 +149,10 @@ class Schedule:
         process = rng.choice(self._processes)
         longest, name, network = self._times.longest, process.name, self._around.network
         seconds = rng.choice((1.0, longest, 2 * longest)) * rng.uniform(0.5, 1.5)
+        host = process.host
         rng.choice(
             (
-                process.crash,
+                host.crash if host else process.crash,
                 process.stop,
                 process.suspend,
                 process.jump,
@@ -159,6 +162,10 @@ class Schedule:
                 functools.partial(network.refuse_reads, name, every=rng.uniform(0.5, longest)),
             )
         )(seconds)
+        if host:
+            for asked in (host.reload, host.terminate, host.stop_services):
+                if rng.random() < 0.1:
+                    self.world.after(seconds * rng.random(), asked)
 
     def _go_on_refusing(self) -> None:
         """Refuse a read now and then, for as long as the schedule goes on: whoever watches has to cope."""
@@ -216,7 +223,7 @@ class Schedule:
         takeover = longest + protocol.margin(longest) + self._times.two_polls + ROUND_TRIPS + spare
         # A watcher may have begun to pause just before, for as long as it ever does between two tries.
         self._expect("somebody leads", protocol.SLOWEST_RETRY + takeover, lambda: checker.led_at > began)
-        if NO_SPACE in self.world.faults:  # such a host stays out for a lease duration after it gave the lease back
+        if {NO_SPACE, NEVER_STARTS} & self.world.faults.keys():  # such a host stays out for a lease duration
             self.world.run(self.world.now + OPERATION + longest)
         # Whoever waited for an answer or paused when the faults stopped is back.
         self.world.run(self.world.now + self._times.slowest_timeout + protocol.SLOWEST_RETRY)
@@ -227,7 +234,7 @@ class Schedule:
 
     def _expect_a_handover(self, leader: Process, seconds: float) -> None:
         checker, asked = self._checker, self.world.now
-        leader.stepping_down = True
+        leader.host.step_down()
         # Who was confirmed late may lose the lease before it hears that it is to give it back.
         self._expect("the lease is released", seconds, lambda: max(checker.released_at, checker.lost_at) > asked)
         given_back = checker.released_at
@@ -240,11 +247,18 @@ class Schedule:
         lied = 2 * self._times.longest if self._bucket.clock_lies else 0.0
         return self._times.slowest_timeout - 1 + lied + (2 * self._times.two_polls if self._rhythm else 0.0)
 
+    def _restart(self, since: float) -> float:
+        """Return the seconds for which a daemon that lost the lease around then stays out."""
+        hosts = [process.host for process in self._processes if process.host]
+        return max(
+            restart_after(host.loaded) if host.ended_at > since - restart_after(host.loaded) else 0.0 for host in hosts
+        )
+
     def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
         world = self.world
         end = world.now + seconds
         while not is_so():
-            if world.now >= end:
+            if world.now >= end + self._restart(end - seconds):
                 raise Violation(f"it was not so within {seconds:.1f} s of peace that {what}")
             world.run(world.now + 0.25)
 

@@ -9,13 +9,12 @@ import contextlib
 import math
 import typing as t
 
+from . import machine
 from .connection import Connection
-from .host import Host, Replaced, Surroundings, act
+from .host import LEASE, Surroundings, act
+from .machine import Executed
 from .times import GRAIN, Pace
 from .world import Process
-
-STAY_AWAY = 5.0
-"""Seconds after a release that was asked for: another one leads by then."""
 
 
 class ResultLost(Exception):
@@ -27,6 +26,7 @@ class Life:
 
     def __init__(self, around: Surroundings, process: Process, pace: Pace) -> None:
         self._around = around
+        self.core = around.core
         self._process = process
         self._pace = pace
         self._rng = around.world.rng
@@ -36,42 +36,29 @@ class Life:
         self._begin_session()
 
     def daemon(self) -> None:
-        """Run the heartbeat; begin anew when it ended, with a new session."""
-        core, rng = self._around.core, self._rng
+        """Run the daemon that ships, as systemd does. What it is told goes to the checker, too."""
+        core, process, host = self._around.core, self._process, self._process.host
         core.host.heartbeat.drive = _carry_out_for_daemon
+        core.host.daemon.Heartbeat = _heartbeat
+        process.connect = lambda: Connection(process, self._around.network)
+        process.does = self
+        host.starts()
         while True:
-            self._begin_session()
-            self._host = Host(self._around, self._process, self._clock, self._me)
-            self._run_heartbeat()
-            self._clock.sleep(
-                STAY_AWAY if self._process.stepping_down else rng.uniform(1, 2) * self._pace.poll_interval
-            )
-            self._process.stepping_down = False
-
-    def _run_heartbeat(self) -> None:
-        core, held = self._around.core, None
-        while True:
-            pace = self._pace
-            timing = core.host.timing.Timing(
-                pace.lease_duration, pace.renew_interval, pace.stop_grace, pace.poll_interval, pace.request_timeout
-            )
-            heartbeat = core.host.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
-            self._host.grace = timing.stop_grace
             try:
-                heartbeat.run(held, self._host.until)
+                host.ended(core.host.daemon.run(LEASE))
                 return
-            except core.host.heartbeat.Lost:
-                self._around.checker.lost_at = self._around.world.now
-                return
-            except Replaced as replaced:
-                held, self._pace = replaced.held, self._around.times.daemon()
+            except Executed as program:
+                process.end_other_threads()
+                host.runs_another_program(program.environ)
 
-    def carry_out_for_daemon(self, steps: t.Any, clock: t.Any) -> t.Any:
+    def carry_out_for_daemon(self, steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
         """Tell the checker all but who leads: that begins when the host is told."""
-        host = self._host
+        host = self._process.host
+        self._store, self._pace = store, host.loaded
         deadline = host.held.lapses_at if host.held else clock.now() + self._pace.lease_duration
-        host.verdict = self._drive(steps, clock, host.held, deadline)
-        return host.verdict
+        verdict = self._drive(steps, clock, host.held, deadline)
+        host.verdict = verdict if verdict.is_leader else None
+        return verdict
 
     def play(self) -> None:
         """Run one playbook after the other: acquire, work, maybe renew, maybe release. An error may be rescued."""
@@ -92,7 +79,7 @@ class Life:
                 if not (verdict and verdict.is_leader) and rng.random() < 0.7:
                     break
                 self._clock.sleep(self._pace.lease_duration * 0.8 * rng.random() ** 2)
-                act(self._around, self._me)
+                act(self._around, self._me.session)
             if rng.random() < 0.8:
                 with contextlib.suppress(self._around.core.types.StoreError, ResultLost):
                     self._release(verdict, handed_over=rng.random() < 0.5)
@@ -130,7 +117,6 @@ class Life:
         self._store = core.store.Store(
             Connection(process, self._around.network), core.settings.Location("bucket", "lease")
         )
-        self._store.life = self
 
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
         pace = self._pace
@@ -193,5 +179,12 @@ class Life:
         return verdict
 
 
-def _carry_out_for_daemon(steps: t.Any, store: t.Any, _request_timeout: float, clock: t.Any) -> t.Any:
-    return store.life.carry_out_for_daemon(steps, clock)
+def _heartbeat(me: t.Any, *rest: t.Any) -> t.Any:
+    """Note the session of the daemon that is about to run its loop."""
+    process = machine.Now.process
+    process.host.me = me
+    return process.does.core.host.heartbeat.Heartbeat(me, *rest)
+
+
+def _carry_out_for_daemon(steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
+    return machine.Now.process.does.carry_out_for_daemon(steps, store, request_timeout, clock)

@@ -83,8 +83,15 @@ class Process:
         self.world = world
         world.processes.append(self)
         self.name = name
-        self.stepping_down = False
-        """It was asked to hand the lease over."""
+        self.host: t.Any = None
+        """Of a daemon."""
+        self.does: t.Any = None
+        """What it does in its present life."""
+        self.connect: t.Callable[[], t.Any]
+        """Returns a connection to the store."""
+        self.signals: list[int] = []
+        """Those that are pending."""
+        self._waits_for_signal: t.Callable[[], object] | None = None
         self._live = live
         self._rate = 1 + rng.uniform(-DRIFT, DRIFT)
         self._booted = rng.uniform(0, 10**6)
@@ -141,9 +148,21 @@ class Process:
     def kill(self) -> None:
         """End its life, with all its threads."""
         self.life += 1
+        self.signals.clear()
         machine.Now.process = self
         while self._fibers:
             self._fibers.pop().greenlet.throw()
+
+    @property
+    def asleep_until(self) -> float:
+        """When the machine's last suspend is over."""
+        return self._suspend[1]
+
+    def signal(self, number: int) -> None:
+        """Be sent a signal."""
+        self.signals.append(number)
+        if self._waits_for_signal:
+            self.world.after(0, self._waits_for_signal)
 
     def stop(self, seconds: float) -> None:
         """Stand still, as by SIGSTOP; all clocks run on."""
@@ -199,6 +218,26 @@ class Process:
             fiber, life, end = self._this_fiber(), self.life, self.monotonic() + seconds
             turn = fiber.turn
             self.world.after(seconds / self._rate, lambda: self._time_out(fiber, turn, life, end))
+        self.world.hub.switch()
+
+    def wait_for_signal(self, seconds: float) -> None:
+        """Let the running thread wait for one, at most so many seconds."""
+        self._waits_for_signal = self.waker()
+        self.block(seconds)
+        self._waits_for_signal = None
+
+    def end_other_threads(self) -> None:
+        """End all but the running thread, as a new program does."""
+        running, wake = self._this_fiber(), self.waker()
+
+        def end() -> None:
+            machine.Now.process = self
+            for fiber in self._fibers - {running}:
+                fiber.greenlet.throw()
+            self._fibers.intersection_update({running})
+            wake()
+
+        self.world.after(0, end)
         self.world.hub.switch()
 
     def waker(self) -> t.Callable[[], object]:
