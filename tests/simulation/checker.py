@@ -64,11 +64,13 @@ class Checker:
         self._overruled: set[str] = set()
         self._unaware: set[str] = set()
         """Sessions that lost the lease to an operator or a lying clock, and may not have noticed."""
-        self._serving: dict[Host, float] = {}
-        """Hosts on which services run, and since when."""
+        self._serving: dict[Host, tuple[float, str]] = {}
+        """Hosts on which services run, since when, and in which session."""
         self._sent: dict[bytes, tuple[t.Mapping[str, str], float]] = {}
         self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
+        self.answers: dict[bytes, tuple[float, int]] = {}
+        """When the last answer to a write reached its sender, and its status."""
         self._never: set[bytes] = set()
         """What was told never to land."""
         self._landed: set[bytes] = set()
@@ -164,6 +166,8 @@ class Checker:
         """Tell whether the word goes with the lease that it is said of."""
         record = getattr(verdict.lease, "record", None)
         why: str = verdict.why.name
+        if why == "FOUND":
+            return True
         if record is None:
             return why in ("GONE", "FREE")
         if not isinstance(record, self._core.record.Record):
@@ -176,17 +180,30 @@ class Checker:
         """An operation begins."""
         self._put_by[process.name] = []
 
-    def gave_up(self, process: Process, took: float, patience: float, error: t.Any) -> None:
-        """An operation could not be carried out; where there is no doubt, it never will be."""
-        if error.doubtful and not self._put_by[process.name]:
-            raise Violation(f"{process.name} was told that something may have been written, and sent nothing (rule 12)")
-        if not error.doubtful and not self._bucket.ignores:
-            self._never.update(self._put_by[process.name])
-            if not self._never.isdisjoint(self._landed):
-                raise Violation(f"{process.name} was told that nothing was written, and it was (rule 12)")
-        if isinstance(error, self._core.types.StoreUnreachable) and patience > 1 and took < patience / 4:
-            raise Violation(f"{process.name} gave up after {took:.2f} of {patience} s for an error (rule 10)")
-        self._world.tell(process.name, f"could not: {error}")
+    def bodies_sent_by(self, process: Process) -> list[bytes]:
+        """Return what its present operation has sent."""
+        return self._put_by[process.name]
+
+    def never_lands(self, process: Process) -> None:
+        """A process was told that nothing was written, nor will be."""
+        if self._bucket.ignores:
+            return
+        self._never.update(self._put_by[process.name])
+        if not self._never.isdisjoint(self._landed):
+            raise Violation(f"{process.name} was told that nothing was written, and it was (rule 12)")
+
+    def looked(self, process: Process, began: float, verdict: t.Any, session: str) -> None:
+        """A session looked whether it leads: by the store's clock, which may be late by the grain and the skew."""
+        commit = self._commits.get(getattr(verdict.lease, "etag", ""))
+        if commit is None or self._bucket.clock_lies or self._bucket.reads_stale:
+            return
+        slack = GRAIN + self._skew + commit.record.lease_duration * 2 * DRIFT
+        end = commit.at + commit.record.lease_duration
+        mine = commit.record.session == session and commit.record.proven and not commit.record.released
+        if verdict.is_leader and not (mine and began < end + slack):
+            raise Violation(f"{process.name} was told that it leads, and its time was over (rule 15)")
+        if not verdict.is_leader and mine and self._world.now < end - slack:
+            raise Violation(f"{process.name} was told that it does not lead, and it did (rule 15)")
 
     def stops(self, process: Process, session: str) -> None:
         """A process does not act as leader any more."""
@@ -196,17 +213,34 @@ class Checker:
     def serves(self, host: Host, run: bool) -> None:
         """The services of the lease start or have stopped on a host."""
         if not run:
-            self._serving.pop(host, None)
+            since, session = self._serving.pop(host)
+            belief = self._beliefs.get(session)
+            if belief and not belief.stands and not host.slept(since):
+                raise Violation(f"services ran on {host.name} when its lease had expired (heartbeat)")
             return
-        if host.me.session not in self._unaware:
+        if host.me.session not in self._unaware and not host.slept(host.led_at):
             if self.belief_of(host.me.session) is None:
                 raise Violation(f"services of the lease start on {host.name}, which does not lead (heartbeat)")
-            for other, since in self._serving.items():
+            for other, (since, _session) in self._serving.items():
                 if other.me.session not in self._unaware and not other.slept(since):
                     raise Violation(f"services of the lease run on {host.name}, and on {other.name} they still do")
-        self._serving[host] = self._world.now
+        self._serving[host] = host.led_at, host.me.session
+
+    def says_that_it_leads(self, host: Host) -> None:
+        """A host says so to whoever asks it, without a request."""
+        if host.me.session not in self._unaware and self.belief_of(host.me.session) is None:
+            raise Violation(f"{host.name} says that it leads, and does not (heartbeat)")
 
     # -- what is so
+
+    @property
+    def changes(self) -> int:
+        """How often the object has changed."""
+        return len(self._versions)
+
+    def leaders_but(self, session: str) -> list[Belief]:
+        """Return who leads now, but for this session."""
+        return [belief for belief in self._beliefs.values() if belief.session != session and belief.stands]
 
     def leader(self) -> Process | None:
         """Who leads, and is there."""
@@ -259,6 +293,8 @@ class Checker:
         """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the
         conditions (rule 18).
         """
+        if request.method == "PUT":
+            self.answers[request.body] = self._world.now, response.status
         if response.status == 200:
             self._sent.pop(request.body or response.body, None)
 

@@ -61,6 +61,9 @@ _REPLACED: dict[str, t.Any] = {
     ),
 }
 
+_AGAIN = {"record": ("decode",), "wording": ("plain",)}
+"""Faster: the same few bodies and sentences are read again and again."""
+
 
 class Change(t.NamedTuple):
     """A change to a file of the core, by its path: what stands there once, and what stands there instead."""
@@ -96,8 +99,8 @@ def load(name: str, changes: t.Sequence[Change] = ()) -> t.Any:
         sys.modules[module.__name__] = module
         exec(compile(source, str(FOLDER / file), "exec"), module.__dict__)
         setattr(room, module_name, module)
-    # Faster: the same few bodies are read again and again.
-    package.store.decode = functools.lru_cache(1000)(package.store.decode)
+        for again in _AGAIN.get(module_name, ()):
+            setattr(module, again, functools.lru_cache(1000)(getattr(module, again)))
     return package
 
 

@@ -11,7 +11,7 @@ import math
 import typing as t
 
 from .checker import Checker, Violation
-from .machine import Signal
+from .machine import Signal, run_as
 from .network import Network
 from .store import Bucket
 from .times import Pace, Times
@@ -87,6 +87,7 @@ class Host:
         """As configured, and as the daemon has read it."""
         self._led_with = self.loaded
         """When it began to lead."""
+        self.led_at = 0.0
         self._watchdog, self._due = STANDBY, 0.0
         """Seconds of the watchdog, and when it ends the daemon, by CLOCK_MONOTONIC."""
         self._looks_at = math.inf
@@ -128,9 +129,10 @@ class Host:
 
     # -- the life of the daemon
 
-    def boot(self) -> object:
+    def boot(self) -> None:
         """Let systemd start the daemon."""
-        return False if self._runs else self._process.begin()
+        if not self._runs:
+            self._process.begin()
 
     def starts(self) -> None:
         """The daemon's process begins."""
@@ -325,6 +327,14 @@ class Host:
         if held and self._watchdog > AT_ONCE and until > held.lapses_at - grace + ROUNDING:
             raise Violation(f"{self.name} leaves its services no time to stop (heartbeat)")
         act(self._around, self.me.session)
+        self._after(self._around.world.rng.expovariate(0.5), self._look)
+
+    def _look(self) -> None:
+        """Somebody asks this host whether it leads (source: local)."""
+        with run_as(self._process):
+            status = self._around.core.host.runtime.describe(LEASE)
+        if status["is_leader"] and self._runs:
+            self._around.checker.says_that_it_leads(self)
 
     def wrote(self, path: str) -> None:
         """A file is about to be there. Raises OSError where there is no room."""
@@ -333,7 +343,7 @@ class Host:
         if self._happens(0.05):
             self._around.world.fault(NO_SPACE)
             raise OSError(errno.ENOSPC, "no space left")
-        self._led_with = self.loaded
+        self._led_with, self.led_at = self.loaded, self._around.world.now
         delay = self._around.world.rng.random() * 0.5
         if self._happens(0.05):
             self._around.world.fault(NEVER_STARTS, SLOW_START)

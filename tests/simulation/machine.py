@@ -163,7 +163,8 @@ class _Os:
 
     @property
     def environ(self) -> dict[str, str]:
-        return Now.process.host.environ
+        environ: dict[str, str] = Now.process.host.environ
+        return environ
 
     @staticmethod
     def open(path: str, _flags: int, _mode: int = 0) -> int:

@@ -13,12 +13,25 @@ from . import machine
 from .connection import Connection
 from .host import LEASE, Surroundings, act
 from .machine import Executed
+from .operation import Operation
 from .times import GRAIN, Pace
 from .world import Process
 
 
 class ResultLost(Exception):
     """A task did its work, and its run never heard of it: the host became unreachable, or the task was killed."""
+
+
+class Task(t.NamedTuple):
+    """An operation that is about to be carried out."""
+
+    steps: t.Any
+    held: t.Any
+    """What was handed over."""
+    deadline: float
+    """When errors are not retried any more, by the clock, if patience does not end before."""
+    most: float
+    """Seconds that it may take."""
 
 
 class Life:
@@ -56,7 +69,7 @@ class Life:
         host = self._process.host
         self._store, self._pace = store, host.loaded
         deadline = host.held.lapses_at if host.held else clock.now() + self._pace.lease_duration
-        verdict = self._drive(steps, clock, host.held, deadline)
+        _operation, verdict = self._drive(Task(steps, host.held, deadline, math.inf), clock)
         host.verdict = verdict if verdict.is_leader else None
         return verdict
 
@@ -82,24 +95,35 @@ class Life:
                 act(self._around, self._me.session)
             if rng.random() < 0.8:
                 with contextlib.suppress(self._around.core.types.StoreError, ResultLost):
-                    self._release(verdict, handed_over=rng.random() < 0.5)
+                    self._around.checker.stops(self._process, self._me.session)  # work ends first (rule 23)
+                    self._carry_out(self._release(verdict, handed_over=rng.random() < 0.5))
             self._clock.sleep(rng.uniform(1, 4))
 
     def _acquire_once(self) -> t.Any:
         rng = self._rng
         wait, takeover = rng.choice((0.0, self._pace.wait_timeout)), rng.choice(("store_clock", "store_clock", "never"))
-        return self._acquire(wait, takeover, rng.choice(self._pace.others))
+        if rng.random() < 0.1:
+            self._predict(self._acquire(wait, takeover, None, dry_run=True))
+        return self._carry_out(self._acquire(wait, takeover, rng.choice(self._pace.others)))
 
     def _renew_somehow(self, verdict: t.Any) -> t.Any:
         rng = self._rng
-        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(self._pace.others))
+        handed_over, duration = rng.random() < 0.5, rng.choice(self._pace.others)
+        drawn = rng.random()
+        if drawn < 0.1:
+            self._look()
+        elif drawn < 0.2:
+            self._predict(self._renew(verdict, handed_over, duration, dry_run=True))
+        elif drawn < 0.25:
+            self._predict(self._release(verdict, handed_over, dry_run=True))
+        return self._carry_out(self._renew(verdict, handed_over, duration))
 
     def operator(self) -> None:
         """Break the lease, whoever holds it."""
         now, nonce = self._now_and_nonce()
         with contextlib.suppress(self._around.core.types.StoreError):
             steps = self._protocol.release(self._me, None, now, self._pace.patience, nonce, True, "it burnt down")
-            self._carry_out(self._noting_what_is_seen(steps))
+            self._carry_out(Task(self._noting_what_is_seen(steps), None, math.inf, self._pace.patience))
 
     def _noting_what_is_seen(self, steps: t.Any) -> t.Any:
         types, operators, session = self._around.core.types, self._around.checker.operators, self._me.session
@@ -118,26 +142,27 @@ class Life:
             Connection(process, self._around.network), core.settings.Location("bucket", "lease")
         )
 
-    def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
-        pace = self._pace
+    def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None, dry_run: bool = False) -> Task:
+        pace, (now, nonce) = self._pace, self._now_and_nonce()
         duration = lease_duration or pace.lease_duration
         want = self._around.core.types.Want(duration, pace.patience, wait_timeout, pace.poll_interval, takeover)
-        steps = self._protocol.acquire(self._me, want, *self._now_and_nonce())
-        return self._carry_out(steps, deadline=self._clock.now() + duration)
+        steps = self._protocol.acquire(self._me, want, now, nonce, dry_run)
+        most = wait_timeout + pace.patience + min(duration, max(pace.patience, wait_timeout))
+        return Task(steps, None, now + duration, most)
 
-    def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None = None) -> t.Any:
+    def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None, dry_run: bool = False) -> Task:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        steps = self._protocol.renew(self._me, held, lease_duration, now, self._pace.patience, nonce)
-        return self._carry_out(steps, held, verdict.deadline if held else now)
+        steps = self._protocol.renew(self._me, held, lease_duration, now, self._pace.patience, nonce, dry_run)
+        most = self._pace.patience + (max(0.0, verdict.deadline - now) if held else self._around.times.longest)
+        return Task(steps, held, verdict.deadline if held else now, most)
 
-    def _release(self, verdict: t.Any, handed_over: bool) -> None:
-        self._around.checker.stops(
-            self._process, self._me.session
-        )  # work stops before the lease is given back (rule 23)
+    def _release(self, verdict: t.Any, handed_over: bool, dry_run: bool = False) -> Task:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        self._carry_out(self._protocol.release(self._me, held, now, self._pace.patience, nonce), held)
+        patience = self._pace.patience
+        steps = self._protocol.release(self._me, held, now, patience, nonce, dry_run=dry_run)
+        return Task(steps, held, math.inf, patience)
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
@@ -147,36 +172,47 @@ class Life:
     def _now_and_nonce(self) -> tuple[float, t.Any]:
         return self._clock.now(), self._around.core.driver.fresh_nonce
 
-    def _carry_out(self, steps: t.Any, held: t.Any = None, deadline: float = math.inf) -> t.Any:
-        """Do it, and tell the checker all. Raises StoreError or ResultLost."""
+    def _carry_out(self, task: Task) -> t.Any:
+        """Do it, and tell the checker who leads. Raises StoreError or ResultLost."""
         checker, process = self._around.checker, self._process
-        verdict = self._drive(steps, self._clock, held, deadline)
+        _operation, verdict = self._drive(task, self._clock)
         if verdict.is_leader:
-            checker.leads(process, self._clock, self._me, verdict, held)
+            checker.leads(process, self._clock, self._me, verdict, task.held)
         else:
             checker.stops(process, self._me.session)
         return verdict
 
-    def _drive(self, steps: t.Any, clock: t.Any, held: t.Any, deadline: float) -> t.Any:
+    def _predict(self, task: Task) -> None:
+        """Do it in check mode."""
+        operation, verdict = self._drive(task, self._clock)
+        operation.predicted(verdict, self._me.session)
+
+    def _look(self) -> None:
+        patience = self._pace.patience
+        steps = self._protocol.inspect(self._me, self._clock.now(), patience)
+        operation, verdict = self._drive(Task(steps, None, math.inf, patience), self._clock)
+        operation.looked(verdict, self._me.session)
+
+    def _drive(self, task: Task, clock: t.Any) -> tuple[Operation, t.Any]:
         """Raises StoreError, after some patience where no deadline comes first."""
-        core, checker, process = self._around.core, self._around.checker, self._process
-        began, start = self._around.world.now, self._clock.now()
-        checker.begins(process)
+        core, process, timeout = self._around.core, self._process, self._pace.request_timeout
+        operation = Operation(self._around.checker, core, process, clock, timeout)
+        start = clock.now()
         try:
-            verdict = core.driver.drive(steps, self._store, self._pace.request_timeout, clock)
+            verdict = core.driver.drive(operation.overheard(task.steps), self._store, timeout, clock)
         except core.types.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
             slack = core.protocol.WRITES_APART + GRAIN + self._around.times.skew
-            patience = min(self._pace.patience, deadline - slack - start)
-            checker.gave_up(process, self._clock.now() - start, patience, error)
+            operation.failed(error, min(self._pace.patience, task.deadline - slack - start))
             raise
+        finally:
+            operation.ended(task.most)
         if self._loses_results and self._rng.random() < self._around.network.trouble / 5:
             self._around.world.fault("result lost")
             self._around.world.tell(process.name, "never hears how it ended")
             raise ResultLost
-        checker.answered(process, began, verdict, held)
-        self._around.world.tell(process.name, f"was told {verdict.why.value}")
-        return verdict
+        operation.told(verdict, task.held)
+        return operation, verdict
 
 
 def _heartbeat(me: t.Any, *rest: t.Any) -> t.Any:
