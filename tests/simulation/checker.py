@@ -195,7 +195,7 @@ class Checker:
     def looked(self, process: Process, began: float, verdict: t.Any, session: str) -> None:
         """A session looked whether it leads: by the store's clock, which may be late by the grain and the skew."""
         commit = self._commits.get(getattr(verdict.lease, "etag", ""))
-        if commit is None or self._bucket.clock_lies or self._bucket.reads_stale:
+        if commit is None or self.store_misleads:
             return
         slack = GRAIN + self._skew + commit.record.lease_duration * 2 * DRIFT
         end = commit.at + commit.record.lease_duration
@@ -232,6 +232,11 @@ class Checker:
             raise Violation(f"{host.name} says that it leads, and does not (heartbeat)")
 
     # -- what is so
+
+    @property
+    def store_misleads(self) -> bool:
+        """Whoever only reads may be told what is not so."""
+        return self._bucket.clock_lies or self._bucket.reads_stale
 
     @property
     def changes(self) -> int:

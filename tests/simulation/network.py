@@ -156,12 +156,12 @@ class Network:
 
     def _request_late(self, request: Request, _there: float, back: float) -> None:
         late = self._late()
-        self._world.fault("request late", late)
+        self._world.fault("request late", late if request.method == "PUT" else 0.0)
         self._carry(request, late, back, request.answered)
 
     def _request_doubled(self, request: Request, there: float, back: float) -> None:
         late = self._late()
-        self._world.fault("request doubled", late)
+        self._world.fault("request doubled", late if request.method == "PUT" else 0.0)
         self._carry(request, there, 0, None)
         arrived = self._world.now + there
 
@@ -195,7 +195,7 @@ class Network:
 
     def _answer_late(self, request: Request, there: float, _back: float) -> None:
         late = self._late()
-        self._world.fault("answer late", late)
+        self._world.fault("answer late")
         self._carry(request, there, late, request.answered)
 
     def _answer_stripped(self, request: Request, there: float, back: float) -> None:

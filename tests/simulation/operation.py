@@ -11,6 +11,8 @@ from .checker import Checker, Violation
 from .world import Process
 
 ROUNDING = 0.001
+LAST_PAUSE = 1.001
+"""Seconds by which the pause before the same write is sent again may outlast the time for it."""
 REFUSED = (400, 403)
 """Answers by which a sender knows that its write was not carried out."""
 
@@ -60,7 +62,7 @@ class Operation:
     def ended(self, most: float) -> None:
         """It has to be over within this many seconds; each time that others change the lease, it may begin anew."""
         took = self._clock.now() - self._start
-        if not self._process.stood_still(self._began) and took > ROUNDING + most * (
+        if not self._process.stood_still(self._began) and took > LAST_PAUSE + most * (
             1 + self._checker.changes - self._changes
         ):
             raise Violation(
@@ -89,7 +91,7 @@ class Operation:
         if self._checker.bodies_sent_by(self._process):
             raise Violation(f"{name} wrote in a dry run")
         still = [belief for belief in self._leaders if belief in self._checker.leaders_but(session)]
-        if verdict.is_leader and still:
+        if verdict.is_leader and still and not self._checker.store_misleads:
             raise Violation(
                 f"{name} was told that it would lead, and {still[0].process.name} led all the time (rule 15)"
             )
