@@ -10,8 +10,7 @@ import dataclasses
 import typing as t
 
 from . import machine
-from .network import Request
-from .store import Bucket
+from .store import Bucket, Request
 from .times import GRAIN
 from .world import DRIFT, EPOCH, Process, World
 
@@ -67,6 +66,7 @@ class Checker:
         self._serving: dict[Host, tuple[float, str]] = {}
         """Hosts on which services run, since when, and in which session."""
         self._sent: dict[bytes, tuple[t.Mapping[str, str], float]] = {}
+        self._last_sent: dict[str, float] = {}
         self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
         self.answers: dict[bytes, tuple[float, int]] = {}
@@ -99,6 +99,8 @@ class Checker:
             raise Violation(f"{name} was made leader after its deadline (rule 8)")
         if self._bucket.ignores:
             raise Violation(f"{name} leads by a store that ignores {self._bucket.ignores} (rule 18)")
+        if self._bucket.checks_first:
+            raise Violation(f"{name} leads by a store that checks first and writes later (rule 18)")
         etag = getattr(verdict.lease, "etag", "")
         if etag in self._overruled:
             return
@@ -186,7 +188,7 @@ class Checker:
 
     def never_lands(self, process: Process) -> None:
         """A process was told that nothing was written, nor will be."""
-        if self._bucket.ignores:
+        if self._bucket.is_unsafe:
             return
         self._never.update(self._put_by[process.name])
         if not self._never.isdisjoint(self._landed):
@@ -232,6 +234,10 @@ class Checker:
             raise Violation(f"{host.name} says that it leads, and does not (heartbeat)")
 
     # -- what is so
+
+    def sent_at(self, process: Process) -> float:
+        """Return when a process sent its last write."""
+        return self._last_sent.get(process.name, 0.0)
 
     @property
     def store_misleads(self) -> bool:
@@ -292,6 +298,7 @@ class Checker:
         if headers == request.headers and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
+        self._last_sent[request.who] = self._world.now
         self._sent[request.body] = request.headers, self._world.now
 
     def answered_to(self, request: Request, response: t.Any) -> None:
@@ -321,7 +328,7 @@ class Checker:
             replaced = None
         self._commits[etag] = Commit(now, new, replaced)
         self._overruled.discard(etag)
-        if self.operator_at_work or self._bucket.ignores:
+        if self.operator_at_work or self._bucket.is_unsafe:
             return
         if replaced is None and self._bucket.clock_lies and not new.holder.startswith("daemon"):
             self._excuse_a_clock(new)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .network import Network, Request
+from .network import Network
+from .store import Request
 from .world import Process
 
 
@@ -18,7 +19,21 @@ class Connection:
         self._process = process
         self._network = network
 
-    def send(self, method: str, headers: t.Mapping[str, str], body: bytes, most: int) -> t.Any:
+    def send(
+        self,
+        method: str,
+        headers: t.Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: t.Any = None,
+        before_last_byte: t.Callable[[], None] | None = None,
+    ) -> t.Any:
+        signed_at = self._process.wall_clock() if stamp is None or stamp.at is None else stamp.at
+        hangs = self._network.hangs()
+        if hangs:
+            self._process.block(hangs)
+        if before_last_byte is not None:
+            before_last_byte()
         answers: list[t.Any] = []
         wake = self._process.waker()
 
@@ -26,7 +41,8 @@ class Connection:
             answers.append(response)
             wake()
 
-        request = Request(self._process.name, method, headers, body, answered)
+        lasts = None if stamp is None else stamp.lasts
+        request = Request(self._process.name, method, headers, body, answered, signed_at, lasts)
         self._network.send(request)
         self._process.block()
         response = answers[0]

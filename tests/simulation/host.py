@@ -164,10 +164,13 @@ class Host:
 
     def crash(self, seconds: float) -> None:
         """Kill the daemon, or lose all that is on this host and boot later."""
-        world, process = self._around.world, self._process
-        if world.rng.random() < 0.5:
+        if self._around.world.rng.random() < 0.5:
             self.kill(restart_after(self._pace))
-            return
+        else:
+            self.lose_power(seconds)
+
+    def lose_power(self, seconds: float) -> None:
+        world, process = self._around.world, self._process
         world.tell(self.name, f"loses power for {seconds:.1f} s")
         world.fault("power lost", seconds)
         process.kill()

@@ -8,23 +8,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .store import Bucket
+from .store import Answered, Bucket, Request
+from .times import GRAIN
 from .world import World
 
-Answered = t.Callable[[t.Any], object]
 SLOW = (1.0, 8.0)
 """Seconds that a request and its answer take where the way is slow."""
 REDELIVERED = 1.5
 """Seconds within which the kernels deliver what was held up, once the link is back."""
-
-
-class Request(t.NamedTuple):
-    who: str
-    method: str
-    headers: t.Mapping[str, str]
-    body: bytes
-    answered: Answered
-    """Takes the Response, or the error that the caller is to meet."""
 
 
 @dataclasses.dataclass
@@ -91,9 +82,9 @@ class Network:
         """The object was deleted: no more is promised where what made it is carried out a second time afterwards."""
         self._deleted_at = self._world.now
 
-    def cut_off(self, name: str, seconds: float) -> None:
+    def cut_off(self, name: str, seconds: float, how: str = "") -> None:
         """Let nothing of a process through for a while, or nothing back to it; or hold it up until then."""
-        how = self._world.rng.choice(("requests lost", "answers lost", "delivered late"))
+        how = how or self._world.rng.choice(("requests lost", "answers lost", "delivered late"))
         self._world.tell(name, f"is cut off for {seconds:.1f} s: {how}")
         self._world.fault(f"cut off: {how}", seconds + REDELIVERED)
         self._cut_off[name] = self._world.now + seconds, how
@@ -140,28 +131,43 @@ class Network:
             self._world.fault("request delivered after a cut")
             self._carry(request, left + self._world.rng.uniform(0, REDELIVERED), back, request.answered)
 
+    def hangs(self) -> float:
+        """Return the seconds for which a request hangs before it is sent, in a look-up of the store's name maybe."""
+        if self._world.rng.random() >= 0.05 * self.trouble:
+            return 0.0
+        self._world.fault("request hangs before it is sent")
+        return self._late()
+
     def _carry(self, request: Request, there: float, back: float, answered: Answered | None) -> None:
         self._world.after(there, lambda: self._arrive(request, back, answered))
 
     def _arrive(self, request: Request, back: float, answered: Answered | None) -> None:
-        response = self._bucket.process(request.method, request.headers, request.body)
-        if self._world.timeline is not None:
-            told = f"{request.who}'s {request.method} {_condition(request.headers)}: {response.status}"
-            self._world.tell("store", f"{told}, now {self._bucket.etag[:6] or 'nothing'}")
-        if answered is not None:
-            self._world.after(back, lambda: answered(response))
+        def respond(response: t.Any) -> None:
+            if self._world.timeline is not None:
+                told = f"{request.who}'s {request.method} {_condition(request.headers)}: {response.status}"
+                self._world.tell("store", f"{told}, now {self._bucket.etag[:6] or 'nothing'}")
+            if answered is not None:
+                self._world.after(back, lambda: answered(response))
+
+        self._bucket.process(request, respond)
+
+    def _lasts(self, request: Request, late: float) -> float:
+        """Return the seconds for which a late request can still do something."""
+        if request.method != "PUT":
+            return 0.0
+        return late if request.lasts is None else min(late, request.lasts + GRAIN)
 
     def _request_lost(self, _request: Request, _there: float, _back: float) -> None:
         self._world.fault("request lost")
 
     def _request_late(self, request: Request, _there: float, back: float) -> None:
         late = self._late()
-        self._world.fault("request late", late if request.method == "PUT" else 0.0)
+        self._world.fault("request late", self._lasts(request, late))
         self._carry(request, late, back, request.answered)
 
     def _request_doubled(self, request: Request, there: float, back: float) -> None:
         late = self._late()
-        self._world.fault("request doubled", late if request.method == "PUT" else 0.0)
+        self._world.fault("request doubled", self._lasts(request, late))
         self._carry(request, there, 0, None)
         arrived = self._world.now + there
 

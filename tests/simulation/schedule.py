@@ -11,8 +11,9 @@ import typing as t
 
 from . import core as cores
 from .checker import Checker, Violation
-from .host import NEVER_STARTS, NO_SPACE, Host, Surroundings, restart_after
+from .host import Host, Surroundings
 from .network import Network
+from .peace import OPERATION, Peace
 from .peer import CLOCK_ERROR, Peer
 from .store import Bucket
 from .times import Times
@@ -20,10 +21,6 @@ from .workload import Life
 from .world import EPOCH, Process, World
 
 LEAST_EVENTS = 200
-ROUND_TRIPS = 2.0
-"""Seconds that the requests of an acquisition take at most in peace, the retry for a bare ETag among them."""
-OPERATION = 30.0
-"""Seconds that an operation takes at most where no lease bounds it."""
 
 
 @functools.cache
@@ -84,8 +81,8 @@ class Schedule:
             self._go_on_refusing()
         while world.troubled_until > world.now:
             world.run(world.troubled_until)
-        if not self._bucket.ignores:
-            self._expect_a_leader()
+        if not self._bucket.is_unsafe:
+            Peace(self._around, self._processes, self._rhythm).check()
         while world.events < LEAST_EVENTS:
             world.run(world.now + 1)
 
@@ -110,6 +107,8 @@ class Schedule:
         bucket.wants_bare_etags = rng.random() < 0.05
         bucket.refuses_bare_etags = not bucket.wants_bare_etags and rng.random() < 0.1
         bucket.ignores = rng.choice(("If-Match", "If-None-Match")) if rng.random() < 0.03 else ""
+        bucket.checks_first = not bucket.ignores and rng.random() < 0.02
+        bucket.takes_query_signatures = rng.random() < 0.9
         bucket.reads_stale = rng.random() < 0.03
         bucket.clock_lies = rng.random() < 0.03
         if bucket.clock_lies:
@@ -212,55 +211,6 @@ class Schedule:
         self._bucket.put(None)
         self._around.network.deleted()
         self._checker.excuse()
-
-    # -- peace
-
-    def _expect_a_leader(self) -> None:
-        """Somebody leads soon, and when it hands over, somebody does again, sooner."""
-        checker, began = self._checker, self.world.now
-        protocol = self._core.protocol
-        longest, spare = self._times.longest, self._spare()
-        takeover = longest + protocol.margin(longest) + self._times.two_polls + ROUND_TRIPS + spare
-        # A watcher may have begun to pause just before, for as long as it ever does between two tries.
-        self._expect("somebody leads", protocol.SLOWEST_RETRY + takeover, lambda: checker.led_at > began)
-        if {NO_SPACE, NEVER_STARTS} & self.world.faults.keys():  # such a host stays out for a lease duration
-            self.world.run(self.world.now + OPERATION + longest)
-        # Whoever waited for an answer or paused when the faults stopped is back.
-        self.world.run(self.world.now + self._times.slowest_timeout + protocol.SLOWEST_RETRY)
-        daemons = [process for process in self._processes if process.name.startswith("daemon")]
-        leader = checker.leader()
-        if leader in daemons and len(daemons) > 1 and checker.led_at > checker.lost_at:
-            self._expect_a_handover(leader, 2 * takeover)
-
-    def _expect_a_handover(self, leader: Process, seconds: float) -> None:
-        checker, asked = self._checker, self.world.now
-        leader.host.step_down()
-        # Who was confirmed late may lose the lease before it hears that it is to give it back.
-        self._expect("the lease is released", seconds, lambda: max(checker.released_at, checker.lost_at) > asked)
-        given_back = checker.released_at
-        handover = self._times.two_polls + ROUND_TRIPS + self._spare()
-        if given_back > asked:
-            self._expect("somebody leads again", handover, lambda: checker.led_at > given_back)
-
-    def _spare(self) -> float:
-        """Return the seconds that what goes on in peace may cost."""
-        lied = 2 * self._times.longest if self._bucket.clock_lies else 0.0
-        return self._times.slowest_timeout - 1 + lied + (2 * self._times.two_polls if self._rhythm else 0.0)
-
-    def _restart(self, since: float) -> float:
-        """Return the seconds for which a daemon that lost the lease around then stays out."""
-        hosts = [process.host for process in self._processes if process.host]
-        return max(
-            restart_after(host.loaded) if host.ended_at > since - restart_after(host.loaded) else 0.0 for host in hosts
-        )
-
-    def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
-        world = self.world
-        end = world.now + seconds
-        while not is_so():
-            if world.now >= end + self._restart(end - seconds):
-                raise Violation(f"it was not so within {seconds:.1f} s of peace that {what}")
-            world.run(world.now + 0.25)
 
 
 def caught(seed: int, core: t.Any = None) -> str:

@@ -13,9 +13,26 @@ import typing as t
 
 from .world import EPOCH, World
 
-Responds = t.Callable[[t.Any], object]
+Answered = t.Callable[[t.Any], object]
+MOST_SKEW = 900.0
+"""Seconds that the time of a signature may be off."""
+WRITES_LATER = (0.02, 0.6)
+"""Seconds between the check of a condition and the write, where a store checks first."""
 STALE = 2.5
 """Seconds for which the reads of a store that is not consistent may lag behind."""
+
+
+class Request(t.NamedTuple):
+    who: str
+    method: str
+    headers: t.Mapping[str, str]
+    body: bytes
+    answered: Answered
+    """Takes the Response, or the error that the caller is to meet."""
+    signed_at: float
+    """In seconds since 1970."""
+    lasts: int | None
+    """Seconds after which the store has to refuse it; None where it is signed in headers."""
 
 
 class Bucket:
@@ -35,6 +52,9 @@ class Bucket:
         self.refuses_bare_etags = False
         self.ignores = ""
         """A condition that this store does not know."""
+        self.checks_first = False
+        """It checks a condition, and writes a moment later."""
+        self.takes_query_signatures = True
         self.reads_stale = False
         self.clock_lies = False
         """Its clocks are set wrong now and then."""
@@ -42,13 +62,45 @@ class Bucket:
         """Seconds by which all of them are."""
         self.on_commit: t.Callable[[bytes | None, bytes | None], None] = lambda before, after: None
 
+    @property
+    def is_unsafe(self) -> bool:
+        """Nobody may lead by it (rule 18)."""
+        return bool(self.ignores) or self.checks_first
+
     def time(self) -> int:
         """Return what one of the store's nodes takes for the time, in whole seconds since 1970."""
         return math.floor(EPOCH + self._world.now + self.clock_off + self._world.rng.random() * self._skew)
 
-    def process(self, method: str, headers: t.Mapping[str, str], body: bytes) -> t.Any:
-        """Carry out a request at this instant; return the Response."""
-        return self._put(headers, body) if method == "PUT" else self._get(headers)
+    def process(self, request: Request, respond: Answered) -> None:
+        """Carry out a request, at this instant but for a store that checks first and writes later."""
+        refusal = self._forbids(request)
+        if refusal is not None:
+            respond(refusal)
+        elif request.method == "GET":
+            respond(self._get(request.headers))
+        else:
+            refusal = self._refusal(request.headers)
+            if refusal is not None:
+                respond(refusal)
+            elif self.checks_first:
+                self._world.after(self._world.rng.uniform(*WRITES_LATER), lambda: respond(self._put(request.body)))
+            else:
+                respond(self._put(request.body))
+
+    def _forbids(self, request: Request) -> t.Any:
+        """Return the answer to a signature that does not count, or None."""
+        now = self.time()
+        if request.lasts is not None:
+            if not self.takes_query_signatures:
+                self._world.fault("403 to a signature in the query")
+                return self.error(403, "AccessDenied")
+            if now > request.signed_at + request.lasts:
+                self._world.fault("403 to a request after its use-by date")
+                return self.error(403, "AccessDenied")
+        if abs(now - request.signed_at) > MOST_SKEW:
+            self._world.fault("403 for skew")
+            return self.error(403, "RequestTimeTooSkewed")
+        return None
 
     def _get(self, headers: t.Mapping[str, str]) -> t.Any:
         body, etag, modified = self.body, self.etag, self._modified
@@ -63,10 +115,7 @@ class Bucket:
         answer["last-modified"] = modified
         return self._response(200, answer, body)
 
-    def _put(self, headers: t.Mapping[str, str], body: bytes) -> t.Any:
-        refusal = self._refusal(headers)
-        if refusal is not None:
-            return refusal
+    def _put(self, body: bytes) -> t.Any:
         self.put(body)
         return self._response(200, {"date": self._modified, "etag": f'"{self.etag}"'}, b"")
 

@@ -71,7 +71,8 @@ class Times:
             renew, grace, duration = 1.0, 1.0, rng.choice((4.6, 5.3, 6.2))
         elif self.kind == "slow":
             renew, grace = rng.choice((1.0, 2.0)), rng.choice((1.0, 2.5))
-            duration = grace + 2 * renew + timeout + 0.5 + rng.choice((0.1, 3.0))
+            least = grace + 2 * renew + timeout + 0.5
+            duration = rng.choice((least + 0.1, least + 3.0, self.longest))
         else:
             duration = rng.choice((505.0, 660.0, self.longest))
             renew, grace = duration / 5, duration / 10

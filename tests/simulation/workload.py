@@ -203,10 +203,10 @@ class Life:
         except core.types.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
             slack = core.protocol.WRITES_APART + GRAIN + self._around.times.skew
+            operation.ended(task.most)
             operation.failed(error, min(self._pace.patience, task.deadline - slack - start))
             raise
-        finally:
-            operation.ended(task.most)
+        operation.ended(task.most)
         if self._loses_results and self._rng.random() < self._around.network.trouble / 5:
             self._around.world.fault("result lost")
             self._around.world.tell(process.name, "never hears how it ended")
