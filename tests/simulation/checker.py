@@ -10,6 +10,7 @@ import dataclasses
 import typing as t
 
 from . import machine
+from .connection import HERE
 from .store import Bucket, Request
 from .times import GRAIN
 from .world import DRIFT, EPOCH, Process, World
@@ -71,6 +72,8 @@ class Checker:
         """The bodies that the present operation of each process has sent."""
         self.answers: dict[bytes, tuple[float, int]] = {}
         """When the last answer to a write reached its sender, and its status."""
+        self._hung: set[str] = set()
+        """Who has a write that hangs."""
         self._never: set[bytes] = set()
         """What was told never to land."""
         self._landed: set[bytes] = set()
@@ -113,7 +116,7 @@ class Checker:
         if held and commit.record.sequence == held.seen.record.sequence + 1 and clock.now() >= held.lapses_at:
             raise Violation(f"{name} leads on in term {term}, whose time it knew to be over (rule 22)")
         earlier = commit.replaced
-        if not commit.record.proven:
+        if not commit.record.proof or commit.record.proof.store != HERE:
             raise Violation(f"{name} leads by a lease whose store was not asked for its conditions (rule 18)")
         if (
             earlier
@@ -181,10 +184,16 @@ class Checker:
     def begins(self, process: Process) -> None:
         """An operation begins."""
         self._put_by[process.name] = []
+        self._hung.discard(process.name)
 
-    def bodies_sent_by(self, process: Process) -> list[bytes]:
-        """Return what its present operation has sent."""
-        return self._put_by[process.name]
+    def may_have_written(self, process: Process) -> bool:
+        """Tell whether its present operation has sent a write, or has one that hangs before it is sent."""
+        return bool(self._put_by[process.name]) or process.name in self._hung
+
+    def hangs(self, who: str, method: str) -> None:
+        """A request hangs before it is sent. Its sender does not know how far it came."""
+        if method == "PUT":
+            self._hung.add(who)
 
     def never_lands(self, process: Process) -> None:
         """A process was told that nothing was written, nor will be."""
@@ -201,7 +210,7 @@ class Checker:
             return
         slack = GRAIN + self._skew + commit.record.lease_duration * 2 * DRIFT
         end = commit.at + commit.record.lease_duration
-        mine = commit.record.session == session and commit.record.proven and not commit.record.released
+        mine = commit.record.session == session and bool(commit.record.proof) and not commit.record.released
         if verdict.is_leader and not (mine and began < end + slack):
             raise Violation(f"{process.name} was told that it leads, and its time was over (rule 15)")
         if not verdict.is_leader and mine and self._world.now < end - slack:
@@ -303,11 +312,11 @@ class Checker:
 
     def answered_to(self, request: Request, response: t.Any) -> None:
         """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the
-        conditions (rule 18).
+        conditions (rule 18); and what was refused may be sent in another form at once.
         """
         if request.method == "PUT":
             self.answers[request.body] = self._world.now, response.status
-        if response.status == 200:
+        if response.status in (200, 400, 401, 403):
             self._sent.pop(request.body or response.body, None)
 
     def committed(self, before: bytes | None, after: bytes | None) -> None:
@@ -347,7 +356,7 @@ class Checker:
                 raise Violation(f"a release by {new.session} freed that of {old and old.session} (rule 5)")
             self.released_at = now
             return
-        if not new.proven:
+        if not new.proof:
             return  # nobody leads by it
         if old is None:
             raise Violation(f"{new.session} re-created the lease in its term {new.term} (rule 13)")

@@ -11,9 +11,13 @@ from .network import Network
 from .store import Request
 from .world import Process
 
+HERE, ELSEWHERE = "https://here/bucket", "https://elsewhere/bucket"
+"""The buckets that a proof may be of."""
+
 
 class Connection:
     origin = "the store"
+    bucket_url = HERE
 
     def __init__(self, process: Process, network: Network) -> None:
         self._process = process
@@ -25,11 +29,10 @@ class Connection:
         headers: t.Mapping[str, str],
         body: bytes,
         most: int,
-        stamp: t.Any = None,
+        stamp: t.Any,
         before_last_byte: t.Callable[[], None] | None = None,
     ) -> t.Any:
-        signed_at = self._process.wall_clock() if stamp is None or stamp.at is None else stamp.at
-        hangs = self._network.hangs()
+        hangs = self._network.hangs(self._process.name, method)
         if hangs:
             self._process.block(hangs)
         if before_last_byte is not None:
@@ -41,8 +44,7 @@ class Connection:
             answers.append(response)
             wake()
 
-        lasts = None if stamp is None else stamp.lasts
-        request = Request(self._process.name, method, headers, body, answered, signed_at, lasts)
+        request = Request(self._process.name, method, headers, body, answered, stamp.at, stamp.lasts)
         self._network.send(request)
         self._process.block()
         response = answers[0]

@@ -29,8 +29,10 @@ MODULES = (
     "protocol",
     "bad_option",
     "settings",
-    "connection",
     "clock",
+    "store_time",
+    "connection",
+    "at_once",
     "store",
     "driver",
     "wording",
@@ -82,7 +84,7 @@ def load(name: str, changes: t.Sequence[Change] = ()) -> t.Any:
     package.BEGAN = 0.0
     package.host = _package(f"{package.__name__}.host")
     credentials = _package(f"{package.host.__name__}.credentials")
-    credentials.ReloadingConnection = lambda config: machine.Now.process.connect()
+    credentials.ReloadingConnection = lambda _config: machine.Now.process.connect()
     for file in (f"{module}.py" for module in MODULES):
         source = (FOLDER / file).read_text(encoding="utf-8")
         for change in changes:

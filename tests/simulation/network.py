@@ -75,6 +75,7 @@ class Network:
         """Of reads, by process."""
         self._deleted_at = -1.0
         self.on_send: t.Callable[[Request], None] = lambda request: None
+        self.on_hang: t.Callable[[str, str], None] = lambda who, method: None
         self.on_answer: t.Callable[[Request, t.Any], None] = lambda request, response: None
         """The sender has the answer."""
 
@@ -131,11 +132,12 @@ class Network:
             self._world.fault("request delivered after a cut")
             self._carry(request, left + self._world.rng.uniform(0, REDELIVERED), back, request.answered)
 
-    def hangs(self) -> float:
+    def hangs(self, who: str, method: str) -> float:
         """Return the seconds for which a request hangs before it is sent, in a look-up of the store's name maybe."""
         if self._world.rng.random() >= 0.05 * self.trouble:
             return 0.0
         self._world.fault("request hangs before it is sent")
+        self.on_hang(who, method)
         return self._late()
 
     def _carry(self, request: Request, there: float, back: float, answered: Answered | None) -> None:

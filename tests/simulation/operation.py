@@ -42,8 +42,8 @@ class Operation:
 
     def _after(self, step: t.Any, answer: t.Any) -> None:
         name, types = self._process.name, self._types
-        if isinstance(step, types.Write) and not self._knows_that_it_was_refused(step):
-            self._open_writes += bool(self._checker.bodies_sent_by(self._process))
+        if isinstance(step, (types.Write, types.Race)) and not self._knows_that_it_was_refused(step):
+            self._open_writes += self._checker.may_have_written(self._process)
         if self._process.stood_still(self._step_began):
             return
         took = answer.at - answer.asked
@@ -55,9 +55,10 @@ class Operation:
         elif took > max(0.0, min(self._request_timeout, step.until - answer.asked)) + ROUNDING:
             raise Violation(f"{name} waited {took:.3f} s for an answer, longer than it may (rule 8)")
 
-    def _knows_that_it_was_refused(self, write: t.Any) -> bool:
-        at, status = self._checker.answers.get(write.body, (-1.0, 0))
-        return at >= self._step_began and status in REFUSED
+    def _knows_that_it_was_refused(self, step: t.Any) -> bool:
+        bodies = [step.body] if isinstance(step, self._types.Write) else step.bodies
+        answers = [self._checker.answers.get(body, (-1.0, 0)) for body in bodies]
+        return all(at > self._step_began and status in REFUSED for at, status in answers)
 
     def ended(self, most: float) -> None:
         """It has to be over within this many seconds; each time that others change the lease, it may begin anew."""
@@ -88,7 +89,7 @@ class Operation:
     def predicted(self, verdict: t.Any, session: str) -> None:
         """It was a dry run: nothing was sent, and nobody who leads was to lose the lease."""
         name = self._process.name
-        if self._checker.bodies_sent_by(self._process):
+        if self._checker.may_have_written(self._process):
             raise Violation(f"{name} wrote in a dry run")
         still = [belief for belief in self._leaders if belief in self._checker.leaders_but(session)]
         if verdict.is_leader and still and not self._checker.store_misleads:

@@ -92,6 +92,10 @@ class Peer:
     def _send(self, method: str, headers: dict[str, str], body: bytes) -> t.Any:
         core = self._around.core
         try:
-            return self._timer.bounded(lambda: self._connection.send(method, headers, body, 65536), TIMEOUT)
-        except (core.clock.Overdue, core.connection.NoAnswer):
+            return self._timer.bounded(lambda until: self._send_once(method, headers, body, until), TIMEOUT)
+        except (core.clock.Overdue, core.clock.NotStarted, core.connection.NoAnswer):
             return None
+
+    def _send_once(self, method: str, headers: dict[str, str], body: bytes, _until: float) -> t.Any:
+        stamp = self._around.core.store_time.Stamp(self._clock.now())
+        return self._connection.send(method, headers, body, 65536, stamp)

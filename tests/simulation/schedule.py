@@ -11,6 +11,7 @@ import typing as t
 
 from . import core as cores
 from .checker import Checker, Violation
+from .connection import ELSEWHERE, HERE
 from .host import Host, Surroundings
 from .network import Network
 from .peace import OPERATION, Peace
@@ -18,7 +19,7 @@ from .peer import CLOCK_ERROR, Peer
 from .store import Bucket
 from .times import Times
 from .workload import Life
-from .world import EPOCH, Process, World
+from .world import DAY, EPOCH, Process, World
 
 LEAST_EVENTS = 200
 
@@ -41,21 +42,22 @@ class Schedule:
         network = Network(world, self._bucket, self._core, times.latest)
         self._checker = Checker(world, self._bucket, self._core, times.skew)
         network.on_send, network.on_answer = self._checker.sent, self._checker.answered_to
+        network.on_hang = self._checker.hangs
         self._around = Surroundings(world, self._core, times, self._bucket, network, self._checker)
         self._operators = 0
         self._rhythm = 0.0
         """Seconds between two refused reads that go on in peace; 0 without them."""
         self._begin_store()
-        network.trouble = rng.choice((0.0, 0.1, 0.3, 0.5))
+        network.trouble = 0.0 if self._bucket.checks_first else rng.choice((0.0, 0.1, 0.3, 0.5))
         self._processes = [
             self._process("daemon" if turn == 0 or rng.random() < 0.5 else "play", turn)
-            for turn in range(rng.randint(2, 3))
+            for turn in range(1 if self._bucket.checks_first else rng.randint(2, 3))
         ]
         if rng.random() < 0.1 and self._times.kind != "long" and not self._bucket.clock_lies:
             self._processes.append(self._peer())
         for process in self._processes:
             world.after(rng.uniform(0, 2), process.host.boot if process.host else process.begin)
-        for _fault in range(rng.randint(0, 4)):
+        for _fault in range(0 if self._bucket.checks_first else rng.randint(0, 4)):
             world.after(rng.uniform(0, times.trouble), self._disturb)
         for _fault in range(rng.choice((0, 0, 0, 1, 2))):
             world.after(rng.uniform(0, times.trouble), self._interfere)
@@ -116,7 +118,7 @@ class Schedule:
                 self.world.after(rng.uniform(0, self._times.trouble), self._step_clock)
         self._checker.operator_at_work = True
         beginning = rng.random()
-        if beginning < 0.5:  # where the store ignores a condition: copied from one that did not
+        if beginning < 0.5:
             bucket.put(self._old_lease(released=beginning < 0.3))
         elif beginning < 0.6 and not bucket.clock_lies:
             until = self._core.record.utc(EPOCH + rng.uniform(-10, 10))
@@ -136,10 +138,21 @@ class Schedule:
             renewed_at=EPOCH,
             lease_until=EPOCH + self._times.longest,
             metadata={},
-            proven=self.world.rng.random() < 0.8,
+            proof=self._old_proof(),
         )
         body: bytes = self._core.record.encode(record)
         return body
+
+    def _old_proof(self) -> t.Any:
+        """Of this store, of another one from which the lease was copied, or too old."""
+        rng, bucket, proof = self.world.rng, self._bucket, self._core.record.Proof
+        drawn = rng.random()
+        form = not bucket.wants_bare_etags, bucket.takes_query_signatures
+        if drawn < 0.6 and not bucket.is_unsafe:
+            return proof(HERE, EPOCH, *form)
+        if drawn < 0.8:
+            return proof(ELSEWHERE, EPOCH, *form)
+        return proof(HERE, EPOCH - 1.01 * DAY, *form) if drawn < 0.9 else None
 
     # -- what goes wrong
 

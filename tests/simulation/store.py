@@ -16,7 +16,7 @@ from .world import EPOCH, World
 Answered = t.Callable[[t.Any], object]
 MOST_SKEW = 900.0
 """Seconds that the time of a signature may be off."""
-WRITES_LATER = (0.02, 0.6)
+WRITES_LATER = (0.5, 0.6)
 """Seconds between the check of a condition and the write, where a store checks first."""
 STALE = 2.5
 """Seconds for which the reads of a store that is not consistent may lag behind."""

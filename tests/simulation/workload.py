@@ -10,7 +10,7 @@ import math
 import typing as t
 
 from . import machine
-from .connection import Connection
+from .connection import HERE, Connection
 from .host import LEASE, Surroundings, act
 from .machine import Executed
 from .operation import Operation
@@ -67,9 +67,9 @@ class Life:
     def carry_out_for_daemon(self, steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
         """Tell the checker all but who leads: that begins when the host is told."""
         host = self._process.host
-        self._store, self._pace = store, host.loaded
+        self._pace = host.loaded
         deadline = host.held.lapses_at if host.held else clock.now() + self._pace.lease_duration
-        _operation, verdict = self._drive(Task(steps, host.held, deadline, math.inf), clock)
+        _operation, verdict = self._drive(Task(steps, host.held, deadline, math.inf), clock, store)
         host.verdict = verdict if verdict.is_leader else None
         return verdict
 
@@ -137,10 +137,7 @@ class Life:
     def _begin_session(self) -> None:
         core, process = self._around.core, self._process
         # Those of a kind share a name (rule 17).
-        self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce())
-        self._store = core.store.Store(
-            Connection(process, self._around.network), core.settings.Location("bucket", "lease")
-        )
+        self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce(), HERE)
 
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None, dry_run: bool = False) -> Task:
         pace, (now, nonce) = self._pace, self._now_and_nonce()
@@ -166,8 +163,18 @@ class Life:
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
-            return self._around.core.types.Held(verdict.lease, verdict.deadline)
+            lease = verdict.lease._replace(store_time=verdict.lease.modified)  # a result tells no more
+            return self._around.core.types.Held(lease, verdict.deadline)
         return None
+
+    def _open(self, held: t.Any) -> t.Any:
+        """Return the store as a task finds it, with what it is told of the store's time."""
+        core, process = self._around.core, self._process
+        location = core.settings.Location("bucket", "lease")
+        store = core.store.Store(Connection(process, self._around.network), location, self._clock)
+        if held:
+            store.learn_time(held)
+        return store
 
     def _now_and_nonce(self) -> tuple[float, t.Any]:
         return self._clock.now(), self._around.core.driver.fresh_nonce
@@ -175,7 +182,7 @@ class Life:
     def _carry_out(self, task: Task) -> t.Any:
         """Do it, and tell the checker who leads. Raises StoreError or ResultLost."""
         checker, process = self._around.checker, self._process
-        _operation, verdict = self._drive(task, self._clock)
+        _operation, verdict = self._drive(task, self._clock, self._open(task.held))
         if verdict.is_leader:
             checker.leads(process, self._clock, self._me, verdict, task.held)
         else:
@@ -184,22 +191,22 @@ class Life:
 
     def _predict(self, task: Task) -> None:
         """Do it in check mode."""
-        operation, verdict = self._drive(task, self._clock)
+        operation, verdict = self._drive(task, self._clock, self._open(task.held))
         operation.predicted(verdict, self._me.session)
 
     def _look(self) -> None:
         patience = self._pace.patience
         steps = self._protocol.inspect(self._me, self._clock.now(), patience)
-        operation, verdict = self._drive(Task(steps, None, math.inf, patience), self._clock)
+        operation, verdict = self._drive(Task(steps, None, math.inf, patience), self._clock, self._open(None))
         operation.looked(verdict, self._me.session)
 
-    def _drive(self, task: Task, clock: t.Any) -> tuple[Operation, t.Any]:
+    def _drive(self, task: Task, clock: t.Any, store: t.Any) -> tuple[Operation, t.Any]:
         """Raises StoreError, after some patience where no deadline comes first."""
         core, process, timeout = self._around.core, self._process, self._pace.request_timeout
         operation = Operation(self._around.checker, core, process, clock, timeout)
         start = clock.now()
         try:
-            verdict = core.driver.drive(operation.overheard(task.steps), self._store, timeout, clock)
+            verdict = core.driver.drive(operation.overheard(task.steps), store, timeout, clock)
         except core.types.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
             slack = core.protocol.WRITES_APART + GRAIN + self._around.times.skew
