@@ -112,6 +112,10 @@ class SystemdHost:
     def wait(self, seconds: float) -> None:
         systemd.wait(seconds, self._clock, self._alive)
 
+    def listen(self) -> None:
+        self._alive()
+        systemd.listen()
+
     def stand_by(self) -> None:
         """Begin without the lease. Do not compete until a step-down is over, nor while services of an earlier term
         may still be running. Raises Stop.

@@ -69,7 +69,10 @@ class Host(Protocol):
     """What the loop acts on and reports to."""
 
     def wait(self, seconds: float) -> None:
-        """Wait this long, or less. Raises Stop or Reload if asked for."""
+        """Wait this long, or less. With 0 too, raises Stop or Reload if asked for."""
+
+    def listen(self) -> None:
+        """Take note that the loop is alive, before each request. Raises Stop if asked for; Reload waits for wait()."""
 
     def answered(self, outcome: Outcome) -> None:
         """Take note of the outcome of a request."""
@@ -171,9 +174,11 @@ class Heartbeat:
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
 
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
-        """Return the operation unchanged, but report the store's outcomes to the host."""
+        """Return the operation unchanged, but listen before each request, and report its outcome to the host."""
 
         def before(step: Step) -> None:
+            if not isinstance(step, Pause):
+                self._host.listen()  # slow requests may follow each other without a pause
             self._may_hold = self._may_hold or isinstance(step, Write)
 
         def after(step: Step, answer: Answer) -> None:
@@ -207,7 +212,8 @@ class Heartbeat:
         record = protocol.record_of(held.seen)
         renewed_at = held.lapses_at - (record.lease_duration if record else 0)
         try:
-            clock.sleep(0 if at_once else renewed_at + timing.renew_interval - clock.now())
+            if not at_once:  # or a program that is reloaded again and again would never renew
+                clock.sleep(renewed_at + timing.renew_interval - clock.now())
             while True:
                 steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, fresh_nonce)
                 try:
@@ -254,10 +260,12 @@ class Interruptible(Clock):
         return self._clock.now()
 
     def sleep(self, seconds: float) -> None:
-        """Raises TimeIsUp, or what ``wait`` raises."""
+        """Look for a signal even if there is no time to wait. Raises TimeIsUp, or what ``wait`` raises."""
         end = self.now() + seconds
-        while self.now() < end:
-            self._wait(min(end - self.now(), self._left()))
+        while True:
+            self._wait(max(0.0, min(end - self.now(), self._left())))
+            if self.now() >= end:
+                break
         self._left()
 
     def bounded(self, call: Callable[[], T], seconds: float) -> T:

@@ -220,6 +220,25 @@ def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(
     assert notified() == [{"WATCHDOG": "1"}]
 
 
+def test_between_its_requests_a_standby_shows_that_it_is_alive_and_a_leader_does_not(host, notified, monkeypatch):
+    monkeypatch.setattr(systemd, "listen", lambda: None)
+    host.listen()
+    assert notified() == [{"WATCHDOG": "1"}]
+    host.promote(held(), until=1018.0)
+    notified()
+    host.listen()
+    assert notified() == []
+
+
+def test_between_its_requests_a_daemon_hears_that_it_is_to_stop(host, monkeypatch):
+    def stop():
+        raise Stop
+
+    monkeypatch.setattr(systemd, "listen", stop)
+    with pytest.raises(Stop):
+        host.listen()
+
+
 def test_a_leader_in_trouble_leads_until_its_time_is_over(host, clock):
     host.promote(held(), until=1018.0)
     host.trouble("the store is away")

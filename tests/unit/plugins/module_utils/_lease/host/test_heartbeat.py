@@ -118,6 +118,10 @@ class Host:
         self._clock.sleep(min(seconds, 0.25))
         assert self._clock.time < 500, "it goes on and on"
 
+    def listen(self):
+        if any(at + 100 <= self._clock.time and what is Stop for at, what in self.happens.items()):
+            raise Stop
+
     def answered(self, outcome):
         pass
 
@@ -164,6 +168,20 @@ class Lab:
 
     def fail_with(self, fault):
         self.store.fault = fault
+
+    def slow(self, seconds):
+        """From now on, each request takes this long."""
+
+        def slowed(ask):
+            def asked(*arguments):
+                self.clock.sleep(seconds)
+                assert self.clock.time < 500, "it goes on and on"
+                return ask(*arguments)
+
+            return asked
+
+        self.store.read, self.store.write = slowed(self.store.read), slowed(self.store.write)
+        return self
 
 
 def test_a_free_lease_is_taken_and_led_until_somebody_asks_to_stop():
@@ -272,6 +290,57 @@ def test_a_new_program_goes_on_with_what_is_held():
     lab = Lab().at(11, Reload).at(30, Stop)
     lab.loop.run()  # the new program cannot be started, so the old one goes on
     assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
+
+
+def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_stop():
+    lab = Lab().slow(TIMING.renew_interval).at(52, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
+    assert lab.clock.time < 100 + 52 + 3 * TIMING.renew_interval
+
+
+def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_reload():
+    lab = Lab().slow(TIMING.renew_interval).at(52, Reload).at(102, Stop)
+    reloaded = []
+    lab.host.reload = lambda held: reloaded.append((lab.clock.time, held.seen.record.sequence))
+    lab.loop.run()
+    [(at, sequence)] = reloaded
+    assert at < 100 + 52 + TIMING.renew_interval
+    assert sequence == lab.store.record.sequence - 11  # of the last renewal before it
+
+
+def test_signals_delay_no_renewal():
+    lab = Lab().slow(TIMING.renew_interval).at(102, Stop)
+    lab.loop.run()
+    began = [record.renewed_at for record in lab.store.written[1:-1]]
+    assert {round(after - before, 3) for before, after in zip(began, began[1:])} == {TIMING.renew_interval}
+
+
+def test_what_is_to_stop_sends_nothing_more_for_an_acquisition():
+    lab = Lab().slow(10).at(5, Stop)
+    lab.loop.run()
+    assert lab.clock.time == 110
+    assert (lab.host.heard, lab.store.written) == ([], [])
+
+
+def test_a_reload_waits_until_the_acquisition_is_over():
+    lab = Lab().slow(4).at(2, Reload).at(9, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
+
+
+def test_a_new_program_renews_before_it_is_replaced_again():
+    lab = Lab().at(11, Stop)
+    held = []
+    lab.host.confirmed = lambda one, until: held.append((one, until))
+    lab.host.services = True
+    lab.loop.run()
+    written = len(lab.store.written)
+    replaced = []
+    lab.host.reload = lambda _held: replaced.append(len(lab.store.written))
+    lab.at(10, Reload).at(12, Stop)
+    Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held[-1])
+    assert replaced == [written + 1]
 
 
 def test_a_standby_reloads_without_the_lease():
