@@ -102,6 +102,7 @@ def heartbeat_plan(
             rooted=[unit.name for unit in own_units if unit.rooted],
             starts=_starting(name, services, own_units, hooks),
             hook_timeout=_hook_timeout(lease),
+            time_to_end=_timing(config).time_to_end,
         )
         plan["services"] += services
         plan["dropped"] += _dropped(services, configured.get(name, {}), begun.get(name, {}))
@@ -163,6 +164,10 @@ def _typed(option: str, value: t.Any) -> t.Any:
 def _number(value: t.Any) -> float:
     number = float(value)
     return int(number) if number.is_integer() else number
+
+
+def _timing(config: Configuration) -> Timing:
+    return Timing(**{name: config[name] for name in Timing._fields})
 
 
 def _hook_timeout(lease: Lease) -> float:

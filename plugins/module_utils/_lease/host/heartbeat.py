@@ -148,7 +148,7 @@ class Heartbeat:
 
     def _give_back(self, held: Optional[Held]) -> None:
         """Release the lease, so that others can take it at once. This takes two tries at most."""
-        patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
+        patience = self._timing.patience_to_release
         steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)

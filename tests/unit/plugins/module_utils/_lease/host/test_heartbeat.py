@@ -70,6 +70,7 @@ class OneObject:
         self.written = []
         self.fault = None
         """What is answered instead of reading or writing."""
+        self.fault_of_writes = None
 
     def put(self, record):
         self.record, self.etag, self._modified = record, f"etag-{record!r}", self._clock.time
@@ -84,8 +85,8 @@ class OneObject:
         return Seen(self.record, self.etag, self._modified, self._clock.time)
 
     def write(self, body, replaces, _requote):
-        if self.fault:
-            return self.fault
+        if self.fault or self.fault_of_writes:
+            return self.fault or self.fault_of_writes
         if replaces != (self.etag if self.record else None):
             return Unknown("412", precondition_failed=True)
         self.put(decode(body))
@@ -151,11 +152,11 @@ class Host:
 
 
 class Lab:
-    def __init__(self, record=FREE):
+    def __init__(self, record=FREE, times=TIMING):
         self.clock = Timeless()
         self.store = OneObject(self.clock, record)
         self.host = Host(self.clock)
-        self.loop = Heartbeat(ME, TIMING, {}, self.store, self.clock, self.host)
+        self.loop = Heartbeat(ME, times, {}, self.store, self.clock, self.host)
 
     def at(self, seconds, happening):
         self.host.happens[seconds] = happening
@@ -170,16 +171,24 @@ class Lab:
         self.store.fault = fault
 
     def slow(self, seconds):
-        """From now on, each request takes this long."""
+        """From now on, each request takes this long, unless its time is up before."""
+        bounded = self.clock.bounded
+
+        def cut(call, most):
+            end = self.clock.time + most
+            answer = bounded(call, most)
+            self.clock.time = min(self.clock.time, end)
+            return answer
 
         def slowed(ask):
             def asked(*arguments):
                 self.clock.sleep(seconds)
-                assert self.clock.time < 500, "it goes on and on"
+                assert self.clock.time < 900, "it goes on and on"
                 return ask(*arguments)
 
             return asked
 
+        self.clock.bounded = cut
         self.store.read, self.store.write = slowed(self.store.read), slowed(self.store.write)
         return self
 
@@ -292,15 +301,18 @@ def test_a_new_program_goes_on_with_what_is_held():
     assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
 
 
+SLOW = TIMING._replace(request_timeout=10)
+
+
 def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_stop():
-    lab = Lab().slow(TIMING.renew_interval).at(52, Stop)
+    lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(52, Stop)
     lab.loop.run()
     assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
     assert lab.clock.time < 100 + 52 + 3 * TIMING.renew_interval
 
 
 def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_reload():
-    lab = Lab().slow(TIMING.renew_interval).at(52, Reload).at(102, Stop)
+    lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(52, Reload).at(102, Stop)
     reloaded = []
     lab.host.reload = lambda held: reloaded.append((lab.clock.time, held.seen.record.sequence))
     lab.loop.run()
@@ -310,21 +322,21 @@ def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_reloa
 
 
 def test_signals_delay_no_renewal():
-    lab = Lab().slow(TIMING.renew_interval).at(102, Stop)
+    lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(102, Stop)
     lab.loop.run()
     began = [record.renewed_at for record in lab.store.written[1:-1]]
     assert {round(after - before, 3) for before, after in zip(began, began[1:])} == {TIMING.renew_interval}
 
 
 def test_what_is_to_stop_sends_nothing_more_for_an_acquisition():
-    lab = Lab().slow(10).at(5, Stop)
+    lab = Lab(times=SLOW).slow(10).at(5, Stop)
     lab.loop.run()
     assert lab.clock.time == 110
     assert (lab.host.heard, lab.store.written) == ([], [])
 
 
 def test_a_reload_waits_until_the_acquisition_is_over():
-    lab = Lab().slow(4).at(2, Reload).at(9, Stop)
+    lab = Lab(times=SLOW).slow(4).at(2, Reload).at(9, Stop)
     lab.loop.run()
     assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
 
@@ -341,6 +353,23 @@ def test_a_new_program_renews_before_it_is_replaced_again():
     lab.at(10, Reload).at(12, Stop)
     Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held[-1])
     assert replaced == [written + 1]
+
+
+@pytest.mark.parametrize("request_timeout", [1, 3, 60])
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize("answer", [Unknown("no answer"), Unknown("412", precondition_failed=True), None])
+def test_a_daemon_ends_in_time_although_each_of_its_requests_takes_as_long_as_it_may(answer, leads, request_timeout):
+    times = TIMING._replace(request_timeout=request_timeout, lease_duration=400)
+    for asked in range(20):  # at whatever point of the request
+        lab = Lab(times=times)
+        lab.host.happens = {11.0: lambda lab=lab: (lab.slow(request_timeout), lab.fail_with(answer))}
+        if not leads:
+            lab.host.happens = {}
+            lab.slow(request_timeout).store.fault_of_writes = answer
+        at = (11.0 if leads else 0) + asked / 7 * request_timeout
+        lab.at(at, Stop)
+        lab.loop.run()
+        assert lab.clock.time - 100 - at <= times.time_to_end
 
 
 def test_a_standby_reloads_without_the_lease():
