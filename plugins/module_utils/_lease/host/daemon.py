@@ -32,11 +32,12 @@ from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
+from .timing import Timing
 
 LOST = 75
 """Exit status after losing the lease, for systemd to restart the daemon (EX_TEMPFAIL of sysexits.h)."""
 WATCHDOG = 15.0
-"""Seconds of a standby's watchdog, plus those of a request. A leader's watchdog has the time of its lease."""
+"""Seconds of the watchdog while the daemon starts. A leader's watchdog has the time of its lease."""
 CALM = 30.0
 """Seconds without an error after which a standby's series of errors is over: reads may work while writes do not."""
 STARTING = 20.0
@@ -121,7 +122,7 @@ class SystemdHost:
         may still be running. Raises Stop.
         """
         runtime.remove(self._path("leader"))
-        systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
+        systemd.notify(WATCHDOG_USEC=int(standbys_watchdog(self._config.timing) * 1e6))
         self._say("standby", "starting to watch the lease")
         while True:
             left = runtime.away_until(self._config.name) - self._clock.now()
@@ -302,6 +303,11 @@ class SystemdHost:
 
     def _path(self, file: str) -> str:
         return runtime.path_of(self._config.name, file)
+
+
+def standbys_watchdog(timing: Timing) -> float:
+    """Return the seconds of a standby's watchdog. It gives no sign of life during a request, or during a release."""
+    return WATCHDOG + timing.patience_to_release
 
 
 def _who(lease: Optional[Found]) -> object:

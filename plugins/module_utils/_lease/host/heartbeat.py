@@ -72,7 +72,10 @@ class Host(Protocol):
         """Wait this long, or less. With 0 too, raises Stop or Reload if asked for."""
 
     def listen(self) -> None:
-        """Take note that the loop is alive, before each request. Raises Stop if asked for; Reload waits for wait()."""
+        """Take note that the loop is alive, before each request and before it begins to lead.
+
+        Raises Stop if asked for. A request to reload stays for wait().
+        """
 
     def answered(self, outcome: Outcome) -> None:
         """Take note of the outcome of a request."""
@@ -189,6 +192,7 @@ class Heartbeat:
 
     def _promoted(self, held: Held) -> Optional[Held]:
         """Begin to lead, or give the lease back for a host that can."""
+        self._host.listen()
         until = self._until(held)
         if self._clock.now() >= until - REACTION:
             self._give_back(held)  # it took so long that the services would be stopped at once

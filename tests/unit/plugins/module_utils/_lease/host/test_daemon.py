@@ -24,8 +24,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
     CALM,
     LOST,
     STARTING,
-    WATCHDOG,
     SystemdHost,
+    standbys_watchdog,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
@@ -395,7 +395,8 @@ def test_a_standby_begins_without_the_file_of_an_earlier_leader(host, folder, no
     (folder / "leader").touch()
     host.stand_by()
     assert not (folder / "leader").exists()
-    assert notified() == [{"WATCHDOG_USEC": str(int((WATCHDOG + 3) * 1e6))}]
+    assert notified() == [{"WATCHDOG_USEC": "24000000"}]
+    assert standbys_watchdog(Config("db", "jobs/db").timing) == 24
     assert events(journal()) == ["standby"]
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import standbys_watchdog
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
     Heartbeat,
     Lost,
@@ -108,8 +109,12 @@ class Host:
         """By the time of the clock, in seconds since the start: what to do or raise then."""
         self.services = False
         self.full = False
+        self.before_it_fails = lambda: None
+        self.signs = [clock.time]
+        """When the loop showed that it is alive, as a standby."""
 
     def wait(self, seconds):
+        self.signs.append(self._clock.time)
         due = [at for at in self.happens if 100 + at <= self._clock.time]
         for at in due:
             happening = self.happens.pop(at)
@@ -117,11 +122,15 @@ class Host:
                 raise happening
             happening()
         self._clock.sleep(min(seconds, 0.25))
-        assert self._clock.time < 500, "it goes on and on"
+        assert self._clock.time < 900, "it goes on and on"
 
     def listen(self):
+        self.signs.append(self._clock.time)
         if any(at + 100 <= self._clock.time and what is Stop for at, what in self.happens.items()):
             raise Stop
+
+    def longest_silence(self):
+        return max(after - before for before, after in zip(self.signs, self.signs[1:]))
 
     def answered(self, outcome):
         pass
@@ -131,6 +140,7 @@ class Host:
 
     def promote(self, held, until):
         if self.full:
+            self.before_it_fails()
             raise OSError("No space left on device")
         self.heard.append(f"promote {held.seen.record.term}")
         self.untils.append(until)
@@ -139,6 +149,7 @@ class Host:
         self.untils.append(until)
 
     def demote(self, why):
+        self.signs.append(self._clock.time)
         self.heard.append(f"demote: {why}")
 
     def serving(self):
@@ -335,6 +346,13 @@ def test_what_is_to_stop_sends_nothing_more_for_an_acquisition():
     assert (lab.host.heard, lab.store.written) == ([], [])
 
 
+def test_what_is_to_stop_does_not_begin_to_lead():
+    lab = Lab(times=SLOW).slow(10).at(15, Stop)  # during the last request of the acquisition
+    lab.loop.run()
+    assert lab.host.heard == ["released"]
+    assert lab.store.record.released
+
+
 def test_a_reload_waits_until_the_acquisition_is_over():
     lab = Lab(times=SLOW).slow(4).at(2, Reload).at(9, Stop)
     lab.loop.run()
@@ -370,6 +388,43 @@ def test_a_daemon_ends_in_time_although_each_of_its_requests_takes_as_long_as_it
         lab.at(at, Stop)
         lab.loop.run()
         assert lab.clock.time - 100 - at <= times.time_to_end
+
+
+@pytest.mark.parametrize("request_timeout", [1, 3, 60])
+@pytest.mark.parametrize(
+    ("record", "answer", "full"),
+    [
+        pytest.param(None, None, False, id="acquires the first lease of a store"),
+        pytest.param(FREE, None, True, id="cannot promote, and gives the lease back"),
+        pytest.param(FREE, Unknown("no answer"), False, id="cannot write"),
+        pytest.param(BUSY, Unknown("no answer"), False, id="takes over, and cannot write"),
+    ],
+)
+def test_a_standby_is_never_silent_for_as_long_as_its_watchdog_waits(record, answer, full, request_timeout):
+    times = TIMING._replace(request_timeout=request_timeout, lease_duration=400)
+    lab = Lab(record, times).slow(request_timeout).at(450, Stop)
+    lab.store.fault_of_writes, lab.host.full = answer, full
+    lab.host.before_it_fails = lambda: lab.fail_with(Unknown("no answer"))  # nor can the lease be given back
+    lab.loop.run()
+    assert lab.host.longest_silence() < standbys_watchdog(times)
+    assert bool(lab.host.untils) is (answer is None and not full)
+
+
+@pytest.mark.parametrize("request_timeout", [3, 60])
+def test_so_is_none_that_acquires_a_lease_too_late_and_cannot_give_it_back(request_timeout):
+    times = TIMING._replace(request_timeout=request_timeout, lease_duration=request_timeout + 2, stop_grace=2)
+    lab = Lab(FREE, times).slow(request_timeout).at(450, Stop)
+    write = lab.store.write
+
+    def answer_once(*arguments):
+        answer = write(*arguments)
+        lab.fail_with(Unknown("no answer"))
+        return answer
+
+    lab.store.write = answer_once
+    lab.loop.run()
+    assert lab.host.longest_silence() < standbys_watchdog(times)
+    assert lab.host.untils == []
 
 
 def test_a_standby_reloads_without_the_lease():
