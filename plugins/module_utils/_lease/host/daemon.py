@@ -122,7 +122,7 @@ class SystemdHost:
         may still be running. Raises Stop.
         """
         runtime.remove(self._path("leader"))
-        systemd.notify(WATCHDOG_USEC=int(standbys_watchdog(self._config.timing) * 1e6))
+        self._alive()
         self._say("standby", "starting to watch the lease")
         while True:
             left = runtime.away_until(self._config.name) - self._clock.now()
@@ -208,6 +208,8 @@ class SystemdHost:
             self._say("error", "%s. systemd removes it when this process ends" % error, systemd.WARNING)
         self._until = self._served_at = None
         self._served = False
+        if not self.serving():  # otherwise the leader's watchdog makes sure that this process ends in time
+            self._alive()
         self._say("lost", "no longer leads: " + why, systemd.NOTICE)
         self._show("standby", why)
 
@@ -237,8 +239,9 @@ class SystemdHost:
         return self._arm(until, tries - 1)
 
     def _alive(self) -> None:
+        """Arm a standby's watchdog. Each time with its length: a message may be lost, and a leader's is shorter."""
         if self._until is None:
-            systemd.notify(WATCHDOG=1)
+            systemd.notify(WATCHDOG_USEC=int(standbys_watchdog(self._config.timing) * 1e6), WATCHDOG=1)
 
     def _well(self) -> None:
         if self._trouble:

@@ -42,6 +42,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
 from support.listener import Listener
 
 ME = Claimant("web-1", "my-session")
+STANDBYS_SIGN = {"WATCHDOG_USEC": "24000000", "WATCHDOG": "1"}
+"""What systemd is told again and again: a message may be lost, and the watchdog of a leader may be shorter."""
 
 
 class Timeless:
@@ -191,6 +193,23 @@ def test_where_the_file_cannot_be_written_nobody_leads(host, folder):
         host.promote(held(), until=1018.0)
 
 
+def test_who_cannot_promote_has_the_watchdog_of_a_standby_again(host, folder, notified):
+    (folder / "leader.new").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        host.promote(held(), until=1002.0)
+    assert notified()[-1]["WATCHDOG_USEC"] == "2000000"
+    host.demote("the services of this host cannot be told to start")
+    assert STANDBYS_SIGN in notified()  # at once: what follows is the release, which may take longer than that
+
+
+def test_as_long_as_services_may_run_the_watchdog_stays_a_leaders(host, notified):
+    host.promote(held(), until=1018.0)
+    mark()
+    notified()
+    host.demote("asked to stop")
+    assert [message for message in notified() if "WATCHDOG_USEC" in message] == []
+
+
 def test_each_confirmed_renewal_arms_the_watchdog_anew(host, clock, notified):
     host.promote(held(), until=1018.0)
     clock.time = 1005.0
@@ -208,7 +227,7 @@ def test_a_time_that_is_over_ends_the_process_at_once(host, notified):
 
 def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(host, notified):
     host.wait(0)
-    assert notified() == [{"WATCHDOG": "1"}]
+    assert notified() == [STANDBYS_SIGN]
     host.promote(held(), until=1018.0)
     host.trouble("the store is away")
     notified()
@@ -217,13 +236,13 @@ def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(
     host.demote("it was taken")
     notified()
     host.wait(0)
-    assert notified() == [{"WATCHDOG": "1"}]
+    assert notified() == [STANDBYS_SIGN]
 
 
 def test_between_its_requests_a_standby_shows_that_it_is_alive_and_a_leader_does_not(host, notified, monkeypatch):
     monkeypatch.setattr(systemd, "listen", lambda: None)
     host.listen()
-    assert notified() == [{"WATCHDOG": "1"}]
+    assert notified() == [STANDBYS_SIGN]
     host.promote(held(), until=1018.0)
     notified()
     host.listen()
@@ -395,7 +414,7 @@ def test_a_standby_begins_without_the_file_of_an_earlier_leader(host, folder, no
     (folder / "leader").touch()
     host.stand_by()
     assert not (folder / "leader").exists()
-    assert notified() == [{"WATCHDOG_USEC": "24000000"}]
+    assert notified() == [STANDBYS_SIGN]
     assert standbys_watchdog(Config("db", "jobs/db").timing) == 24
     assert events(journal()) == ["standby"]
 
