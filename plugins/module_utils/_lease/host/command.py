@@ -146,7 +146,7 @@ def _check(given: argparse.Namespace) -> int:
     leases.check_name(given.name)
     status = runtime.status(given.name)
     if status is None:
-        raise Impossible("no daemon of the lease %s runs here" % given.name)
+        raise Impossible("no daemon of the lease %s runs here, or its status is unreadable" % given.name)
     return 0 if status["is_leader"] else 1
 
 

@@ -114,7 +114,8 @@ def test_check_says_by_its_status_whether_this_host_leads(tell, say, role, ahead
 
 
 def test_check_knows_nothing_where_no_daemon_tells(say, tell, tmp_path):
-    assert say("check", "db") == (2, "", "s3-leader: no daemon of the lease db runs here\n")
+    told = "s3-leader: no daemon of the lease db runs here, or its status is unreadable\n"
+    assert say("check", "db") == (2, "", told)
     tell("db", "leader", until=leads())
     (tmp_path / "run" / "db" / "status.json").write_text('"garbage"')
     assert say("check", "db")[0] == 2
@@ -190,6 +191,24 @@ def test_status_as_json_has_the_same_for_programs(say, tell):
         reason="no daemon of this lease runs here: see systemctl status s3-leader@gone",
         source="local",
     )
+
+
+@pytest.mark.parametrize("text", ["[" * 60000, '{"role": "leader", "until": 1e15, "reason": "\\u001b]0;a\\u0007"}'])
+def test_a_status_that_is_unreadable_is_told_and_nothing_of_it_gets_to_the_terminal(say, tell, tmp_path, text):
+    tell("db", "leader", until=leads())
+    (tmp_path / "run" / "db" / "status.json").write_text(text)
+    status, out, error = say("status")
+    assert (status, error) == (0, "")
+    assert out.splitlines()[1:] == [
+        "db     stopped  -     -       the status of its daemon is unreadable: see systemctl status s3-leader@db"
+    ]
+    assert json.loads(say("status", "--json")[1])["db"]["is_leader"] is False
+    assert say("check", "db") == (
+        2,
+        "",
+        "s3-leader: no daemon of the lease db runs here, or its status is unreadable\n",
+    )
+    assert say("step-down", "db")[0] == 2
 
 
 def test_status_of_a_daemon_that_tells_less_is_no_stack_trace(say, tell, tmp_path):
