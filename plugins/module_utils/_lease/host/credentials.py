@@ -11,9 +11,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from typing import Mapping, Optional, Tuple
+from urllib.parse import unquote
 
 from ..bad_option import BadOption
 from ..connection import CannotSend, Connection, Response
+from ..settings import Location
 from .config import Config
 
 
@@ -30,19 +32,41 @@ class ReloadingConnection:
     def origin(self) -> str:
         return self._connection.origin
 
+    @property
+    def place(self) -> str:
+        """A URL that identifies the lease among those of all stores, however it is addressed.
+
+        It includes what environment and files name, because these may change while the configuration does not.
+        """
+        return _place(self._connection.url, self._config.location)
+
     def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
         """Raises NoAnswer or CannotSend."""
         stamp = _stamp(self._config)
         if stamp != self._stamp:
             try:
-                self._connection = connect(self._config)
+                connection = connect(self._config)
             except BadOption as error:
                 raise CannotSend(str(error)) from None
-            self._stamp = stamp
+            if connection.url != self._connection.url:
+                raise CannotSend(
+                    "the lease would move from %s to %s" % (self._connection.url, connection.url),
+                    "Only credentials can change in place: restore the endpoint, or leave the lease on all hosts first",
+                )
+            self._connection, self._stamp = connection, stamp
         return self._connection.send(method, headers, body, most)
 
     def forget(self) -> None:
         self._connection.forget()
+
+
+def _place(url: str, location: Location) -> str:
+    """Return the URL of an object with its bucket in the path. The given one may have it in the host name."""
+    scheme, _separator, rest = url.partition("://")
+    host, _slash, path = rest.partition("/")
+    if unquote("/" + path).endswith("/%s/%s" % (location.bucket, location.key)):
+        return url
+    return "%s://%s/%s/%s" % (scheme, host[len(location.bucket) + 1 :], location.bucket, path)
 
 
 def connect(config: Config) -> Connection:

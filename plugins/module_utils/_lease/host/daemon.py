@@ -67,12 +67,13 @@ def run(name: str) -> int:
 
 def _take_part(config: Config) -> int:
     clock = Clock()
-    me, held, until, served, elsewhere = _inherited(config)
-    host = SystemdHost(config, me, clock, served)
+    connection = ReloadingConnection(config)
+    me, held, until, served, elsewhere = _inherited(config.holder, connection.place)
+    host = SystemdHost(config, me, clock, connection.place, served)
     if elsewhere:
-        host.demote("the configuration now names %s instead of %s" % (_place(config), elsewhere))
+        host.demote("the lease is now at %s instead of %s" % (connection.place, elsewhere))
         return LOST
-    store = Store(ReloadingConnection(config), config.location)
+    store = Store(connection, config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
     while not systemd.notify(READY=1):  # many daemons start at once, and systemd queues only ten messages
         clock.sleep(BUSY)
@@ -92,10 +93,12 @@ def _take_part(config: Config) -> int:
 class SystemdHost:
     """The loop's host: files in /run, systemd, the journal."""
 
-    def __init__(self, config: Config, me: Claimant, clock: Clock, served: bool = False) -> None:
+    def __init__(self, config: Config, me: Claimant, clock: Clock, place: str, served: bool = False) -> None:
         self._config = config
         self._me = me
         self._clock = clock
+        self._place = place
+        """Of the lease among those of all stores."""
         self._lease: Optional[Found] = None
         """As last seen in the store."""
         self._role = "standby"
@@ -221,7 +224,7 @@ class SystemdHost:
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "reloading its code and its configuration")
-        state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until, self._served))}
+        state = {_STATE: json.dumps(_state(self._place, self._me, held, self._until, self._served))}
         try:
             os.execve(sys.argv[0], sys.argv, {**os.environ, **state})
         except OSError as error:
@@ -324,19 +327,14 @@ def _quoted(value: str) -> str:
     return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
-def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
-    state: Dict[str, Any] = dict(place=_place(config), session=me.session)
+def _state(place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
+    state: Dict[str, Any] = dict(place=place, session=me.session)
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
         state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
         state.update(until=until, served=served)
     return state
-
-
-def _place(config: Config) -> str:
-    """Return a text that identifies the lease among those of all stores."""
-    return "%s at %s" % (config.location, config.endpoint_url or "AWS")
 
 
 class Handover(NamedTuple):
@@ -352,12 +350,12 @@ class Handover(NamedTuple):
     """The place of the held lease, if it is not the configured one."""
 
 
-def _inherited(config: Config) -> Handover:
+def _inherited(holder: str, place: str) -> Handover:
     state = json.loads(os.environ.pop(_STATE, "{}"))
-    me = Claimant(config.holder, state.get("session") or fresh_nonce())
+    me = Claimant(holder, state.get("session") or fresh_nonce())
     if "held" not in state:
         return Handover(me)
     held = state["held"]
     seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
-    elsewhere = "" if state["place"] == _place(config) else state["place"]
+    elsewhere = "" if state["place"] == place else state["place"]
     return Handover(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)

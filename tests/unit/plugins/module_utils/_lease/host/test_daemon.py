@@ -42,6 +42,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
 from support.listener import Listener
 
 ME = Claimant("web-1", "my-session")
+AWS = "https://s3.us-east-1.amazonaws.com/leader-election"
+PLACE = AWS + "/jobs/db"
 STANDBYS_SIGN = {"WATCHDOG_USEC": "24000000", "WATCHDOG": "1"}
 """What systemd is told again and again: a message may be lost, and the watchdog of a leader may be shorter."""
 
@@ -123,7 +125,8 @@ def folder(monkeypatch, tmp_path):
 @pytest.fixture
 def make(folder, clock, notified, journal):
     def make(me=ME, **options):
-        return SystemdHost(Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options}), me, clock)
+        config = Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options})
+        return SystemdHost(config, me, clock, PLACE)
 
     return make
 
@@ -547,9 +550,9 @@ def replaced(monkeypatch):
     return calls
 
 
-def inherited(monkeypatch, environment, **options):
+def inherited(monkeypatch, environment, holder="web-1", place=PLACE):
     monkeypatch.setattr(os, "environ", dict(environment))
-    found = daemon._inherited(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}))
+    found = daemon._inherited(holder, place)
     assert daemon._STATE not in os.environ  # nor do children get it
     return found
 
@@ -566,7 +569,7 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
-    handover = inherited(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
+    handover = inherited(monkeypatch, replaced[0][2], holder="renamed", place=AWS + "/elsewhere")
     assert handover == (Claimant("renamed", "my-session"), None, 0.0, False, "")
 
 
@@ -606,9 +609,22 @@ def test_a_new_program_that_is_to_have_another_lease_ends(host, folder, replaced
     assert not (folder / "leader").exists()
     [entry] = journal()
     assert entry["MESSAGE"] == (
-        "db: no longer leads: the configuration now names s3://leader-election/elsewhere at AWS "
-        "instead of s3://leader-election/jobs/db at AWS"
+        "db: no longer leads: the lease is now at %s/elsewhere instead of %s/jobs/db" % ((AWS,) * 2)
     )
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_a_new_program_that_is_to_have_another_store_by_its_environment_ends(
+    host, folder, replaced, monkeypatch, journal, run, variable
+):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    journal()
+    monkeypatch.setenv(variable, "https://s3.example.com")
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    assert run() == LOST
+    assert not (folder / "leader").exists()
+    assert "the lease is now at https://s3.example.com/leader-election/jobs/db instead" in journal()[0]["MESSAGE"]
 
 
 # -- What cannot begin ------------------------------------------------------------------------------------------------
