@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Type, TypeVar
 
 from .. import BEGAN
 from ..clock import Clock
@@ -25,6 +25,7 @@ from ..connection import CannotSend
 from ..driver import fresh_nonce
 from ..protocol import own, term_of
 from ..record import Record, decode, encode
+from ..settings import check_session
 from ..store import Store
 from ..types import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
 from ..wording import plain, standing
@@ -33,6 +34,8 @@ from .config import Config
 from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
 from .timing import Timing
+
+T = TypeVar("T")
 
 LOST = 75
 """Exit status after losing the lease, for systemd to restart the daemon (EX_TEMPFAIL of sysexits.h)."""
@@ -44,6 +47,8 @@ STARTING = 20.0
 """Seconds that systemd has to start the services; after that, the leader gives up."""
 BUSY = 0.1
 """Seconds until a notification that systemd had no room for is sent again."""
+MOST = 1e15
+"""More seconds than any clock shows."""
 _STATE = "S3_LEADER_STATE"
 """The environment variable that hands the state over to the program that replaces this one."""
 
@@ -68,21 +73,22 @@ def run(name: str) -> int:
 def _take_part(config: Config) -> int:
     clock = Clock()
     connection = ReloadingConnection(config)
-    me, held, until, served, elsewhere = _inherited(config.holder, connection.place)
+    me, held, until, served, resumed, unusable = _inherited(config.holder, connection.place)
     host = SystemdHost(config, me, clock, connection.place, served)
-    if elsewhere:
-        host.demote("the lease is now at %s instead of %s" % (connection.place, elsewhere))
+    if unusable:
+        host.demote(unusable)
         return LOST
     store = Store(connection, config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
-    while not systemd.notify(READY=1):  # many daemons start at once, and systemd queues only ten messages
+    # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready.
+    while not resumed and not systemd.notify(READY=1):
         clock.sleep(BUSY)
     try:
         if held is None:
             host.stand_by()
         else:
-            host.confirmed(held, until)
-        heartbeat.run(held, until)
+            host.resume(held, until)
+        heartbeat.run(held, until, resumed)
     except Stop:
         pass
     except Lost:
@@ -195,14 +201,18 @@ class SystemdHost:
                 "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
                 % (STARTING, self._config.name)
             )
-        self._lease, self._until = held.seen, until
-        self._arm(until)
+        self.resume(held, until)
         self._well()
         leads = "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S"))
         if waits:
             self._show("stopping", "%s, and %s" % (leads, waits))
         else:
             self._show("leader", leads)
+
+    def resume(self, held: Held, until: float) -> None:
+        """Lead on after a program that was replaced. The renewal that follows looks after the services."""
+        self._lease, self._until = held.seen, until
+        self._arm(until)
 
     def demote(self, why: str) -> None:
         try:
@@ -346,16 +356,54 @@ class Handover(NamedTuple):
     until: float = 0.0
     served: bool = False
     """Services were seen to run in this term."""
-    elsewhere: str = ""
-    """The place of the held lease, if it is not the configured one."""
+    resumed: bool = False
+    """A program was replaced."""
+    unusable: str = ""
+    """Why this program cannot go on: what is left of the replaced one has to end with it."""
 
 
 def _inherited(holder: str, place: str) -> Handover:
-    state = json.loads(os.environ.pop(_STATE, "{}"))
-    me = Claimant(holder, state.get("session") or fresh_nonce())
-    if "held" not in state:
-        return Handover(me)
-    held = state["held"]
-    seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
-    elsewhere = "" if state["place"] == place else state["place"]
-    return Handover(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)
+    given = os.environ.pop(_STATE, None)
+    stranger = Handover(Claimant(holder, fresh_nonce()))
+    if given is None:
+        return stranger
+    try:
+        state = json.loads(given)
+        me = Claimant(holder, _typed(state["session"], str))
+        check_session(me.session)
+        if "held" not in state:
+            return stranger._replace(me=me, resumed=True)
+        held, until = _held(state["held"]), _number(state["until"])
+        if not (own(held.seen, me) and until <= held.lapses_at):
+            raise ValueError("it held no lease")
+        found = Handover(me, held, until, _typed(state["served"], bool), True)
+        elsewhere = _typed(state["place"], str)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # Its services may be running, and end only with this process.
+        return stranger._replace(unusable="the replaced program handed over a state that is unusable")
+    if elsewhere != place:
+        return found._replace(unusable="the lease is now at %s instead of %s" % (place, elsewhere))
+    return found
+
+
+def _held(state: Any) -> Held:
+    """Raises ValueError, LookupError or TypeError for what no replaced program would hand over."""
+    body, etag = _typed(state["body"], str), _typed(state["etag"], str)
+    modified, store_time, lapses_at = (_number(state[name]) for name in ("modified", "store_time", "lapses_at"))
+    if not etag:
+        raise ValueError("it has no ETag")
+    return Held(Seen(decode(body.encode("ascii")), etag, modified, store_time), lapses_at)
+
+
+def _typed(value: Any, wanted: Type[T]) -> T:
+    """Return the value. Raises TypeError if it is of another type."""
+    if not isinstance(value, wanted):
+        raise TypeError("%r is no %s" % (value, wanted.__name__))
+    return value
+
+
+def _number(value: Any) -> float:
+    """Return the value. Raises TypeError unless it is a number of seconds."""
+    if type(value) not in (int, float) or not -MOST < value < MOST:  # no NaN
+        raise TypeError("%r is no number of seconds" % (value,))
+    return float(value)

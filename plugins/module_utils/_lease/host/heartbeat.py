@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TypeVar
 from .. import protocol
 from ..clock import Clock
 from ..driver import drive, fresh_nonce
+from ..protocol import own
 from ..types import (
+    Absent,
     Answer,
     Claimant,
     Held,
@@ -115,14 +117,16 @@ class Heartbeat:
         self._clock = clock
         self._host = host
         self._may_hold = False
-        """A write of the current acquisition was sent."""
+        """A write was sent that may have acquired the lease."""
 
-    def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
+    def run(self, held: Optional[Held] = None, until: float = 0.0, may_hold: bool = False) -> None:
         """Watch, then lead. Returns when asked to stop; raises Lost when the lease is lost or given up.
 
         ``held`` is the lease that the earlier program of this process held; that program could lead until ``until``.
-        The lease is renewed at once, because the earlier program's times may differ from this program's.
+        The lease is renewed at once, because the earlier program's times may differ from this program's. ``may_hold``:
+        that program may have acquired the lease without knowing it.
         """
+        self._may_hold = may_hold
         at_once = True
         while True:
             try:
@@ -159,6 +163,7 @@ class Heartbeat:
                 self._host.released()
         except StoreError as error:
             self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
+        self._may_hold = False
 
     # -- standby
 
@@ -168,7 +173,6 @@ class Heartbeat:
         forever = float("inf")
         want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
         while True:
-            self._may_hold = False
             steps = protocol.acquire(self._me, want, clock.now(), fresh_nonce)
             try:
                 return _held(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
@@ -179,12 +183,18 @@ class Heartbeat:
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
         """Return the operation unchanged, but listen before each request, and report its outcome to the host."""
 
+        wrote = False
+
         def before(step: Step) -> None:
+            nonlocal wrote
             if not isinstance(step, Pause):
                 self._host.listen()  # slow requests may follow each other without a pause
-            self._may_hold = self._may_hold or isinstance(step, Write)
+            wrote = wrote or isinstance(step, Write)
+            self._may_hold = self._may_hold or wrote
 
         def after(step: Step, answer: Answer) -> None:
+            if isinstance(answer.outcome, (Absent, Seen)) and not wrote:
+                self._may_hold = own(answer.outcome, self._me) is not None
             if not isinstance(step, Pause):
                 self._host.answered(answer.outcome)
 
@@ -203,7 +213,6 @@ class Heartbeat:
         except OSError as error:
             self._host.demote("the services of this host cannot be told to start: %s" % error)
             self._give_back(held)
-            self._may_hold = False
             Interruptible(self._clock, self._host.wait).sleep(self._timing.lease_duration)
             return None
 

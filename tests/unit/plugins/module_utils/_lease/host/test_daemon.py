@@ -564,18 +564,129 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert inherited(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, "")
+    assert inherited(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
     handover = inherited(monkeypatch, replaced[0][2], holder="renamed", place=AWS + "/elsewhere")
-    assert handover == (Claimant("renamed", "my-session"), None, 0.0, False, "")
+    assert handover == (Claimant("renamed", "my-session"), None, 0.0, False, True, "")
 
 
 def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):
-    sessions = {inherited(monkeypatch, {}).me.session for _start in range(2)}
-    assert len(sessions) == 2
+    first, second = inherited(monkeypatch, {}), inherited(monkeypatch, {})
+    assert first.me.session != second.me.session
+    assert not first.resumed
+
+
+def changed(state, **changes):
+    """A state of a leader with other values, at whatever depth."""
+    held = {name: changes.get(name, value) for name, value in state["held"].items() if changes.get(name) != "missing"}
+    return {name: changes.get(name, value) for name, value in {**state, "held": held}.items()}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "[" * 60000,
+        "{}",
+        dict(session=None),
+        dict(session=7),
+        dict(session="short"),
+        dict(session="another-session"),
+        dict(place=None),
+        dict(held=None),
+        dict(held=[]),
+        dict(body="{}"),
+        dict(body=7),
+        dict(body="missing"),
+        dict(etag=""),
+        dict(etag="missing"),
+        dict(modified="now"),
+        dict(store_time=None),
+        dict(lapses_at=float("nan")),
+        dict(lapses_at=float("inf")),
+        dict(lapses_at=10**400),
+        dict(lapses_at=1017.0),
+        dict(until=float("nan")),
+        dict(until=float("-inf")),
+        dict(until=None),
+        dict(until=True),
+        dict(until="1018"),
+        dict(served="yes"),
+    ],
+    ids=lambda broken: str(broken)[:40],
+)
+def test_a_new_program_that_cannot_use_what_it_was_handed_ends_and_so_do_the_services(
+    host, folder, replaced, monkeypatch, journal, run, broken
+):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    journal()
+    if isinstance(broken, dict):
+        broken = json.dumps(changed(json.loads(replaced[0][2][daemon._STATE]), **broken))
+    monkeypatch.setenv(daemon._STATE, broken)
+    assert run() == LOST
+    assert daemon._STATE not in os.environ
+    assert not (folder / "leader").exists()
+    [entry] = journal()
+    assert entry["MESSAGE"] == "db: no longer leads: the replaced program handed over a state that is unusable"
+
+
+@pytest.fixture
+def loops(monkeypatch):
+    """What the loop is started with, instead of starting it."""
+    started = []
+    monkeypatch.setattr(daemon.Heartbeat, "run", lambda _loop, *arguments: started.append(arguments))
+    return started
+
+
+def test_a_new_program_leads_on_although_systemd_takes_no_message(
+    host, folder, replaced, notified, monkeypatch, run, loops
+):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    monkeypatch.setattr(daemon, "Clock", lambda: host._clock)
+    told = []
+
+    def notify(**state):
+        told.append(state)
+        assert len(told) < 100, "it goes on and on"
+        return False
+
+    monkeypatch.setattr(systemd, "notify", notify)
+    assert run() == 0
+    assert loops == [(held(), 1018.0, True)]
+    assert (folder / "leader").exists()
+
+
+def test_a_new_program_of_a_leader_has_its_watchdog_before_it_renews(host, replaced, notified, monkeypatch, run, loops):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    host.reload(held())
+    shutil.rmtree(runtime.serving_path_of("db"))  # the loop sees it when it has renewed, and gives the lease back
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    monkeypatch.setattr(daemon, "Clock", lambda: host._clock)
+    notified()
+    assert run() == 0
+    assert notified() == [{"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}]
+    assert len(loops) == 1
+
+
+def test_a_new_program_of_a_standby_looks_for_what_the_old_one_may_have_acquired(
+    host, replaced, monkeypatch, run, loops
+):
+    assert run() == 0
+    host.reload(None)
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    assert run() == 0
+    assert loops == [(None, 0.0, False), (None, 0.0, True)]
 
 
 def test_a_new_program_gets_the_environment_that_the_old_one_got(make, replaced, monkeypatch):
@@ -633,6 +744,9 @@ def test_a_new_program_that_is_to_have_another_store_by_its_environment_ends(
 @pytest.fixture
 def run(folder, monkeypatch):
     monkeypatch.setattr(systemd, "hold_signals", lambda: None)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "no-file"))
     (folder.parent.parent / "etc" / "db.json").write_text('{"key": "jobs/db"}')
     return lambda: daemon.run("db")
 

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import standbys_watchdog
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
     Heartbeat,
@@ -304,6 +308,52 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
     lab.at(3.5, Stop)
     lab.loop.run()
     assert lab.store.record.released
+
+
+@pytest.mark.parametrize("may_hold", [True, False])
+def test_what_an_earlier_program_may_have_acquired_is_given_back_too(may_hold):
+    lab = Lab(FREE._replace(holder="web-1", session=ME.session, term=8)).at(0, Stop)
+    lab.loop.run(None, 0.0, may_hold)
+    assert (lab.host.heard == ["released"]) is lab.store.record.released is may_hold
+
+
+def test_what_lands_after_it_was_looked_for_is_given_back_too():
+    lab = Lab()
+    write, late = lab.store.write, []
+
+    def land_and_stop():
+        lab.store.write = write
+        write(*late[0])
+        raise Stop
+
+    lab.store.write = lambda *arguments: late.append(arguments) or Unknown("no answer")
+    lab.at(1, land_and_stop).loop.run()
+    assert lab.host.heard == ["released"]
+    assert lab.store.record.released
+
+
+def test_what_is_seen_to_be_somebody_elses_is_not_asked_for_again_when_asked_to_stop():
+    lab = Lab(BUSY).at(5, Stop)
+    requests = []
+    lab.store.write = lambda *_arguments: requests.append("write")
+    read = lab.store.read
+    lab.store.read = lambda *known: requests.append("read" if lab.clock.time < 105 else "late") or read(*known)
+    lab.loop.run(None, 0.0, True)
+    assert {*requests} == {"read"}
+
+
+def test_a_leader_that_can_start_no_thread_retries_until_its_time_is_up(monkeypatch):
+    def start(_thread):
+        raise RuntimeError("can't start new thread")
+
+    lab = Lab()
+
+    def at_last():
+        monkeypatch.setattr(threading.Thread, "start", start)
+        lab.clock.bounded = functools.partial(Clock.bounded, lab.clock)
+
+    assert lab.at(11, at_last).run_until_lost() == "the lease could not be renewed in time"
+    assert lab.clock.time == pytest.approx(lab.host.untils[-1] - REACTION)
 
 
 def test_a_new_program_goes_on_with_what_is_held():
