@@ -332,6 +332,26 @@ def test_what_lands_after_it_was_looked_for_is_given_back_too():
     assert lab.store.record.released
 
 
+def test_so_is_what_lands_late_when_no_pause_comes_after_the_look():
+    lab = Lab(times=SLOW).slow(1).at(2.5, Stop)  # read, write, look, and the next write is not sent
+    read, write, late = lab.store.read, lab.store.write, []
+
+    def refuse(*arguments):
+        late.append(arguments)
+        lab.clock.sleep(1)
+        return Unknown("412", precondition_failed=True)
+
+    def land_and_read(*known):
+        if lab.clock.time >= 103 and late:
+            lab.store.write = write
+            write(*late.pop())
+        return read(*known)
+
+    lab.store.read, lab.store.write = land_and_read, refuse
+    lab.loop.run()
+    assert lab.host.heard == ["released"]
+
+
 def test_what_is_seen_to_be_somebody_elses_is_not_asked_for_again_when_asked_to_stop():
     lab = Lab(BUSY).at(5, Stop)
     requests = []
