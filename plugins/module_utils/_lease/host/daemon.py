@@ -80,8 +80,9 @@ def _take_part(config: Config) -> int:
         return LOST
     store = Store(connection, config.location)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
-    # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready.
-    while not resumed and not systemd.notify(READY=1):
+    # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready, and
+    # this one may have to renew.
+    while not systemd.notify(READY=1) and not resumed:
         clock.sleep(BUSY)
     try:
         if held is None:

@@ -59,10 +59,15 @@ def away_path_of(name: str) -> str:
 def names() -> List[str]:
     """Return the leases whose daemon runs here, and those that are configured."""
     try:
-        running = [name for name in os.listdir(FOLDER) if os.path.lexists(path_of(name, "status.json"))]
+        running = [name for name in os.listdir(FOLDER) if has_status(name)]
     except OSError:
         running = []
     return sorted({*running, *leases.names()})
+
+
+def has_status(name: str) -> bool:
+    """Tell whether a daemon of this lease has written its status, which may be unreadable."""
+    return os.path.lexists(path_of(name, "status.json"))
 
 
 def status(name: str) -> Optional[Dict[str, Any]]:
@@ -123,7 +128,7 @@ def describe(name: str) -> Dict[str, Any]:
     no_daemon = "no daemon of this lease runs here: see systemctl status s3-leader@%s" % name
     stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
     found = status(name)
-    if found is None and os.path.lexists(path_of(name, "status.json")):
+    if found is None and has_status(name):
         stopped["reason"] = "the status of its daemon is unreadable: see systemctl status s3-leader@%s" % name
     now = {**stopped, **(found or {}), "name": name, "source": "local"}
     if now["role"] == "leader" and not now["is_leader"]:

@@ -675,7 +675,7 @@ def test_a_new_program_of_a_leader_has_its_watchdog_before_it_renews(host, repla
     monkeypatch.setattr(daemon, "Clock", lambda: host._clock)
     notified()
     assert run() == 0
-    assert notified() == [{"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}]
+    assert notified() == [{"READY": "1"}, {"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}]
     assert len(loops) == 1
 
 
