@@ -17,7 +17,7 @@ HERE, ELSEWHERE = "https://here/bucket", "https://elsewhere/bucket"
 
 class Connection:
     origin = "the store"
-    bucket_url = HERE
+    bucket_url = place = HERE
 
     def __init__(self, process: Process, network: Network) -> None:
         self._process = process

@@ -223,11 +223,17 @@ class Life:
         return operation, verdict
 
 
-def _heartbeat(me: t.Any, *rest: t.Any) -> t.Any:
-    """Note the session of the daemon that is about to run its loop."""
-    process = machine.Now.process
+def _heartbeat(me: t.Any, timing: t.Any, metadata: t.Any, store: t.Any, clock: t.Any, systemd_host: t.Any) -> t.Any:
+    """Tell the host in which session the daemon is about to run its loop, and later whenever it leads."""
+    process, resume = machine.Now.process, systemd_host.resume
     process.host.me = me
-    return process.does.core.host.heartbeat.Heartbeat(me, *rest)
+
+    def told(held: t.Any, until: float) -> None:
+        process.host.leads()
+        resume(held, until)
+
+    systemd_host.resume = told
+    return process.does.core.host.heartbeat.Heartbeat(me, timing, metadata, store, clock, systemd_host)
 
 
 def _carry_out_for_daemon(steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:

@@ -20,7 +20,6 @@ from email.utils import formatdate
 from ..recorder import Request
 from ..server import Answer, Exchange, LoopbackServer, error
 
-
 MOST_SKEWED = 900.0
 """Seconds that the date of a signature in headers may be off, as at AWS."""
 
