@@ -54,7 +54,7 @@ class Life:
         core, process, host = self._around.core, self._process, self._process.host
         core.host.heartbeat.drive = _carry_out_for_daemon
         core.host.daemon.Heartbeat = _heartbeat
-        process.connect = lambda: Connection(process, self._around.network)
+        process.connect = lambda: Connection(process, self._around.network, host.loaded.request_timeout)
         process.does = self
         host.starts()
         while True:
@@ -172,7 +172,8 @@ class Life:
         """Return the store as a task finds it, with what it is told of the store's time."""
         core, process = self._around.core, self._process
         location = core.settings.Location("bucket", "lease")
-        store = core.store.Store(Connection(process, self._around.network), location, self._clock)
+        connection = Connection(process, self._around.network, self._pace.request_timeout)
+        store = core.store.Store(connection, location, self._clock)
         if held:
             store.learn_time(held)
         return store
