@@ -9,9 +9,11 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 import typing as t
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from support import late
 from support.child_process import die_with_parent
 from support.stores.served import Served
 from support.waiting import wait_for
@@ -21,16 +23,18 @@ from system.lab import network
 Cut = t.Literal["cable", "beyond"]
 """The host's own cable, which its kernel notices; or a link further on, which it does not."""
 
+SETTLE = 1.0  # seconds
+
 _numbers = itertools.count()
 
 
 class Far:
     """A context manager: a writer (support.late) behind a link."""
 
-    def __init__(self, store: Served, keys: Sequence[str]) -> None:
+    def __init__(self, store: Served, keys: Sequence[str], without: Collection[late.Layer] = ()) -> None:
         number = next(_numbers)
         self._name, self._address = f"far{number}", f"10.77.0.{250 - number % 20}"
-        given = json.dumps({"options": store.options, "keys": keys})
+        given = json.dumps({"options": store.options, "keys": keys, "without": list(without)})
         self._command = [sys.executable, "-m", "support.late", given]
         self._process: subprocess.Popen[str] | None = None
 
@@ -63,13 +67,14 @@ class Far:
         else:
             network.lose_no_more(self._name)
 
-    def write(self) -> set[str]:
-        """Send all writes; what their callers were told."""
+    def write(self) -> list[str]:
+        """Send all writes; what their callers were told, in the order of the keys."""
         assert self._process
         assert self._process.stdin
         self._process.stdin.write("write\n")
         self._process.stdin.flush()
-        return set(json.loads(self._read()))
+        told: list[str] = json.loads(self._read())
+        return told
 
     def end(self) -> None:
         """Let the process end; its kernel lives on."""
@@ -77,8 +82,9 @@ class Far:
             self._process.communicate()
 
     def wait_until_quiet(self) -> None:
-        """Wait until the kernel has nothing left to deliver."""
+        """Wait until the kernel has nothing left to deliver, and the store has surely dealt with what has arrived."""
         wait_for(lambda: not network.unsent(self._name), "nothing is under way to the store")
+        time.sleep(SETTLE)
 
     def _read(self) -> str:
         assert self._process

@@ -12,13 +12,13 @@ from support import late
 from support.stores.ceph import Ceph
 from support.stores.seaweedfs import SeaweedFS
 from support.stores.served import Served
+from support.waiting import wait_for
 
 from system.far import Cut, Far
 from system.lab import network
 from system.lab.lab import Lab
 
 PUTS = 8
-SETTLE = 1.0  # seconds in which a store has surely carried out what has arrived
 
 
 @pytest.fixture(scope="module", params=[SeaweedFS, Ceph])
@@ -26,34 +26,36 @@ def store(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Served]:
     """A real S3 server, on the other side of the link."""
     try:
         with request.param(address=network.STORE) as server:
-            server.create_bucket(late.BUCKET)
+            late.make_bucket(server)
             yield server
     except FileNotFoundError as missing:
         pytest.skip(str(missing))
 
 
+@pytest.mark.parametrize("layer", ["store", "kernel"])
 @pytest.mark.parametrize("cut", ["cable", "beyond"])
-def test_a_link_that_is_back_after_the_use_by_date_delivers_nothing(store: Served, cut: Cut) -> None:
+def test_a_link_that_is_back_after_the_use_by_date_needs_either(store: Served, cut: Cut, layer: late.Layer) -> None:
     keys = late.new_keys(PUTS)
-    with Far(store, keys) as far:
-        began = time.monotonic()
+    with Far(store, keys, (layer,)) as far:
+        end = time.monotonic() + late.USE_BY
         with far.cut(cut):
-            assert far.write() == {"unknown"}
-            time.sleep(max(0.0, began + late.USE_BY - time.monotonic()))
+            assert far.write() == ["unknown"] * PUTS
+            wait_for(lambda: time.monotonic() >= end, "the store refuses the writes by now")
         far.wait_until_quiet()
-        time.sleep(SETTLE)
         assert late.carried_out(store, keys) == 0
 
 
-@pytest.mark.parametrize("then", ["the process lives on", "the process ends"])
-def test_a_link_that_is_back_at_once_delivers_nothing(store: Served, then: str) -> None:
-    """The store would still take these writes: the kernel has thrown them away."""
+@pytest.mark.parametrize(("without", "landed"), [((), 0), (("kernel",), PUTS)], ids=["", "without the kernel's layer"])
+@pytest.mark.parametrize("then", ["lives on", "ends"])
+def test_a_link_that_is_back_at_once_delivers_nothing(
+    store: Served, then: str, without: tuple[late.Layer, ...], landed: int
+) -> None:
+    """The store would still take these writes, but the kernel has thrown them away. Does the process live on or end?"""
     keys = late.new_keys(PUTS)
-    with Far(store, keys) as far:
+    with Far(store, keys, without) as far:
         with far.cut("beyond"):
-            assert far.write() == {"unknown"}
-            if then == "the process ends":
+            assert far.write() == ["unknown"] * PUTS
+            if then == "ends":
                 far.end()
         far.wait_until_quiet()
-        time.sleep(SETTLE)
-        assert late.carried_out(store, keys) == 0
+        assert late.carried_out(store, keys) == landed

@@ -58,7 +58,7 @@ def remove_rules(name: str) -> None:
 
 
 def lose_from(name: str, address: str) -> None:
-    """Lose what an address sends, on arrival at this side; the sender's link stays up, and its kernel sends it again."""
+    """Lose what an address sends, on arrival at this side: the sender's link stays up, and its kernel tries again."""
     chain = f"{{ type filter hook input priority 0; ip saddr {address} drop; }}"
     _run("nft", f"table inet lost-{name} {{ chain input {chain}; }};")
 
