@@ -150,7 +150,7 @@ def carried_out(store: Served, keys: Sequence[str]) -> int:
         except s3.exceptions.NoSuchKey:
             body = None
         assert body in (None if number % 2 else BEFORE, AFTER)
-        return body == AFTER
+        return bool(body == AFTER)
 
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
         return sum(pool.map(has_changed, range(len(keys))))
