@@ -18,6 +18,7 @@ HERE, ELSEWHERE = "https://here/bucket", "https://elsewhere/bucket"
 class Connection:
     origin = "the store"
     bucket_url = HERE
+    place = HERE + "/lease"
 
     def __init__(self, process: Process, network: Network) -> None:
         self._process = process
