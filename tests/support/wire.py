@@ -5,17 +5,24 @@
 from __future__ import annotations
 
 import copy
+import time
 import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import Response
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import Stamp
 
 from .recorder import Request
 from .server import Answer
 from .stores.odd import Store
 
 T = t.TypeVar("T")
+
+
+def stamp(lasts: int | None = None) -> Stamp:
+    """The stamp of a request that is sent now, by this machine's clock."""
+    return Stamp(time.time(), lasts)
 
 
 class VirtualClock(Clock):
@@ -32,8 +39,8 @@ class VirtualClock(Clock):
         self.pauses.append(seconds)
         self.at += max(0.0, seconds)
 
-    def bounded(self, call: Callable[[], T], seconds: float) -> T:
-        return call()
+    def bounded(self, call: Callable[[float], T], seconds: float) -> T:
+        return call(self.at + seconds)
 
 
 class Wire:
@@ -46,7 +53,8 @@ class Wire:
         self.key = self.query = ""
         self.faults: list[Callable[[Request], Answer | None]] = []
         """What answers in the store's place, or raises what send() does; None leaves it to the next, or the store."""
-        store.now = lambda: 1795409376.0 + store.clock_offset + clock.now()  # type: ignore[method-assign]
+        began = time.time() - clock.now()
+        store.now = lambda: began + store.clock_offset + clock.now()  # type: ignore[method-assign]
 
     def at(self, key: str, query: str = "") -> Wire:
         other = copy.copy(self)
@@ -62,11 +70,18 @@ class Wire:
         headers: Mapping[str, str],
         body: bytes,
         most: int,
+        stamp: Stamp,
         before_last_byte: Callable[[], None] | None = None,
     ) -> Response:
         if before_last_byte:
             before_last_byte()
-        path = f"/bucket/{self.key}" + (f"?{self.query}" if self.query else "")
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(stamp.at))
+        query = [self.query] if self.query else []
+        if stamp.lasts is not None:
+            query.append(f"X-Amz-Date={date}&X-Amz-Expires={stamp.lasts}")
+        else:
+            headers = {**headers, "X-Amz-Date": date}
+        path = f"/bucket/{self.key}" + ("?" + "&".join(query) if query else "")
         conditions = headers.get("If-Match"), headers.get("If-None-Match")
         request = Request(method, path, self.key, *conditions, dict(headers), body)
         self.store.add(request)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Mapping, Optional, Tuple
-from urllib.parse import unquote
+from typing import Callable, Mapping, Optional, Tuple
 
 from ..bad_option import BadOption
 from ..connection import CannotSend, Connection, Response
-from ..settings import Location
+from ..store_time import Stamp
 from .config import Config
 
 
@@ -25,7 +24,7 @@ class ReloadingConnection:
     def __init__(self, config: Config) -> None:
         """Raises BadOption or CannotSend if the configuration cannot be used."""
         self._config = config
-        self._stamp = _stamp(config)
+        self._version = _version(config)
         self._connection = connect(config)
 
     @property
@@ -33,40 +32,51 @@ class ReloadingConnection:
         return self._connection.origin
 
     @property
+    def bucket_url(self) -> str:
+        return self._connection.bucket_url
+
+    @property
     def place(self) -> str:
         """A URL that identifies the lease among those of all stores, however it is addressed.
 
         It includes what environment and files name, because these may change while the configuration does not.
         """
-        return _place(self._connection.url, self._config.location)
+        return _place(self._connection, self._config)
 
-    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
-        """Raises NoAnswer or CannotSend."""
-        stamp = _stamp(self._config)
-        if stamp != self._stamp:
-            try:
-                connection = connect(self._config)
-            except BadOption as error:
-                raise CannotSend(str(error)) from None
-            if connection.url != self._connection.url:
-                raise CannotSend(
-                    "the lease would move from %s to %s" % (self._connection.url, connection.url),
-                    "Only credentials can change in place: restore the endpoint, or leave the lease on all hosts first",
-                )
-            self._connection, self._stamp = connection, stamp
-        return self._connection.send(method, headers, body, most)
+    def send(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: Stamp,
+        before_last_byte: Optional[Callable[[], None]] = None,
+    ) -> Response:
+        """Raises NoAnswer, CannotSend or GivenUp."""
+        version = _version(self._config)
+        if version != self._version:
+            self._reconnect()
+            self._version = version
+        return self._connection.send(method, headers, body, most, stamp, before_last_byte)
+
+    def _reconnect(self) -> None:
+        try:
+            connection = connect(self._config)
+        except BadOption as error:
+            raise CannotSend(str(error)) from None
+        if connection.url != self._connection.url:
+            raise CannotSend(
+                "the lease would move from %s to %s" % (self._connection.url, connection.url),
+                "Only credentials can change in place: restore the endpoint, or leave the lease on all hosts first",
+            )
+        self._connection = connection
 
     def forget(self) -> None:
         self._connection.forget()
 
 
-def _place(url: str, location: Location) -> str:
-    """Return the URL of an object with its bucket in the path. The given one may have it in the host name."""
-    scheme, _separator, rest = url.partition("://")
-    host, _slash, path = rest.partition("/")
-    if unquote("/" + path).endswith("/%s/%s" % (location.bucket, location.key)):
-        return url
-    return "%s://%s/%s/%s" % (scheme, host[len(location.bucket) + 1 :], location.bucket, path)
+def _place(connection: Connection, config: Config) -> str:
+    return "%s/%s" % (connection.bucket_url, config.key)
 
 
 def connect(config: Config) -> Connection:
@@ -93,7 +103,7 @@ def _check_readable(path: str) -> None:
         raise BadOption("credentials_file", path, "%s, for the user of this process" % error.strerror) from None
 
 
-def _stamp(config: Config) -> Optional[Tuple[int, int, int]]:
+def _version(config: Config) -> Optional[Tuple[int, int, int]]:
     """Return a value that changes with the file; None if there is no file."""
     path = _path(config)
     try:

@@ -73,12 +73,14 @@ def run(name: str) -> int:
 def _take_part(config: Config) -> int:
     clock = Clock()
     connection = ReloadingConnection(config)
-    me, held, until, served, resumed, unusable = _inherited(config.holder, connection.place)
+    me, held, until, served, resumed, unusable = _inherited(config.holder, connection)
     host = SystemdHost(config, me, clock, connection.place, served)
     if unusable:
         host.demote(unusable)
         return LOST
-    store = Store(connection, config.location)
+    store = Store(connection, config.location, clock)
+    if held is not None:
+        store.learn_time(held)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
     # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready, and
     # this one may have to renew.
@@ -339,7 +341,7 @@ def _quoted(value: str) -> str:
 
 
 def _state(place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
-    state: Dict[str, Any] = dict(place=place, session=me.session)
+    state: Dict[str, Any] = dict(place=place, session=me.session, sent=me.sent or [])
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
@@ -363,27 +365,28 @@ class Handover(NamedTuple):
     """Why this program cannot go on: what is left of the replaced one has to end with it."""
 
 
-def _inherited(holder: str, place: str) -> Handover:
+def _inherited(holder: str, connection: ReloadingConnection) -> Handover:
     given = os.environ.pop(_STATE, None)
-    stranger = Handover(Claimant(holder, fresh_nonce()))
+    stranger = Handover(Claimant(holder, fresh_nonce(), connection.bucket_url, []))
     if given is None:
         return stranger
     try:
         state = json.loads(given)
-        me = Claimant(holder, _typed(state["session"], str))
+        sent = [_typed(nonce, str) for nonce in _typed(state["sent"], list)]
+        me = stranger.me._replace(session=_typed(state["session"], str), sent=sent)
         check_session(me.session)
         if "held" not in state:
             return stranger._replace(me=me, resumed=True)
         held, until = _held(state["held"]), _number(state["until"])
-        if not (own(held.seen, me) and until <= held.lapses_at):
+        if not (own(held.seen, me._replace(sent=None)) and until <= held.lapses_at):
             raise ValueError("it held no lease")
         found = Handover(me, held, until, _typed(state["served"], bool), True)
         elsewhere = _typed(state["place"], str)
     except (ValueError, LookupError, TypeError, RecursionError):
         # Its services may be running, and end only with this process.
         return stranger._replace(unusable="the replaced program handed over a state that is unusable")
-    if elsewhere != place:
-        return found._replace(unusable="the lease is now at %s instead of %s" % (place, elsewhere))
+    if elsewhere != connection.place:
+        return found._replace(unusable="the lease is now at %s instead of %s" % (connection.place, elsewhere))
     return found
 
 

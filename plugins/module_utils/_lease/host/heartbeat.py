@@ -16,7 +16,7 @@ ended. Competing again takes a new process, with a new session.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Protocol, TypeVar
 
 from .. import protocol
 from ..clock import Clock
@@ -29,12 +29,14 @@ from ..types import (
     Held,
     Outcome,
     Pause,
+    Race,
     Seen,
     Step,
     Steps,
     StoreError,
     Verdict,
     Want,
+    Watch,
     Why,
     Write,
     overheard,
@@ -49,6 +51,8 @@ T = TypeVar("T")
 
 RETRY = 1.0
 """Seconds until a renewal that failed is tried again."""
+NONCES = 100
+"""How many of the nonces that were sent last are remembered: one of these writes may still land."""
 
 
 class Stop(Exception):
@@ -110,7 +114,9 @@ class Heartbeat:
     def __init__(
         self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, host: Host
     ) -> None:
-        self._me = me
+        self._sent: List[str] = [] if me.sent is None else me.sent
+        self._me = me._replace(sent=self._sent)
+        self._watch = Watch()
         self._timing = timing
         self._metadata = metadata
         self._store = store
@@ -128,6 +134,8 @@ class Heartbeat:
         """
         self._may_hold = may_hold
         at_once = True
+        record = protocol.record_of(held.seen) if held else None
+        self._sent += [record.nonce] if record else []
         while True:
             try:
                 if held is None:
@@ -156,7 +164,7 @@ class Heartbeat:
     def _give_back(self, held: Optional[Held]) -> None:
         """Release the lease, so that others can take it at once. This takes two tries at most."""
         patience = self._timing.patience_to_release
-        steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
+        steps = protocol.release(self._me, held, self._clock.now(), patience, self._fresh_nonce)
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
@@ -164,6 +172,20 @@ class Heartbeat:
         except StoreError as error:
             self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
         self._may_hold = False
+
+    def _fresh_nonce(self) -> str:
+        nonce = fresh_nonce()
+        self._sent.append(nonce)
+        del self._sent[:-NONCES]
+        return nonce
+
+    def _confirmed(self, verdict: Verdict) -> Held:
+        """Return what is held. No write that was sent before can land any more."""
+        if not isinstance(verdict.lease, Seen) or verdict.deadline is None:
+            raise TypeError("%r is not a leader's verdict" % (verdict,))
+        record = protocol.record_of(verdict.lease)
+        self._sent[:] = [record.nonce] if record else []
+        return Held(verdict.lease, verdict.deadline)
 
     # -- standby
 
@@ -173,9 +195,9 @@ class Heartbeat:
         forever = float("inf")
         want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
         while True:
-            steps = protocol.acquire(self._me, want, clock.now(), fresh_nonce)
+            steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
             try:
-                return _held(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
+                return self._confirmed(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
             except StoreError as error:
                 self._host.trouble(str(error))
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
@@ -189,7 +211,7 @@ class Heartbeat:
             nonlocal wrote
             if not isinstance(step, Pause):
                 self._host.listen()  # slow requests may follow each other without a pause
-            wrote = wrote or isinstance(step, Write)
+            wrote = wrote or isinstance(step, (Write, Race))
             self._may_hold = self._may_hold or wrote
 
         def after(step: Step, answer: Answer) -> None:
@@ -222,13 +244,11 @@ class Heartbeat:
         """Wait until it is time, and renew. Raises Lost, also if the time to lead ends first."""
         timing = self._timing
         clock = Interruptible(self._clock, self._host.wait, until - REACTION)
-        record = protocol.record_of(held.seen)
-        renewed_at = held.lapses_at - (record.lease_duration if record else 0)
         try:
             if not at_once:  # or a program that is reloaded again and again would never renew
-                clock.sleep(renewed_at + timing.renew_interval - clock.now())
+                clock.sleep(held.written_at + timing.renew_interval - clock.now())
             while True:
-                steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, fresh_nonce)
+                steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, self._fresh_nonce)
                 try:
                     verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
                     break
@@ -239,7 +259,7 @@ class Heartbeat:
             raise Lost("the lease could not be renewed in time") from None
         if not verdict.is_leader:
             raise Lost(sentence(verdict))
-        return _held(verdict)
+        return self._confirmed(verdict)
 
     def _step_down(self, held: Optional[Held], why: str) -> None:
         """Stop leading on request. The lease is given back only if the services are gone."""
@@ -249,12 +269,6 @@ class Heartbeat:
             self._host.trouble("services may still be running, so the lease is not given back; it expires by itself")
         elif held is not None or self._may_hold:
             self._give_back(held)
-
-
-def _held(verdict: Verdict) -> Held:
-    if not isinstance(verdict.lease, Seen) or verdict.deadline is None:
-        raise TypeError("%r is not a leader's verdict" % (verdict,))
-    return Held(verdict.lease, verdict.deadline)
 
 
 class TimeIsUp(Exception):
@@ -281,8 +295,8 @@ class Interruptible(Clock):
                 break
         self._left()
 
-    def bounded(self, call: Callable[[], T], seconds: float) -> T:
-        """Raises TimeIsUp, or Overdue, or what the call raises."""
+    def bounded(self, call: Callable[[float], T], seconds: float) -> T:
+        """Raises TimeIsUp, or Overdue or NotStarted, or what the call raises."""
         return self._clock.bounded(call, min(seconds, self._left()))
 
     def _left(self) -> float:

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
@@ -28,7 +29,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
     standbys_watchdog,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -73,7 +74,7 @@ def record(**changes):
         renewed_at=2.0,
         lease_until=34.0,
         metadata={"rack": "é"},
-        proven=True,
+        proof=Proof("", 0.0),
     )
     return Record(**{**values, **changes})
 
@@ -550,9 +551,12 @@ def replaced(monkeypatch):
     return calls
 
 
+THERE = ME._replace(store=AWS, sent=[])
+
+
 def inherited(monkeypatch, environment, holder="web-1", place=PLACE):
     monkeypatch.setattr(os, "environ", dict(environment))
-    found = daemon._inherited(holder, place)
+    found = daemon._inherited(holder, types.SimpleNamespace(place=place, bucket_url=AWS))
     assert daemon._STATE not in os.environ  # nor do children get it
     return found
 
@@ -564,13 +568,18 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert inherited(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, True, "")
+    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
     handover = inherited(monkeypatch, replaced[0][2], holder="renamed", place=AWS + "/elsewhere")
-    assert handover == (Claimant("renamed", "my-session"), None, 0.0, False, True, "")
+    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, True, "")
+
+
+def test_a_new_program_knows_what_the_old_one_has_sent(make, replaced, monkeypatch):
+    make(ME._replace(store=AWS, sent=["nonce-1", "nonce-2"])).reload(None)
+    assert inherited(monkeypatch, replaced[0][2]).me.sent == ["nonce-1", "nonce-2"]
 
 
 def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):

@@ -18,10 +18,11 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.hear
     Stop,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, decode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable, decode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
+    Raced,
     Refused,
     Seen,
     Unchanged,
@@ -42,7 +43,7 @@ BUSY = Record(
     renewed_at=1000.0,
     lease_until=1032.0,
     metadata={},
-    proven=True,
+    proof=Proof("", 0.0),
 )
 FREE = BUSY._replace(holder="")
 
@@ -63,7 +64,7 @@ class Timeless:
         self.time += seconds
 
     def bounded(self, call, seconds):
-        return call()
+        return call(self.time + seconds)
 
 
 class OneObject:
@@ -80,7 +81,7 @@ class OneObject:
     def put(self, record):
         self.record, self.etag, self._modified = record, f"etag-{record!r}", self._clock.time
 
-    def read(self, known):
+    def read(self, _until, known):
         if self.fault:
             return self.fault
         if self.record is None:
@@ -89,7 +90,7 @@ class OneObject:
             return Unchanged(self._clock.time)
         return Seen(self.record, self.etag, self._modified, self._clock.time)
 
-    def write(self, body, replaces, _requote):
+    def write(self, body, replaces, _until, _quoted, _dated):
         if self.fault or self.fault_of_writes:
             return self.fault or self.fault_of_writes
         if replaces != (self.etag if self.record else None):
@@ -97,6 +98,9 @@ class OneObject:
         self.put(decode(body))
         self.written.append(self.record)
         return Written(self.etag, self._clock.time)
+
+    def race(self, bodies, *how):
+        return Raced(tuple(self.write(body, *how) for body in bodies))
 
     def forget_connection(self):
         pass
@@ -167,11 +171,11 @@ class Host:
 
 
 class Lab:
-    def __init__(self, record=FREE, times=TIMING):
+    def __init__(self, record=FREE, times=TIMING, me=ME):
         self.clock = Timeless()
         self.store = OneObject(self.clock, record)
         self.host = Host(self.clock)
-        self.loop = Heartbeat(ME, times, {}, self.store, self.clock, self.host)
+        self.loop = Heartbeat(me, times, {}, self.store, self.clock, self.host)
 
     def at(self, seconds, happening):
         self.host.happens[seconds] = happening
@@ -298,8 +302,8 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
     lab = Lab()
     swallowed = lab.store.write
 
-    def lose_the_answer(body, replaces, requote):
-        swallowed(body, replaces, requote)
+    def lose_the_answer(*write):
+        swallowed(*write)
         lab.fail_with(Unknown("no answer"))
         return Unknown("no answer")
 
@@ -312,7 +316,7 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
 
 @pytest.mark.parametrize("may_hold", [True, False])
 def test_what_an_earlier_program_may_have_acquired_is_given_back_too(may_hold):
-    lab = Lab(FREE._replace(holder="web-1", session=ME.session, term=8)).at(0, Stop)
+    lab = Lab(FREE._replace(holder="web-1", session=ME.session, term=8), me=ME._replace(sent=["n"])).at(0, Stop)
     lab.loop.run(None, 0.0, may_hold)
     assert (lab.host.heard == ["released"]) is lab.store.record.released is may_hold
 

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import ENDING, LAST_PAUSE, Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import WRITES_APART
+
+TIMING = Timing(lease_duration=30, renew_interval=5, stop_grace=12, poll_interval=1, request_timeout=3.2)
 
 
-@pytest.mark.parametrize(("request_timeout", "release", "end"), [(1, 5, 9), (2.5, 8, 14), (3, 9, 15), (60, 123, 186)])
-def test_a_daemon_may_take_one_request_and_a_release_until_it_has_ended(request_timeout, release, end):
-    times = Timing(600, 5, 12, 1, request_timeout)
-    assert times.patience_to_release == release
-    assert times.time_to_end == end
-    assert isinstance(times.time_to_end, int)  # a part of a unit's text
+def test_a_release_has_time_for_two_requests_and_the_pause_between_them():
+    assert TIMING.patience_to_release == 2 * 3.2 + WRITES_APART * 1.5
+
+
+def test_a_daemon_has_whole_seconds_to_end_after_a_request_under_way_and_a_release():
+    needed = 3.2 + TIMING.patience_to_release + LAST_PAUSE + ENDING
+    assert needed <= TIMING.time_to_end < needed + 1
+    assert isinstance(TIMING.time_to_end, int)
