@@ -17,7 +17,8 @@ HERE, ELSEWHERE = "https://here/bucket", "https://elsewhere/bucket"
 
 class Connection:
     origin = "the store"
-    bucket_url = place = HERE
+    bucket_url = HERE
+    place = HERE + "/lease"
 
     def __init__(self, process: Process, network: Network, request_timeout: float) -> None:
         self._process = process

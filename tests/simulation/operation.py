@@ -11,7 +11,7 @@ from .checker import Checker, Violation
 from .world import Process
 
 ROUNDING = 0.001
-LAST_PAUSE = 1.001
+LAST_PAUSE = 0.001
 """Seconds by which the pause before the same write is sent again may outlast the time for it."""
 REFUSED = (400, 403)
 """Answers by which a sender knows that its write was not carried out."""
