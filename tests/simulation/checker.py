@@ -19,6 +19,10 @@ if t.TYPE_CHECKING:
     from .host import Host
 
 
+SLACK, ROUNDED_UP = 2.0, 2.0
+"""Seconds: of a use-by date, and of its whole seconds."""
+
+
 class Violation(AssertionError):
     """Something happened that must never happen."""
 
@@ -303,12 +307,21 @@ class Checker:
         """A request leaves its sender."""
         if request.method != "PUT":
             return
+        self._check_use_by_date(request)
         headers, at = self._sent.get(request.body, ({}, 0.0))
         if headers == request.headers and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
         self._last_sent[request.who] = self._world.now
         self._sent[request.body] = request.headers, self._world.now
+
+    def _check_use_by_date(self, request: Request) -> None:
+        """The store refuses a write soon after its sender has turned away."""
+        if request.lasts is None or self._bucket.clock_lies:
+            return
+        good_for = request.signed_at + request.lasts - EPOCH - self._world.now
+        if good_for > request.waits + SLACK + ROUNDED_UP + self._skew:
+            raise Violation(f"{request.who} sent a write that is good for {good_for:.1f} s (rule 25)")
 
     def answered_to(self, request: Request, response: t.Any) -> None:
         """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the

@@ -54,7 +54,7 @@ class Life:
         core, process, host = self._around.core, self._process, self._process.host
         core.host.heartbeat.drive = _carry_out_for_daemon
         core.host.daemon.Heartbeat = _heartbeat
-        process.connect = lambda: Connection(process, self._around.network)
+        process.connect = lambda: Connection(process, self._around.network, host.loaded.request_timeout)
         process.does = self
         host.starts()
         while True:
@@ -172,7 +172,8 @@ class Life:
         """Return the store as a task finds it, with what it is told of the store's time."""
         core, process = self._around.core, self._process
         location = core.settings.Location("bucket", "lease")
-        store = core.store.Store(Connection(process, self._around.network), location, self._clock)
+        connection = Connection(process, self._around.network, self._pace.request_timeout)
+        store = core.store.Store(connection, location, self._clock)
         if held:
             store.learn_time(held)
         return store
@@ -223,11 +224,17 @@ class Life:
         return operation, verdict
 
 
-def _heartbeat(me: t.Any, *rest: t.Any) -> t.Any:
-    """Note the session of the daemon that is about to run its loop."""
-    process = machine.Now.process
+def _heartbeat(me: t.Any, timing: t.Any, metadata: t.Any, store: t.Any, clock: t.Any, systemd_host: t.Any) -> t.Any:
+    """Tell the host in which session the daemon is about to run its loop, and later whenever it leads."""
+    process, resume = machine.Now.process, systemd_host.resume
     process.host.me = me
-    return process.does.core.host.heartbeat.Heartbeat(me, *rest)
+
+    def told(held: t.Any, until: float) -> None:
+        process.host.leads()
+        resume(held, until)
+
+    systemd_host.resume = told
+    return process.does.core.host.heartbeat.Heartbeat(me, timing, metadata, store, clock, systemd_host)
 
 
 def _carry_out_for_daemon(steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
