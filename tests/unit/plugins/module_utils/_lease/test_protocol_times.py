@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -37,6 +37,7 @@ THROTTLED = Unknown("503", throttled=True)
 PRECONDITION_FAILED = Unknown("412", precondition_failed=True)
 
 THEIRS = Record("web-2", "other-session", 7, 3, "theirs", 30.0, STORE_TIME, STORE_TIME, STORE_TIME + 32, {}, True)
+DOTNET = Record("net-1", "", 0, 0, "", 0.0, None, None, STORE_TIME + 10, {})
 MINE = THEIRS._replace(holder="web-1", session="my-session", nonce="mine")
 
 
@@ -52,13 +53,22 @@ def acquiring(**want):
     return Dialogue(protocol.acquire(ME, wanted, START, nonces()), START)
 
 
-def renewing(lapses_at=30.0, **options):
+def renewing(lapses_at=30.0, lease_duration=None, dry_run=False):
     held = Held(seen(MINE), START + lapses_at)
-    return Dialogue(protocol.renew(ME, held, None, START, 15.0, nonces(), **options), START)
+    return Dialogue(protocol.renew(ME, held, lease_duration, START, 15.0, nonces(), dry_run), START)
+
+
+def reading(dry_run=False):
+    """A renewal of what is read first."""
+    return Dialogue(protocol.renew(ME, None, None, START, 15.0, nonces(), dry_run), START)
 
 
 def releasing(patience=15.0):
     return Dialogue(protocol.release(ME, Held(seen(MINE), START + 30), START, patience, nonces()), START)
+
+
+def breaking(found, dry_run=False):
+    return Dialogue(protocol.release(ME, None, START, 15.0, nonces(), force=True, dry_run=dry_run), START).answer(found)
 
 
 def inspecting(patience=60.0):
@@ -295,6 +305,39 @@ def test_rule_4_a_session_that_released_the_lease_acquires_the_next_term():
     assert dialogue.answer(Written("e2", STORE_TIME)).verdict.why is Why.ACQUIRED
 
 
+@pytest.mark.parametrize(
+    ("dialogue", "until"), [(renewing(lapses_at=7), 7), (releasing(patience=7), 7)], ids=["renew", "release"]
+)
+def test_a_write_is_bounded_by_the_deadline_of_what_is_renewed_and_by_the_patience_of_a_release(dialogue, until):
+    dialogue.expect(Write, until=START + until)
+
+
+@pytest.mark.parametrize(("left", "first"), [(0.01, Write), (0, Read), (-1, Read)])
+def test_what_was_held_is_read_first_once_its_time_is_over(left, first):
+    renewing(lapses_at=left).expect(first)
+
+
+def test_the_first_read_of_a_renewal_is_bounded_by_the_patience():
+    reading().expect(Read, until=START + 15)
+
+
+@pytest.mark.parametrize("after", [10, 11])
+def test_rule_22_a_lease_that_lapses_while_it_is_read_is_not_renewed(after):
+    reading().answer(seen(MINE, age=19.9), after=10).expect(Write)
+    assert reading().answer(seen(MINE, age=20), after=after).verdict.why is Why.LAPSED
+
+
+@pytest.mark.parametrize(("after", "why"), [(9.9, Why.RENEWED), (10, Why.LAPSED)])
+def test_rule_8_a_renewal_that_is_confirmed_at_the_deadline_comes_too_late(after, why):
+    assert renewing(lapses_at=10).answer(Written("e2", STORE_TIME), after=after).verdict.why is why
+
+
+def test_rule_24_what_was_promised_counts_from_before_the_read():
+    """So the record lasts a little longer than needed, never shorter."""
+    verdict = renewing(lapses_at=25, lease_duration=3.0, dry_run=True).answer(seen(MINE), after=5).verdict
+    assert verdict.lease.record.lease_duration == 25
+
+
 # -- what a verdict says ----------------------------------------------------------------------------------------------
 
 
@@ -313,3 +356,67 @@ def test_a_dry_run_of_acquire_shows_the_lease_as_it_would_be(found, etag, term):
 def test_looking_tells_the_lease_as_found():
     verdict = inspecting().answer(seen(THEIRS)).verdict
     assert verdict == (False, Why.FOUND, seen(THEIRS), seen(THEIRS), None)
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (MINE._replace(proven=False, sequence=9), Why.UNFINISHED),
+        (MINE._replace(sequence=9, lease_duration=1.0), Why.LAPSED),
+        (THEIRS, Why.TAKEN),
+        (MINE._replace(holder=""), Why.FREE),
+    ],
+)
+def test_a_renewal_that_fails_tells_the_lease_as_it_is_and_as_it_was(record, why):
+    instead = seen(record, age=2, etag="e2")
+    verdict = renewing().answer(PRECONDITION_FAILED).answer(instead).verdict
+    assert verdict == (False, why, instead, seen(MINE), None)
+
+
+def test_a_renewal_that_is_confirmed_too_late_tells_what_was_written_and_what_was_there():
+    verdict = renewing(lapses_at=10).answer(Written("e2", STORE_TIME + 11), after=11).verdict
+    assert (verdict.is_leader, verdict.why, verdict.deadline) == (False, Why.LAPSED, None)
+    assert (verdict.lease.etag, verdict.lease.record.sequence, verdict.lease.modified) == ("e2", 4, STORE_TIME + 11)
+    assert verdict.before == seen(MINE)
+
+
+def test_a_dry_run_of_renew_shows_the_lease_as_it_would_be():
+    found = seen(MINE, age=1)
+    verdict = reading(dry_run=True).answer(found).verdict
+    would_be = found._replace(record=protocol.renewal(MINE, STORE_TIME + 1, 30.0, "nonce-1"))
+    assert verdict == (True, Why.RENEWED, would_be, found, None)
+
+
+@pytest.mark.parametrize(("record", "why"), [(MINE, Why.RELEASED), (THEIRS, Why.BROKEN)])
+def test_a_dry_run_of_release_shows_the_lease_as_it_would_be(record, why):
+    found = seen(record, age=1)
+    verdict = breaking(found, dry_run=True).verdict
+    would_be = found._replace(record=protocol.tombstone(ME, found, "", "nonce-1"))
+    assert verdict == (False, why, would_be, found, None)
+
+
+def test_a_release_tells_no_reason_that_nobody_gave():
+    assert "reason" not in releasing().written()["metadata"]
+
+
+# -- rule 5: what is broken by force ----------------------------------------------------------------------------------
+
+
+def test_a_released_lease_is_not_broken_again():
+    verdict = breaking(FREE).verdict
+    assert verdict == (False, Why.FREE, FREE, FREE, None)
+
+
+@pytest.mark.parametrize(
+    ("aim", "instead", "why"),
+    [
+        (DOTNET, DOTNET._replace(holder="net-2"), Why.TAKEN),
+        (DOTNET, THEIRS, Why.TAKEN),
+        (THEIRS, DOTNET, Why.TAKEN),
+        (Unreadable("?"), Unreadable("!"), Why.UNREADABLE),
+        (Unreadable("?"), THEIRS, Why.TAKEN),
+    ],
+)
+def test_what_has_no_term_is_broken_only_as_it_was_seen(aim, instead, why):
+    verdict = breaking(seen(aim)).answer(PRECONDITION_FAILED).answer(seen(instead, etag="e2")).verdict
+    assert verdict == (False, why, seen(instead, etag="e2"), seen(aim), None)

@@ -186,6 +186,13 @@ def test_a_standby_reports_every_outcome_of_a_request_and_no_pause():
     assert sum(isinstance(outcome, Written) for outcome in outcomes) == len(world.written) - 1  # the release is no news
 
 
+def test_rule_14_a_standby_goes_by_what_it_has_observed_however_old_the_record_is():
+    world = World(BUSY)
+    world.time = 100.0
+    world.at(140, Stop).loop.run()
+    assert 132 <= min(world.times("write")) < 136
+
+
 def test_a_standby_that_has_sent_no_write_asks_nothing_more_when_told_to_stop():
     world = World(BUSY).lead(until=5)
     assert max(at for at, _what in world.requests) < 5
