@@ -1,9 +1,9 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Breaks the decisions of the core in every small way (mutations.py), and asks who notices: unit tests or simulation.
+"""Breaks the decisions of the core in every small way, and asks who notices: unit tests or simulation.
 
 Each mutant meets the unit tests of its file, those of the other files, the seeds of the simulation's corpus, and
-fresh schedules, until one fails. Those that nothing kills must stand in tests/survivors.txt, each with its reason.
+fresh schedules, until one fails. Those that nothing kills must stand in tests/simulation/survivors.txt, with reasons.
 Results are kept, so that an interrupted run goes on where it was; after a change of code or tests, whatever killed a
 mutant before is tried first.
 """
@@ -26,17 +26,15 @@ import sys
 import typing as t
 from importlib.machinery import ModuleSpec
 
-import mutations
 import pytest
+from simulation import mutations
+from simulation.mutations import CORE, FILES, SURVIVORS, Mutant
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CORE = ROOT / "plugins" / "module_utils" / "_lease"
 UNIT = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "_lease"
 PACKAGE = "ansible_collections.leaderelection.s3.plugins.module_utils._lease"
 RESULTS = ROOT / ".cache" / "mutants" / "results.jsonl"
-ACCOUNTED = ROOT / "tests" / "survivors.txt"
 
-FILES = ("protocol", "driver", "store", "clock", "host/heartbeat")
 CHUNK = 100
 """Schedules in a process."""
 MOST_CPU = 5
@@ -96,7 +94,7 @@ def run_pytest(tests: t.Sequence[str], *options: str) -> str:
     return "" if status == 0 else first.name or f"pytest ended with {status}"
 
 
-def fail_a_test(mutant: mutations.Mutant, tests: t.Sequence[str]) -> str:
+def fail_a_test(mutant: Mutant, tests: t.Sequence[str]) -> str:
     """Return the first of the tests that fails when they import the mutant."""
     file = mutant.name.partition(" ")[0]
     name = f"{PACKAGE}.{file.removesuffix('.py').replace('/', '.')}"
@@ -111,7 +109,7 @@ def fail_a_test(mutant: mutations.Mutant, tests: t.Sequence[str]) -> str:
     return run_pytest(tests)
 
 
-def violate(mutant: mutations.Mutant, seeds: t.Iterable[int]) -> str:
+def violate(mutant: Mutant, seeds: t.Iterable[int]) -> str:
     """Return the first of the schedules that the mutant does not stand."""
     from simulation import core, schedule
 
@@ -132,7 +130,7 @@ def forget_the_project() -> None:
     """Let tests and what they test be imported anew; all else stays loaded."""
     for name, module in list(sys.modules.items()):
         file = os.path.realpath(getattr(module, "__file__", None) or "")
-        if file.startswith((f"{ROOT}/plugins/", f"{ROOT}/tests/")):
+        if file.startswith((f"{ROOT}/plugins/", f"{ROOT}/tests/")) and module is not mutations:
             del sys.modules[name]
 
 
@@ -146,7 +144,7 @@ def corpus() -> list[int]:
     return sorted({int(line.split()[0]) for line in lines if line and not line.startswith("#")})
 
 
-def killers(mutant: mutations.Mutant, known: str, schedules: int) -> t.Iterator[t.Callable[[], str]]:
+def killers(mutant: Mutant, known: str, schedules: int) -> t.Iterator[t.Callable[[], str]]:
     """Yield whoever may kill it, the one that did before and the fast ones first."""
     seed = known.partition(":")[0].removeprefix("seed ")
     if known.startswith("seed "):
@@ -163,13 +161,13 @@ def killers(mutant: mutations.Mutant, known: str, schedules: int) -> t.Iterator[
 
 
 class Task(t.NamedTuple):
-    mutant: mutations.Mutant
+    mutant: Mutant
     known: str
     """What killed it last time."""
     schedules: int
 
 
-def examine(task: Task) -> tuple[mutations.Mutant, str]:
+def examine(task: Task) -> tuple[Mutant, str]:
     """Return the mutant with what killed it, or ''."""
     return task.mutant, next(filter(None, map(in_child, killers(*task))), "")
 
@@ -195,21 +193,9 @@ def load_results() -> dict[str, tuple[str, str]]:
     return {line["mutant"]: (line["digest"], line["killer"]) for line in lines}
 
 
-def accounted() -> dict[str, str]:
-    """Return the survivors that have a reason: indented lines name the mutants, those before them say why."""
-    reasons: dict[str, str] = {}
-    reason = ""
-    for line in ACCOUNTED.read_text(encoding="utf-8").splitlines():
-        if line.startswith("    "):
-            reasons[line.strip()] = reason
-        elif not line.startswith("#"):
-            reason = line
-    return reasons
-
-
-def report(found: dict[str, str], made: dict[str, mutations.Mutant], everything: set[str]) -> int:
+def report(found: dict[str, str], made: dict[str, Mutant], everything: set[str]) -> int:
     """Print what became of the mutants; return 1 if one is not accounted for, or one that is should not be."""
-    reasons = accounted()
+    reasons = mutations.survivors()
     survived = [name for name, killer in found.items() if not killer]
     unexplained = [name for name in survived if name not in reasons]
     for name in unexplained:
@@ -220,9 +206,9 @@ def report(found: dict[str, str], made: dict[str, mutations.Mutant], everything:
     unknown = [name for name in reasons if name not in everything]
     stale = [name for name in reasons if found.get(name)]
     for name in unknown:
-        print(f"\n{ACCOUNTED.name} explains what is no mutant (any more): {name}")
+        print(f"\n{SURVIVORS.name} explains what is no mutant (any more): {name}")
     for name in stale:
-        print(f"\n{ACCOUNTED.name} explains a mutant that is killed by {found[name]}: {name}")
+        print(f"\n{SURVIVORS.name} explains a mutant that is killed by {found[name]}: {name}")
     print()
     for file in FILES:
         killed = collections.Counter(_kind(killer) for name, killer in found.items() if name.startswith(f"{file}.py "))
@@ -231,7 +217,7 @@ def report(found: dict[str, str], made: dict[str, mutations.Mutant], everything:
             print(f"{file}.py: {sum(killed.values())} mutants: {counts}")
     print(
         f"{len(found)} mutants, {len(found) - len(survived)} killed, {len(survived)} survive, "
-        f"{len(unexplained)} of them without a reason in {ACCOUNTED.relative_to(ROOT)}."
+        f"{len(unexplained)} of them without a reason in {SURVIVORS.relative_to(ROOT)}."
     )
     return int(bool(unexplained or unknown or stale))
 
@@ -252,7 +238,7 @@ def warm_up() -> None:
     run_pytest([str(path) for file in FILES for path in tests_of(file)], "--collect-only")
     forget_the_project()
     for file in FILES:
-        unchanged = mutations.Mutant(f"{file}.py", 0, (CORE / f"{file}.py").read_text(encoding="ascii"))
+        unchanged = Mutant(f"{file}.py", 0, (CORE / f"{file}.py").read_text(encoding="ascii"))
         failed = examine(Task(unchanged, "", 0))[1]
         if failed:
             raise SystemExit(f"Nothing is broken yet, and this fails already: {failed}")
@@ -269,11 +255,7 @@ def main() -> int:
     wrong = set(arguments.files) - set(FILES)
     if wrong:
         parser.error(f"no such file: {', '.join(sorted(wrong))}")
-    made = [
-        mutant
-        for file in FILES
-        for mutant in mutations.mutants(f"{file}.py", (CORE / f"{file}.py").read_text(encoding="ascii"))
-    ]
+    made = mutations.mutants()
     files = tuple(f"{file}.py " for file in arguments.files or FILES)
     chosen = {one.name: one for one in made if one.name.startswith(files) and arguments.k in one.name}
     if arguments.list:

@@ -1,14 +1,22 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes mutants of a Python file: copies with one small change each, always the same ones in the same order."""
+
+"""Mutants of the core made by machine: its files with one small change each, always the same in the same order."""
 
 from __future__ import annotations
 
 import ast
 import collections
 import copy
+import pathlib
 import re
 import typing as t
+
+from .core import FOLDER
+
+CORE = FOLDER.resolve()
+FILES = ("protocol", "driver", "store", "clock", "host/heartbeat")
+SURVIVORS = pathlib.Path(__file__).parent / "survivors.txt"
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -42,22 +50,41 @@ class Mutant(t.NamedTuple):
     """The whole file."""
 
 
-def mutants(file: str, source: str) -> list[Mutant]:
-    """Return all mutants of a file. The source must be ASCII."""
+def survivors() -> dict[str, str]:
+    """Return the mutants that nothing can kill, with the reason: the last line before them that is not indented."""
+    reasons: dict[str, str] = {}
+    reason = ""
+    for line in SURVIVORS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            reasons[line.strip()] = reason
+        else:
+            reason = line.strip() if not line.startswith("#") else ""
+    return reasons
+
+
+def mutants() -> list[Mutant]:
+    return [mutant for file in FILES for mutant in mutants_of(file, (CORE / f"{file}.py").read_text(encoding="ascii"))]
+
+
+def mutants_of(file: str, source: str) -> list[Mutant]:
+    """Return the mutants of a file, whose text is ASCII and ends with a newline."""
     finder = _Finder(source)
     finder.visit(ast.parse(source))
-    made: list[Mutant] = []
+    made: dict[str, Mutant] = {}
+    """By their source, since some changes come to the same."""
     names: collections.Counter[str] = collections.Counter()
     for scope, start, end, broken in sorted(finder.found, key=lambda change: change[1:3]):
         mutated = source[:start] + broken + source[end:]
+        if mutated in made:
+            continue
         first, last = source.rindex("\n", 0, start) + 1, source.find("\n", end)
         rest = last - len(source)
-        name = f"{file} {scope}: {_line(source[first:last])} => {_line(mutated[first:rest])}"
+        name = f"{file}.py {scope}: {_line(source[first:last])} => {_line(mutated[first:rest])}"
         names[name] += 1
         if names[name] > 1:
             name += f" #{names[name]}"
-        made.append(Mutant(name, source.count("\n", 0, start) + 1, mutated))
-    return made
+        made[mutated] = Mutant(name, source.count("\n", 0, start) + 1, mutated)
+    return list(made.values())
 
 
 def _line(text: str) -> str:
