@@ -33,12 +33,13 @@ from simulation.mutations import CORE, FILES, SURVIVORS, Mutant
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "_lease"
 PACKAGE = "ansible_collections.leaderelection.s3.plugins.module_utils._lease"
+CORPUS = ROOT / "tests" / "simulation" / "corpus.txt"
 RESULTS = ROOT / ".cache" / "mutants" / "results.jsonl"
 
 CHUNK = 100
 """Schedules in a process."""
 MOST_CPU = 5
-MOST_TIME = 60
+MOST_TIME = 30
 """Seconds after which a mutant counts as killed by an endless loop. Tests and schedules take less than a second."""
 MEMORY = 2**31
 ENDLESS = "an endless loop"
@@ -61,14 +62,17 @@ def in_child(work: t.Callable[[], str]) -> str:
             for stream in range(3):
                 os.dup2(nowhere, stream)
             os.write(writer, work().encode()[:4000])
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)
     os.close(writer)
     status = os.waitpid(child, 0)[1]
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what its tests have started
     with os.fdopen(reader, "rb") as said:
-        return ENDLESS if os.WIFSIGNALED(status) else said.read().decode()
+        if os.WIFSIGNALED(status):
+            return ENDLESS
+        return said.read().decode() if status == 0 else "an error that ends the process"
 
 
 class FirstFailure:
@@ -134,13 +138,17 @@ def forget_the_project() -> None:
             del sys.modules[name]
 
 
-def tests_of(file: str) -> list[pathlib.Path]:
+def tests_of(file: str) -> list[str]:
     folder, _slash, name = file.rpartition("/")
-    return sorted((UNIT / folder).glob(f"test_{name}*.py"))
+    return sorted(map(str, (UNIT / folder).glob(f"test_{name}*.py")))
+
+
+def all_tests() -> list[str]:
+    return [path for file in FILES for path in tests_of(file)]
 
 
 def corpus() -> list[int]:
-    lines = (ROOT / "tests" / "simulation" / "corpus.txt").read_text(encoding="utf-8").splitlines()
+    lines = CORPUS.read_text(encoding="utf-8").splitlines()
     return sorted({int(line.split()[0]) for line in lines if line and not line.startswith("#")})
 
 
@@ -151,10 +159,9 @@ def killers(mutant: Mutant, known: str, schedules: int) -> t.Iterator[t.Callable
         yield functools.partial(violate, mutant, [int(seed)])
     elif "::" in known:
         yield functools.partial(fail_a_test, mutant, [known])
-    own = [str(path) for path in tests_of(mutant.name.partition(".")[0])]
+    own = tests_of(mutant.name.partition(".")[0])
     yield functools.partial(fail_a_test, mutant, own)
-    others = [str(path) for file in FILES for path in tests_of(file)]
-    yield functools.partial(fail_a_test, mutant, [path for path in others if path not in own])
+    yield functools.partial(fail_a_test, mutant, [path for path in all_tests() if path not in own])
     yield functools.partial(violate, mutant, corpus())
     for first in range(0, schedules, CHUNK):
         yield functools.partial(violate, mutant, range(first, min(first + CHUNK, schedules)))
@@ -178,10 +185,10 @@ def examine(task: Task) -> tuple[Mutant, str]:
 def digest(schedules: int) -> str:
     """Return what stays the same as long as all that decides over mutants does."""
     text = hashlib.sha256(str(schedules).encode())
-    for folder in (CORE, UNIT, ROOT / "tests" / "simulation", ROOT / "tests" / "support"):
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".py", ".txt"):
-                text.update(path.read_bytes())
+    folders = (CORE, ROOT / "tests" / "simulation", ROOT / "tests" / "support")
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    for path in [*paths, *map(pathlib.Path, all_tests()), CORPUS]:
+        text.update(path.read_bytes())
     return text.hexdigest()
 
 
@@ -235,7 +242,8 @@ def _kind(killer: str) -> str:
 
 def warm_up() -> None:
     """Load what tests and simulation need, and see that nothing fails without a mutation."""
-    run_pytest([str(path) for file in FILES for path in tests_of(file)], "--collect-only")
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        run_pytest(all_tests(), "--collect-only")
     forget_the_project()
     for file in FILES:
         unchanged = Mutant(f"{file}.py", 0, (CORE / f"{file}.py").read_text(encoding="ascii"))

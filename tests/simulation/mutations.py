@@ -12,9 +12,7 @@ import pathlib
 import re
 import typing as t
 
-from .core import FOLDER
-
-CORE = FOLDER.resolve()
+CORE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_lease"
 FILES = ("protocol", "driver", "store", "clock", "host/heartbeat")
 SURVIVORS = pathlib.Path(__file__).parent / "survivors.txt"
 
