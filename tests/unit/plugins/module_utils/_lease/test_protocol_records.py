@@ -159,7 +159,7 @@ def test_rules_2_and_3_a_claim_is_the_first_record_of_the_next_term(found, term,
 
 @pytest.mark.parametrize(
     ("wanted", "promised", "duration"),
-    [(600.0, 0.0, 600.0), (600.0, 599.0, 600.0), (3.0, 0.0, 3.0), (3.0, 24.5, 24.5), (3.0, 24.5001, 24.501)],
+    [(600.0, 0.0, 600.0), (600.0, 599.0, 600.0), (0.5, 0.0, 0.5), (3.0, 24.5, 24.5), (3.0, 24.5001, 24.501)],
 )
 def test_rule_24_a_renewal_is_the_next_record_of_the_term_and_shortens_nothing_that_was_promised(
     wanted, promised, duration

@@ -135,8 +135,9 @@ def test_no_other_outcome_is_an_answer_to_a_read():
 
 
 def test_rule_20_the_same_write_goes_again_after_2_to_3_s():
-    dialogue = releasing().answer(LOST, after=0).answer(seen(MINE), after=0)
-    pause = dialogue.wait()
+    dialogue = releasing()
+    dialogue.expect(Write, replaces="e1", requote=False)
+    pause = dialogue.answer(LOST, after=0).answer(seen(MINE), after=0).wait()
     assert (pause.at_least, pause.at_most) == (2, 3)
     dialogue.expect(Write, replaces="e1", requote=False)
 
