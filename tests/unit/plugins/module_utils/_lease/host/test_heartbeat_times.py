@@ -206,6 +206,13 @@ def test_a_standby_whose_write_may_have_landed_gives_the_lease_back():
     assert world.record.released
 
 
+def test_a_standby_that_lost_what_it_may_have_held_asks_nothing_more_when_told_to_stop():
+    world = World()
+    world.breaks_after_write = True
+    world.at(60, lambda: world.put(BUSY)).at(60.1, world.fail(None)).at(80, Stop).loop.run()
+    assert max(at for at, _what in world.requests) < 80
+
+
 def test_the_metadata_and_the_duration_go_into_the_record():
     world = World().lead(until=1)
     assert (world.written[0].metadata, world.written[0].lease_duration) == ({"app": "db"}, 30)
