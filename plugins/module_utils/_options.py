@@ -16,7 +16,7 @@ from ._lease import connection, settings
 from ._lease.bad_option import BadOption
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
-from ._lease.record import Record, from_utc
+from ._lease.record import Proof, Record, from_utc
 from ._lease.settings import Endpoint, Location
 from ._lease.store import Store
 from ._lease.types import Claimant, Held, Seen, Steps
@@ -69,10 +69,13 @@ class Handle:
         settings.check_holder(params["holder"])
         if params["session"]:
             settings.check_session(params["session"])
-        session, self.held = self._handed_over(params.get("lease") or {})
-        self.me = Claimant(params["holder"], session or params["session"] or fresh_nonce())
         self.connection = connection.Connection(self.endpoint, self.location)
-        self.store = Store(self.connection, self.location)
+        session, self.held = self._handed_over(params.get("lease") or {})
+        bucket_url = self.connection.bucket_url
+        self.me = Claimant(params["holder"], session or params["session"] or fresh_nonce(), bucket_url)
+        self.store = Store(self.connection, self.location, self.clock)
+        if self.held:
+            self.store.learn_time(self.held)
 
     def drive(self, steps: Steps[T]) -> T:
         """Run an operation. Raises StoreError."""
@@ -103,7 +106,7 @@ class Handle:
                 renewed_at=renewed_at,
                 lease_until=renewed_at,
                 metadata=settings.check_metadata(lease["metadata"]),
-                proven=True,  # or the result would not be leader
+                proof=_proof(lease.get("conditions_proven")),
             )
             settings.check_range("lease_duration", record.lease_duration)
             elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
@@ -117,12 +120,23 @@ class Handle:
             raise BadOption("lease", str(location), f"it is not the lease that this task names, {self.location}")
         if elapsed is None or not texts["etag"]:
             return record.session, None
-        seen = Seen(record, texts["etag"], modified=renewed_at, store_time=renewed_at + elapsed)
+        seen = Seen(record, texts["etag"], modified=renewed_at, store_time=renewed_at)
         return record.session, Held(seen, self.started + record.lease_duration - elapsed)
 
 
 _WHOLE_RESULT = "pass the whole registered result of s3_leader_acquire or s3_leader_renew"
 _CENSORED = "********"
+
+
+def _proof(given: t.Mapping[str, t.Any] | None) -> Proof | None:
+    if given is None:
+        return None
+    return Proof(
+        _text(given["store"]),
+        from_utc(_text(given["at"])),
+        given["quoted_etags"] is True,
+        given["use_by_dates"] is True,
+    )
 
 
 def _text(value: t.Any) -> str:

@@ -12,7 +12,7 @@ import typing as t
 
 from ._lease import wording
 from ._lease.protocol import free_in, record_of, term_of
-from ._lease.record import utc
+from ._lease.record import Proof, utc
 from ._lease.settings import Location
 from ._lease.types import Absent, Found, Seen, Verdict
 
@@ -77,7 +77,14 @@ def lease(found: Found, location: Location) -> dict[str, t.Any]:
         age=found.age if isinstance(found, Seen) else None,
         expires_in=free_in(found),
         metadata=dict(record.metadata) if record else {},
+        conditions_proven=_proven(record.proof if record else None),
     )
+
+
+def _proven(proof: Proof | None) -> dict[str, t.Any] | None:
+    if proof is None:
+        return None
+    return dict(store=proof.store, at=utc(proof.at), quoted_etags=proof.quoted, use_by_dates=proof.dated)
 
 
 def difference(verdict: Verdict, location: Location) -> dict[str, t.Any]:

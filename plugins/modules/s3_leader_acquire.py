@@ -231,6 +231,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings 
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict, Want
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._remembered import recall, remember
 
 
 def acquire(task: Task) -> Verdict:
@@ -247,8 +248,13 @@ def acquire(task: Task) -> Verdict:
         poll_interval=params["poll_interval"],
         takeover=params["takeover"],
         metadata=check_metadata(params["metadata"]),
+        proof=recall(lease.me.store),
     )
-    return lease.drive(protocol.acquire(lease.me, want, lease.started, fresh_nonce, task.check_mode))
+    verdict = lease.drive(protocol.acquire(lease.me, want, lease.started, fresh_nonce, task.check_mode))
+    proof = protocol.proof_of(verdict.lease, lease.me)
+    if verdict.is_leader and proof and proof != want.proof and not task.check_mode:
+        remember(proof)
+    return verdict
 
 
 def main() -> None:

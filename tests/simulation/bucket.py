@@ -235,7 +235,16 @@ class Connection:
         self._process = process
         self._network = network
 
-    def send(self, method: str, headers: t.Mapping[str, str], body: bytes, most: int) -> t.Any:
+    def send(
+        self,
+        method: str,
+        headers: t.Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: t.Any,
+        before_last_byte: t.Callable[[], None],
+    ) -> t.Any:
+        before_last_byte()
         answers: list[t.Any] = []
         wake = self._process.waker()
 
@@ -243,6 +252,8 @@ class Connection:
             answers.append(response)
             wake()
 
+        if stamp.lasts is not None:
+            headers = {**headers, "X-Amz-Date": f"{stamp.at}, for {stamp.lasts} s"}
         request = Request(self._process.name, method, headers, body, answered)
         self._network.send(request)
         self._process.block()

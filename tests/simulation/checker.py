@@ -101,7 +101,7 @@ class Checker:
         if held and commit.record.sequence == held.seen.record.sequence + 1 and clock.now() >= held.lapses_at:
             raise Violation(f"{name} leads on in term {term}, whose time it knew to be over (rule 22)")
         earlier = commit.replaced
-        if not commit.record.proven:
+        if not commit.record.proof:
             raise Violation(f"{name} leads by a lease whose store was not asked for its conditions (rule 18)")
         if earlier and now > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + SKEW:
             raise Violation(f"{name} leads on in term {term}, which had lapsed (rule 22)")
@@ -239,7 +239,7 @@ class Checker:
                 raise Violation(f"a release by {new.session} freed that of {old and old.session} (rule 5)")
             self.released_at = now
             return
-        if not new.proven:
+        if not new.proof:
             return  # nobody leads by it
         if old is None:
             raise Violation(f"{new.session} re-created the lease in its term {new.term} (rule 13)")

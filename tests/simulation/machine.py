@@ -59,11 +59,20 @@ class Secrets:
 
 
 class _Thread:
-    def __init__(self, target: t.Callable[[], None], daemon: bool) -> None:
+    def __init__(self, target: t.Callable[..., None], daemon: bool, args: t.Sequence[t.Any] = ()) -> None:
         self._target = target
+        self._args = args
+        self._ended = _Event()
 
     def start(self) -> None:
-        Now.process.start(self._target)
+        Now.process.start(self._run)
+
+    def join(self, timeout: float) -> None:
+        self._ended.wait(timeout)
+
+    def _run(self) -> None:
+        self._target(*self._args)
+        self._ended.set()
 
 
 class _Event:
@@ -85,11 +94,43 @@ class _Event:
         return self._is_set
 
 
+class _BrokenBarrier(Exception):
+    """The barrier was aborted, or somebody waited for too long."""
+
+
+class _Barrier:
+    def __init__(self, parties: int) -> None:
+        self._parties = parties
+        self._waiting: list[_Event] = []
+        self._broken = False
+
+    def wait(self, timeout: float) -> None:
+        own = _Event()
+        self._waiting.append(own)
+        if len(self._waiting) == self._parties:
+            self._release()
+        elif self._broken or not own.wait(timeout):
+            self.abort()
+        if self._broken:
+            raise _BrokenBarrier
+
+    def abort(self) -> None:
+        if len(self._waiting) < self._parties:
+            self._broken = True
+            self._release()
+
+    def _release(self) -> None:
+        for one in self._waiting:
+            one.set()
+
+
 class Threading:
     """The module threading, as far as the core uses it."""
 
     Thread = _Thread
     Event = _Event
+    Barrier = _Barrier
+    BrokenBarrierError = _BrokenBarrier
 
 
 @contextlib.contextmanager

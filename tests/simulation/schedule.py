@@ -115,7 +115,7 @@ class Schedule:
             renewed_at=EPOCH,
             lease_until=EPOCH + LONGEST,
             metadata={},
-            proven=self.world.rng.random() < 0.8,
+            proof=self._core.record.Proof("", EPOCH) if self.world.rng.random() < 0.8 else None,
         )
         body: bytes = self._core.record.encode(record)
         return body

@@ -49,6 +49,7 @@ class Life:
         core.host.heartbeat.drive = _carry_out_for_daemon
         while True:
             self._begin_session()
+            self._me = self._me._replace(sent=[])  # outlives a reload
             self._host = Host(self._around, self._process, self._clock, self._me)
             self._run_heartbeat()
             self._clock.sleep(STAY_AWAY if self._process.stepping_down else rng.uniform(1, 2) * POLL)
@@ -130,7 +131,7 @@ class Life:
         # Those of a kind share a name (rule 17).
         self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce())
         self._store = core.store.Store(
-            Connection(process, self._around.network), core.settings.Location("bucket", "lease")
+            Connection(process, self._around.network), core.settings.Location("bucket", "lease"), self._clock
         )
         self._store.life = self
 

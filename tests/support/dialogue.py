@@ -14,6 +14,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
     Answer,
     Outcome,
     Pause,
+    Race,
     Step,
     Unknown,
     Verdict,
@@ -57,7 +58,9 @@ class Dialogue:
         return pause
 
     def written(self) -> Any:
-        """Return the body of the write that the operation waits in."""
+        """Return the body of the write, or the first one of the race, that the operation waits in."""
+        if isinstance(self._step, Race):
+            return json.loads(self._step.bodies[0])
         return json.loads(self.expect(Write).body)
 
     def _go_on(self, answer: Answer | None) -> None:

@@ -5,17 +5,24 @@
 from __future__ import annotations
 
 import copy
+import time
 import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import Response
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import Stamp
 
 from .recorder import Request
 from .server import Answer
 from .stores.odd import Store
 
 T = t.TypeVar("T")
+
+
+def stamp(lasts: int | None = None) -> Stamp:
+    """The stamp of a request that is sent now, by this machine's clock."""
+    return Stamp(time.time(), lasts)
 
 
 class VirtualClock(Clock):
@@ -32,8 +39,8 @@ class VirtualClock(Clock):
         self.pauses.append(seconds)
         self.at += max(0.0, seconds)
 
-    def bounded(self, call: Callable[[], T], seconds: float) -> T:
-        return call()
+    def bounded(self, call: Callable[[float], T], seconds: float) -> T:
+        return call(self.at + seconds)
 
 
 class Wire:
@@ -62,6 +69,7 @@ class Wire:
         headers: Mapping[str, str],
         body: bytes,
         most: int,
+        stamp: Stamp,
         before_last_byte: Callable[[], None] | None = None,
     ) -> Response:
         if before_last_byte:

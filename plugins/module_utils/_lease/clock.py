@@ -27,6 +27,10 @@ class Overdue(Exception):
     """A call did not end in time. It may still be running, and may still take effect."""
 
 
+class NotStarted(Exception):
+    """A call was not made, because there was no thread for it."""
+
+
 class Clock:
     """Real time, in seconds since the machine started."""
 
@@ -41,8 +45,9 @@ class Clock:
                 return
             time.sleep(min(left, _SLICE))
 
-    def bounded(self, call: Callable[[], T], seconds: float) -> T:
-        """Return what the call returns, or raise what it raises; raise Overdue after this many seconds.
+    def bounded(self, call: Callable[[float], T], seconds: float) -> T:
+        """Return what the call returns, or raise what it raises; raise Overdue after this many seconds. The call is
+        given the reading of this clock at which that happens. Raises NotStarted, too.
 
         An HTTP client's own timeouts apply to each packet and each address, so only this one bounds the whole call.
         """
@@ -53,7 +58,7 @@ class Clock:
 
         def work() -> None:
             try:
-                returned.append(call())
+                returned.append(call(end))
             except BaseException as error:  # pylint: disable=broad-exception-caught
                 raised.append(error)
             done.set()
@@ -61,7 +66,7 @@ class Clock:
         try:
             threading.Thread(target=work, daemon=True).start()
         except RuntimeError:  # too many threads hang
-            raise Overdue() from None
+            raise NotStarted() from None
         while not done.wait(min(max(end - self.now(), 0), _SLICE)):
             if self.now() >= end:
                 raise Overdue()

@@ -17,14 +17,19 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import math
 import os
 import re
+import socket
 import ssl
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+import struct
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlsplit
 
 from .bad_option import BadOption
 from .settings import Endpoint, Location, check_endpoint_url
+from .store_time import Stamp
 from .types import with_advice
 
 try:
@@ -53,6 +58,10 @@ class Response(NamedTuple):
 
 class NoAnswer(Exception):
     """The request may have been carried out, or may still be. The text says what happened instead of an answer."""
+
+
+class GivenUp(Exception):
+    """The caller has turned away before all of the request was sent, so it was not carried out."""
 
 
 class CannotSend(Exception):
@@ -120,20 +129,21 @@ class Connection:
         headers: Mapping[str, str],
         body: bytes,
         most: int,
+        stamp: Stamp,
         before_last_byte: Optional[Callable[[], None]] = None,
     ) -> Response:
         """Send one request, and read at most ``most`` bytes of its answer plus one.
 
         ``before_last_byte`` is called once all but the last byte of the body is sent: until it returns, the store
-        waits, too. It must not raise. Raises NoAnswer or CannotSend.
+        waits, too. If it raises GivenUp, the connection is reset. Raises NoAnswer, CannotSend or GivenUp.
         """
         request = botocore.awsrequest.AWSRequest(
             method=method,
             url=self.url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-            data=body,
             stream_output=True,
         )
+        held_back = None
         if body and "Content-MD5" not in headers:
             # A bucket with Object Lock requires it; it also keeps a damaged body out of the store.
             request.headers["Content-MD5"] = _md5(body)
@@ -141,10 +151,11 @@ class Connection:
             # As bytes, or botocore sends it but does not wait.
             request.headers["Expect"] = headers["Expect"].encode("ascii")  # type: ignore[assignment,unused-ignore]
         try:
-            botocore.auth.S3SigV4Auth(self._credentials(), "s3", self._region).add_auth(request)
+            self._sign(request, body, stamp)
             prepared = request.prepare()
-            if before_last_byte is not None:
-                prepared.body = _HeldBack(body, before_last_byte)  # type: ignore[assignment,unused-ignore]
+            if body and before_last_byte is not None:
+                held_back = _HeldBack(body, before_last_byte)
+                prepared.body = held_back  # type: ignore[assignment,unused-ignore]
             response = self._connected().send(prepared)
         except botocore.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -161,6 +172,8 @@ class Connection:
                 ) from None
             raise NoAnswer("the TLS connection to %s broke, or it does not speak TLS" % self.origin) from None
         except botocore.exceptions.BotoCoreError as error:
+            if held_back is not None and held_back.given_up:
+                raise GivenUp() from None
             raise NoAnswer(_what_happened(error, self.origin)) from None
         answered = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, answered, self._content(response, answered, most))
@@ -170,9 +183,29 @@ class Connection:
         self._http = None
 
     @property
+    def bucket_url(self) -> str:
+        """The URL of the bucket: what requests really go to, whatever configured it."""
+        return self._url(self._location.at("")).rstrip("/")
+
+    @property
     def origin(self) -> str:
         parts = urlsplit(self.url)
         return "%s://%s" % (parts.scheme, parts.netloc)
+
+    def _sign(self, request: Any, body: bytes, stamp: Stamp) -> None:
+        """Sign as botocore does, but by the store's clock; with an end to the signature, in the query."""
+        credentials, service = self._credentials(), "s3"
+        if stamp.lasts is None:
+            request.data = body
+            signer: Any = botocore.auth.S3SigV4Auth(credentials, service, self._region)
+        else:  # botocore would sign the body as a part of the query, so the body comes later
+            signer = botocore.auth.S3SigV4QueryAuth(credentials, service, self._region, expires=stamp.lasts)
+        request.context["timestamp"] = time.strftime(botocore.auth.SIGV4_TIMESTAMP, time.gmtime(stamp.at))
+        # pylint: disable=protected-access
+        signer._modify_request_before_signing(request)
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        signer._inject_signature_to_request(request, signer.signature(text, request))
+        request.data = body
 
     def _content(self, response: Any, headers: Mapping[str, str], most: int) -> bytes:
         raw, status = response.raw, response.status_code
@@ -194,6 +227,7 @@ class Connection:
                 proxies=botocore.utils.get_environ_proxies(self.url),
                 timeout=self._endpoint.request_timeout,  # type: ignore[arg-type,unused-ignore]
                 max_pool_connections=MOST_AT_ONCE,  # or urllib3 warns of each one beyond it
+                socket_options=_socket_options(self._endpoint.request_timeout),  # type: ignore[arg-type,unused-ignore]
             )
         return self._http
 
@@ -264,13 +298,31 @@ class _HeldBack:
     def __init__(self, body: bytes, before_last_byte: Callable[[], None]) -> None:
         self._parts = [body[:-1], body[-1:]]
         self._before_last_byte = before_last_byte
+        self.given_up = False
 
     def read(self, _size: int = -1) -> bytes:
         if not self._parts:
             return b""
         if len(self._parts) == 1:
-            self._before_last_byte()
+            try:
+                self._before_last_byte()
+            except GivenUp:
+                self.given_up = True
+                raise
         return self._parts.pop(0)
+
+
+def _socket_options(request_timeout: float) -> List[Tuple[int, int, Any]]:
+    """Let the kernel deliver nothing that was given up: what it could not send is dropped when the socket is closed, or
+    when nothing was acknowledged for as long as a request may take (socket(7), tcp(7)).
+    """
+    options: List[Tuple[int, int, Any]] = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
+    ]
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(request_timeout * 1000)))
+    return options
 
 
 def _is_ca_bundle(verify: Any) -> bool:

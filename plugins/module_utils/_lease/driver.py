@@ -12,8 +12,8 @@ import random
 import secrets
 from typing import TYPE_CHECKING, Optional, TypeVar
 
-from .clock import Clock, Overdue
-from .types import Answer, Outcome, Pause, Read, Steps, Unknown, Write
+from .clock import Clock, NotStarted, Overdue
+from .types import Answer, Outcome, Pause, Race, Read, Steps, Unknown, Write
 
 if TYPE_CHECKING:  # it loads botocore, which the fence does not need
     from .store import Store
@@ -44,15 +44,21 @@ def drive(steps: Steps[T], store: Store, request_timeout: float, clock: Clock) -
         answer = Answer(outcome, asked, clock.now())
 
 
-def _request(step: Read | Write, store: Store, seconds: float, clock: Clock) -> Outcome:
+def _request(step: Read | Write | Race, store: Store, seconds: float, clock: Clock) -> Outcome:
     if seconds <= 0:
         return Unknown("there was no time left for a request", sent=False)
     try:
-        if isinstance(step, Read):
-            known = step.known
-            return clock.bounded(lambda: store.read(known), seconds)
-        body, replaces, requote = step.body, step.replaces, step.requote
-        return clock.bounded(lambda: store.write(body, replaces, requote), seconds)
+        return clock.bounded(lambda until: _send(step, store, until), seconds)
+    except NotStarted:
+        return Unknown("there was no thread for a request", sent=False)
     except Overdue:
         store.forget_connection()
         return Unknown("no answer within %.3g s" % seconds)
+
+
+def _send(step: Read | Write | Race, store: Store, until: float) -> Outcome:
+    if isinstance(step, Read):
+        return store.read(until, step.known)
+    if isinstance(step, Race):
+        return store.race(step.bodies, step.replaces, until, step.quoted, step.dated)
+    return store.write(step.body, step.replaces, until, step.quoted, step.dated)

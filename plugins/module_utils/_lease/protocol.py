@@ -32,13 +32,15 @@ The numbered rules:
 14. A watcher takes over a lease that, by the watcher's clock, is unchanged for the record's duration plus the margin.
 15. A short-lived caller takes over by the store's clock: Date minus Last-Modified.
 16. A failed read means unknown, never free; a lease that cannot be read counts as held.
-17. A claimant is identified by its session, never by its holder.
-18. A store that ignores write conditions is refused; no lease has a leader before its store was tested for that.
-19. A store that wants unquoted ETags gets them.
+17. A claimant is identified by its session, never by its holder; where one process alone uses it, by its nonces, too.
+18. A store that ignores write conditions is refused: nobody leads by a store that the endpoint in use was not tested
+    for, within a day before the acquisition.
+19. A store that wants unquoted ETags gets them, once it was tested with them.
 20. Pauses are jittered, and the same write is sent again after 2 s at the earliest.
 22. A lapse ends the term.
 23. Leadership is reported after the write is confirmed, never before.
 24. No write shortens the time that its session was promised before: if the answer is lost, that promise stands.
+25. A write has a use-by date by the store's clock, soon after its caller turns away (store.py).
 
 Rule 21 is for the resource: it refuses a term that is lower than the highest one it has seen.
 """
@@ -49,7 +51,7 @@ import functools
 import math
 from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar, Union, cast
 
-from .record import Record, Unreadable, encode
+from .record import Proof, Record, Unreadable, encode
 from .types import (
     Absent,
     Answer,
@@ -58,6 +60,8 @@ from .types import (
     Held,
     Outcome,
     Pause,
+    Race,
+    Raced,
     Read,
     Refused,
     Seen,
@@ -70,6 +74,7 @@ from .types import (
     Unknown,
     Verdict,
     Want,
+    Watch,
     Why,
     Write,
     Written,
@@ -86,6 +91,8 @@ SKEW = 0.5
 """Seconds that the clocks of the store's nodes may differ by."""
 MARGIN_RATE = 0.001
 """Clock rates differ by less than this."""
+PROOF_LASTS = 86400.0
+"""Seconds for which an acquisition may rely on an earlier test of the store."""
 
 
 def margin(duration: float) -> float:
@@ -109,10 +116,16 @@ def term_of(found: Found) -> int:
     return record.term if record else 0
 
 
-def is_proven(found: Found) -> bool:
-    """Tell whether the store was tested for write conditions during the life of this lease (rule 18)."""
+def proof_of(found: Found, me: Claimant) -> Optional[Proof]:
+    """Return the proof that the record has, if it is of the store that this caller reaches (rule 18)."""
     record = record_of(found)
-    return record is not None and record.proven
+    proof = record.proof if record else None
+    return proof if proof and proof.store == me.store else None
+
+
+def fresh(proof: Optional[Proof], store_time: float) -> Optional[Proof]:
+    """Return the proof if it is not too old for an acquisition (rule 18)."""
+    return proof if proof and abs(store_time - proof.at) < PROOF_LASTS else None
 
 
 def sequence_of(found: Found) -> int:
@@ -124,7 +137,9 @@ def sequence_of(found: Found) -> int:
 def own(found: Found, me: Claimant) -> Optional[Record]:
     """Return the record if this session holds it (rule 17)."""
     record = record_of(found)
-    return record if record and record.session == me.session and not record.released else None
+    if record is None or record.session != me.session or record.released:
+        return None
+    return record if me.sent is None or record.nonce in me.sent else None
 
 
 def is_live(record: Record, age: float) -> bool:
@@ -162,13 +177,18 @@ def takeable_in(found: Found, takeover: str, unchanged_for: float) -> Optional[f
     return free_in(found)
 
 
-def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
-    """Draft the first record of a new term (rules 2 and 3)."""
-    now = found.store_time
+def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Record:
+    """Draft the first record of a new term (rules 2 and 3). ``now`` is the store's time."""
+    record = record_of(found)
+    term = term_of(found) + 1
+    if record is None or record.proof is None:
+        # No acquisition has been completed since the object was created, maybe late, after another one was deleted.
+        # Every earlier term is lower than the store's time then.
+        term = max(term, int(found.store_time))
     return Record(
         holder=me.holder,
         session=me.session,
-        term=term_of(found) + 1 if term_of(found) else int(now),
+        term=term,
         sequence=1,
         nonce=nonce,
         lease_duration=want.lease_duration,
@@ -176,7 +196,7 @@ def claim(me: Claimant, found: Found, want: Want, nonce: str) -> Record:
         renewed_at=now,
         lease_until=_until(now, want.lease_duration),
         metadata=want.metadata,
-        proven=is_proven(found),
+        proof=fresh(proof_of(found, me), now) or fresh(want.proof, now),
     )
 
 
@@ -195,9 +215,10 @@ def renewal(record: Record, now: float, lease_duration: float, nonce: str, promi
     )
 
 
-def tombstone(me: Claimant, found: Seen, reason: str, nonce: str) -> Record:
-    """Draft the record of a released lease, which keeps the term and names who released it (rule 4)."""
-    now = found.store_time
+def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str) -> Record:
+    """Draft the record of a released lease, which keeps the term and names who released it (rule 4). ``now`` is the
+    store's time.
+    """
     record = record_of(found)
     own_kind = record if record and not record.foreign else None
     metadata = {"released_by": me.holder}
@@ -216,7 +237,7 @@ def tombstone(me: Claimant, found: Seen, reason: str, nonce: str) -> Record:
         renewed_at=now,
         lease_until=now - 1,
         metadata=metadata,
-        proven=is_proven(found),
+        proof=record.proof if record else None,
     )
 
 
@@ -240,14 +261,32 @@ class View(NamedTuple):
     asked: float
     at: float
 
+    @property
+    def store_time(self) -> float:
+        """The latest that the store's clock can have shown at ``at``, apart from its resolution."""
+        return self.found.store_time + self.at - self.asked
+
+
+class Form(NamedTuple):
+    """How writes are sent; Write has the meaning."""
+
+    quoted: bool = True
+    dated: bool = True
+
+
+def form_of(proof: Optional[Proof]) -> Form:
+    """Return how the store takes writes, or the usual form if that is not known."""
+    return Form(proof.quoted, proof.dated) if proof else Form()
+
 
 class Landed(NamedTuple):
-    """A write that is in the store."""
+    """A write that is in the store: when it was first sent, and when that was known, on the caller's clock."""
 
     seen: Seen
     body: bytes
     anchor: float
     at: float
+    form: Form
 
 
 def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
@@ -272,62 +311,149 @@ def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
         delay = min(delay * 2, SLOWEST_RETRY)
 
 
-def put(draft: Record, replaces: Optional[str], until: float) -> Steps[Union[Landed, View]]:
-    """Write the record, and find out whether it landed (rule 12). A View holds what is in the store instead."""
+def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Steps[Union[Landed, View]]:
+    """Write the record, and find out whether it landed (rule 12). A View holds what is in the store instead.
+
+    If the store does not take writes in this form, the others are tried.
+    """
     body = encode(draft)
     anchor: Optional[float] = None
-    requote = False
-    requoted = False
-    doubtful = False
+    doubtful = requoted = False
     while True:
-        answer = yield Write(body, replaces, until, requote)
+        answer = yield Write(body, replaces, until, *form)
         anchor = answer.asked if anchor is None else anchor  # rule 6
         outcome = answer.outcome
         if isinstance(outcome, Written):
             seen = Seen(draft, outcome.etag, outcome.store_time, outcome.store_time)
-            return Landed(seen, body, anchor, answer.at)
-        if isinstance(outcome, Refused) and not doubtful:
-            raise StoreRefused(*outcome)
+            return Landed(seen, body, anchor, answer.at, form)
+        if isinstance(outcome, Refused):
+            if form.dated:
+                form = form._replace(dated=False)  # maybe it takes no signatures in the query. Nothing was written
+                continue
+            if not doubtful:
+                raise StoreRefused(*outcome)
         doubtful = True
         view = yield from look(until)
         found = view.found
         record = record_of(found)
         if isinstance(found, Seen) and record and record.nonce == draft.nonce:
-            return Landed(found, body, anchor, view.at)
+            return Landed(found, body, anchor, view.at, form)
         if _version(found) != replaces:
             return view
         # The version to be replaced is still there: the write has not landed yet. Send the same bytes again.
-        requote = isinstance(outcome, Unknown) and outcome.precondition_failed and replaces is not None
-        if requote and not requoted:
-            requoted = True  # rule 19: nothing was written, so the other form can be sent at once
-            continue
+        if replaces is not None and isinstance(outcome, Unknown) and outcome.precondition_failed:
+            other = yield from _requoted(form, body, until)
+            if other != form and not requoted:
+                form, requoted = other, True  # nothing was written, so it can be sent at once
+                continue
+            form = other
         if view.at + WRITES_APART >= until:
             raise _unreachable(outcome)
         yield Pause(WRITES_APART, WRITES_APART * 1.5)
 
 
-def ask_for_conditions(landed: Landed, until: float) -> Steps[None]:
-    """Refuse a store that ignores write conditions (rule 18): it would let everybody lead.
+def _requoted(form: Form, body: bytes, until: float) -> Steps[Form]:
+    """Return the other form of ETags, if the store enforces conditions in that form, too (rules 18 and 19)."""
+    other = form._replace(quoted=not form.quoted)
+    outcome = (yield Write(body, _NO_ETAG, until, *other)).outcome
+    if isinstance(outcome, Written):
+        raise _ignores("If-Match")
+    return other if isinstance(outcome, Unknown) and outcome.refuted else form
+
+
+def prove(
+    me: Claimant,
+    view: View,
+    body: bytes,
+    draft: Callable[[float], Record],
+    until: float,
+    fresh_nonce: Callable[[], str],
+) -> Steps[Union[Landed, View]]:
+    """Refuse a store that ignores write conditions (rule 18): it would let everybody lead. Then replace the record.
 
     The current bytes are put again under two conditions that do not hold. Only a clear refusal passes; a store that
-    accepts them has at least stored nothing new.
+    accepts them has at least stored nothing new. The draft, made for the store's time, is written as a race of two,
+    of which one has to lose. Returns as put() does.
     """
-    for replaces, name in ((None, "If-None-Match"), (_NO_ETAG, "If-Match")):
-        while True:
-            answer = yield Write(landed.body, replaces, until)
-            outcome = answer.outcome
-            if isinstance(outcome, Unknown) and (outcome.precondition_failed or outcome.conflict):
-                break
-            if isinstance(outcome, Written):
-                raise StoreRefused(
-                    "the store accepted a write whose %s condition does not hold, so several could lead at once" % name,
-                    "Use a store that enforces conditional writes",
-                )
-            if isinstance(outcome, Refused):
+    yield from _ask(body, None, "If-None-Match", until)
+    form, at = yield from _ask(body, _NO_ETAG, "If-Match", until)
+    requoted = False
+    while True:
+        now = view._replace(at=at).store_time
+        proof = Proof(me.store, now, form.quoted, form.dated)
+        result = yield from _race(draft(now)._replace(proof=proof), _version(view.found), until, fresh_nonce)
+        if not isinstance(result, float):
+            return result
+        at = result
+        other = yield from _requoted(form, body, until)
+        if requoted or other == form:
+            if at + WRITES_APART >= until:
+                raise StoreUnreachable("the store refuses a write whose If-Match condition holds")
+            at = (yield Pause(WRITES_APART, WRITES_APART * 1.5)).at
+        form, requoted = other, True
+
+
+def _ask(body: bytes, replaces: Optional[str], name: str, until: float) -> Steps[Tuple[Form, float]]:
+    """Write under a condition that does not hold, until the store clearly refuses it. Return the form, and when."""
+    form = Form()
+    while True:
+        answer = yield Write(body, replaces, until, *form)
+        outcome = answer.outcome
+        if isinstance(outcome, Unknown) and outcome.refuted:
+            return form, answer.at
+        if isinstance(outcome, Written):
+            raise _ignores(name)
+        if isinstance(outcome, Refused):
+            if not form.dated:
                 raise StoreRefused(*outcome)
-            if answer.at + WRITES_APART >= until:
-                raise _unreachable(outcome)
-            yield Pause(WRITES_APART, WRITES_APART * 1.5)
+            form = form._replace(dated=False)
+            continue
+        if answer.at + WRITES_APART >= until:
+            raise _unreachable(outcome)
+        yield Pause(WRITES_APART, WRITES_APART * 1.5)
+
+
+def _race(
+    draft: Record, replaces: Optional[str], until: float, fresh_nonce: Callable[[], str]
+) -> Steps[Union[Landed, View, float]]:
+    """Write the record twice at the same instant, each time with a nonce of its own. Return as put() does; or, if the
+    store refuses both, when it did: maybe it wants ETags in the other form (rule 19).
+    """
+    drafts = (draft, draft._replace(nonce=fresh_nonce()))
+    bodies = encode(drafts[0]), encode(drafts[1])
+    form = form_of(draft.proof)
+    anchor: Optional[float] = None
+    while True:
+        answer = yield Race(bodies, replaces, until, *form)
+        anchor = answer.asked if anchor is None else anchor
+        outcome = answer.outcome
+        outcomes = outcome.outcomes if isinstance(outcome, Raced) else (outcome,)
+        won = [(one, body, of) for one, body, of in zip(drafts, bodies, outcomes) if isinstance(of, Written)]
+        if len(won) > 1:
+            raise StoreRefused("the store carried out two writes that replace one version", _ENFORCE)
+        for one, body, written in won:
+            seen = Seen(one, written.etag, written.store_time, written.store_time)
+            return Landed(seen, body, anchor, answer.at, form)
+        view = yield from look(until)
+        record = record_of(view.found)
+        for one, body in zip(drafts, bodies):
+            if isinstance(view.found, Seen) and record and record.nonce == one.nonce:
+                return Landed(view.found, body, anchor, view.at, form)
+        if _version(view.found) != replaces:
+            return view
+        if all(isinstance(of, Unknown) and of.precondition_failed for of in outcomes):
+            return view.at
+        if view.at + WRITES_APART >= until:
+            raise _unreachable(outcomes[0])
+        yield Pause(WRITES_APART, WRITES_APART * 1.5)
+
+
+_ENFORCE = "Use a store that enforces conditional writes"
+
+
+def _ignores(condition: str) -> StoreRefused:
+    why = "the store accepted a write whose %s condition does not hold, so several could lead at once" % condition
+    return StoreRefused(why, _ENFORCE)
 
 
 def _unreachable(outcome: Outcome) -> StoreUnreachable:
@@ -357,7 +483,7 @@ def tells_of_doubt(operation: Operation) -> Operation:
             nonlocal doubtful
             outcome = answer.outcome
             unsent = isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.sent)
-            doubtful = doubtful or (isinstance(step, Write) and not unsent)
+            doubtful = doubtful or (isinstance(step, (Write, Race)) and not unsent)
 
         try:
             return (yield from overheard(operation(*args, **kwargs), after=hear))
@@ -375,29 +501,35 @@ def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
     """Read the lease. Whether the caller leads is decided by the store's clock."""
     view = yield from look(start + patience)
     mine = own(view.found, me)
-    leads = mine is not None and mine.proven and is_live(mine, age_of(view.found))
+    proven = proof_of(view.found, me) is not None
+    leads = mine is not None and proven and is_live(mine, age_of(view.found))
     return Verdict(leads, Why.FOUND, view.found, view.found)
 
 
 @tells_of_doubt
 def acquire(
-    me: Claimant, want: Want, start: float, fresh_nonce: Callable[[], str], dry_run: bool = False
+    me: Claimant,
+    want: Want,
+    start: float,
+    fresh_nonce: Callable[[], str],
+    dry_run: bool = False,
+    watch: Optional[Watch] = None,
 ) -> Steps[Verdict]:
     """Become or stay leader: try once, or as often as the wait allows. Not getting the lease is a Verdict, too.
 
-    ``start`` is a reading of the caller's clock. A dry run only reads and predicts.
+    ``start`` is a reading of the caller's clock. A dry run only reads and predicts. ``watch`` has what this caller has
+    observed before.
     """
+    watch = watch or Watch()
     give_up = start + want.wait_timeout
     view = yield from look(start + want.patience)
     before = view.found
-    watched, since = _version(view.found), view.at
     lapsed_term = 0  # a term of ours that was confirmed too late to lead
     while True:
         found, at = view.found, view.at
-        if _version(found) != watched:
-            watched, since = _version(found), at
+        unchanged_for = watch.unchanged_for(_version(found), at)
         mine = own(found, me)
-        left = 0.0 if mine else takeable_in(found, want.takeover, at - since)  # rule 22: take our own at once
+        left = 0.0 if mine else takeable_in(found, want.takeover, unchanged_for)  # rule 22: take our own at once
         if left is None or left > 0:
             if at >= give_up:
                 return Verdict(False, _why_not(found, want.takeover), found, before)
@@ -407,38 +539,44 @@ def acquire(
             continue
         # Retry the write until its lease would expire; for a long lease, give up earlier.
         until = at + min(want.lease_duration, max(want.patience, give_up - at))
-        if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):
+        if mine and mine.proof and mine.term != lapsed_term and is_live(mine, age_of(found)):
             why = Why.RENEWED
             # The store's clock would tell only roughly how much time is left.
-            promised = mine.lease_duration if mine.proven else 0.0
-            draft = renewal(mine, found.store_time, want.lease_duration, fresh_nonce(), promised)
-            draft = draft._replace(holder=me.holder, metadata=want.metadata)
+            promised = mine.lease_duration
+            draft = renewal(mine, view.store_time, want.lease_duration, fresh_nonce(), promised)
+            draft = draft._replace(holder=me.holder, metadata=want.metadata, proof=proof_of(found, me))
             lapses_at = view.asked + mine.lease_duration - age_of(found)
         else:
             why = Why.ACQUIRED
-            draft = claim(me, found, want, fresh_nonce())
+            promised = 0.0
+            draft = claim(me, found, want, view.store_time, fresh_nonce())
             lapses_at = at + want.lease_duration
         if dry_run:
             expected = Seen(draft, _version(found) or "", found.store_time, found.store_time)
             return Verdict(True, why, expected, found)
-        result = yield from put(draft, _version(found), until)
-        if isinstance(result, Landed) and not draft.proven:
-            yield from ask_for_conditions(result, until)
-            now = result.seen.store_time
-            draft = renewal(draft, now, want.lease_duration, fresh_nonce())._replace(proven=True)
-            # The creation may have landed late, after another lease was created and deleted. So the term becomes at
-            # least the store's present time: every earlier term is lower. Nobody has led by the term of the draft.
-            draft = draft._replace(term=max(draft.term, int(now)))
-            result = yield from put(draft, result.seen.etag, until)
+        result = yield from put(draft, _version(found), until, form_of(draft.proof or proof_of(found, me)))
+        late = isinstance(result, Landed) and _came_late(found, result)
+        if isinstance(result, Landed) and (late or draft.proof is None):
+            view, body = View(result.seen, result.anchor, result.at), result.body
+            # Every earlier term is lower than the store's time now. Nobody has led by the term of the draft.
+            term = max(draft.term, int(view.found.store_time)) if late else draft.term
+
+            def complete(now: float, draft: Record = draft, term: int = term, promised: float = promised) -> Record:
+                return renewal(draft, now, want.lease_duration, fresh_nonce(), promised)._replace(term=term)
+
+            if draft.proof is None:
+                result = yield from prove(me, view, body, complete, until, fresh_nonce)
+            else:
+                result = yield from put(complete(view.store_time), _version(view.found), until, result.form)
         if isinstance(result, View):
             view = result
             continue
-        deadline = result.anchor + draft.lease_duration
+        deadline = result.anchor + _duration_of(result)
         if result.at < min(lapses_at, deadline):
             return Verdict(True, why, result.seen, found, deadline)
         # Rule 8: confirmed too late. We can still replace it, in a new term.
         lapsed_term = term_of(result.seen)
-        view = View(result.seen, result.at, result.at)
+        view = View(result.seen, result.anchor, result.at)
 
 
 @tells_of_doubt
@@ -452,10 +590,10 @@ def renew(
     dry_run: bool = False,
 ) -> Steps[Verdict]:
     """Prove and extend the lease. Without ``held`` it is read first; without a duration it keeps its own."""
-    if held is None or dry_run or start >= held.lapses_at:
+    if held is None or dry_run or start >= held.lapses_at or proof_of(held.seen, me) is None:
         view = yield from look(start + patience)
     else:
-        view = View(held.seen, start, start)
+        view = _known(held, start)
     before = view.found
     while True:
         found = view.found
@@ -464,20 +602,26 @@ def renew(
             return Verdict(False, _why_lost(found), found, before)
         if held and mine.sequence == sequence_of(held.seen):
             lapses_at = held.lapses_at
-            promised = lapses_at - view.asked
+            promised = lapses_at - view.at
         else:  # another task of this run has written it since; only the store knows how long ago, and only roughly
             lapses_at = view.asked + mine.lease_duration - found.age
             promised = mine.lease_duration
         if view.at >= lapses_at:
             return Verdict(False, Why.LAPSED, found, before)  # rule 22
-        if not mine.proven:
+        if mine.proof is None:
             return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed midway
-        draft = renewal(mine, found.store_time, lease_duration or mine.lease_duration, fresh_nonce(), promised)
+
+        def draft(now: float, mine: Record = mine, promised: float = promised) -> Record:
+            return renewal(mine, now, lease_duration or mine.lease_duration, fresh_nonce(), promised)
+
         if dry_run:
-            return Verdict(True, Why.RENEWED, found._replace(record=draft), before)
-        result = yield from put(draft, found.etag, lapses_at)
+            return Verdict(True, Why.RENEWED, found._replace(record=draft(view.store_time)), before)
+        if proof_of(found, me):
+            result = yield from put(draft(view.store_time), found.etag, lapses_at, form_of(mine.proof))
+        else:  # rule 18: this is another store, or it is reached in another way
+            result = yield from prove(me, view, encode(mine), draft, lapses_at, fresh_nonce)
         if isinstance(result, Landed):
-            deadline = result.anchor + draft.lease_duration
+            deadline = result.anchor + _duration_of(result)
             if result.at >= min(lapses_at, deadline):
                 return Verdict(False, Why.LAPSED, result.seen, before)  # rule 8
             return Verdict(True, Why.RENEWED, result.seen, before, deadline)
@@ -503,7 +647,7 @@ def release(
     if held is None or dry_run:
         view = yield from look(until)
     else:
-        view = View(held.seen, start, start)
+        view = _known(held, start)
     before = view.found
     aim = _identity(before)
     while True:
@@ -515,13 +659,29 @@ def release(
         if not ours and not (force and _identity(found) == aim):
             return Verdict(False, _why_lost(found), found, before)
         why = Why.RELEASED if ours else Why.BROKEN
-        draft = tombstone(me, found, reason, fresh_nonce())
+        draft = tombstone(me, found, view.store_time, reason, fresh_nonce())
         if dry_run:
             return Verdict(False, why, found._replace(record=draft), before)
-        result = yield from put(draft, found.etag, until)
+        result = yield from put(draft, found.etag, until, form_of(proof_of(found, me)))
         if isinstance(result, Landed):
             return Verdict(False, why, result.seen, before)
         view = result
+
+
+def _known(held: Held, start: float) -> View:
+    """Return what is held as if it had been read just now."""
+    store_time = held.seen.store_time + start - held.written_at
+    return View(held.seen._replace(store_time=store_time), start, start)
+
+
+def _came_late(found: Found, landed: Landed) -> bool:
+    """Tell whether another lease may have been created and deleted before this one was created (rule 3)."""
+    return isinstance(found, Absent) and int(landed.seen.store_time) > int(found.store_time) + 1
+
+
+def _duration_of(landed: Landed) -> float:
+    record = record_of(landed.seen)
+    return record.lease_duration if record else 0.0
 
 
 def _poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:

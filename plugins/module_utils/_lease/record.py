@@ -29,6 +29,19 @@ MAX_TERM = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
 
 
+class Proof(NamedTuple):
+    """A store was found to enforce write conditions (rule 18), and takes writes in this way."""
+
+    store: str
+    """The URL of the bucket, as the caller that tested it reaches it."""
+    at: float
+    """When, by the store's clock."""
+    quoted: bool = True
+    """If-Match takes the ETag in quotes (rule 19)."""
+    dated: bool = True
+    """Signatures in the query are taken, so each write has a use-by date (rule 25)."""
+
+
 class Record(NamedTuple):
     """A readable lease. The holder '' means a released lease; the session '' means a record by the .NET library."""
 
@@ -42,8 +55,8 @@ class Record(NamedTuple):
     renewed_at: Optional[float]
     lease_until: float
     metadata: Mapping[str, str]
-    proven: bool = False
-    """The store was tested, and enforces write conditions (rule 18)."""
+    proof: Optional[Proof] = None
+    """None if this acquisition has not been completed (rule 18)."""
 
     @property
     def released(self) -> bool:
@@ -76,7 +89,7 @@ def encode(record: Record) -> bytes:
             "acquiredAt": utc(record.acquired_at),
             "renewedAt": utc(record.renewed_at),
             "metadata": dict(record.metadata),
-            "conditionsProven": record.proven,
+            "conditionsProven": proof_shown(record.proof),
         },
         indent=2,
     ).encode("ascii")
@@ -100,6 +113,22 @@ def decode(body: bytes) -> Union[Record, Unreadable]:
     if schema != SCHEMA:
         return Unreadable("its field schema is not %d" % SCHEMA)
     return _read(_own, fields)
+
+
+def proof_shown(proof: Optional[Proof]) -> Optional[Dict[str, Any]]:
+    """Return the proof as JSON has it."""
+    if proof is None:
+        return None
+    return dict(store=proof.store, at=utc(proof.at), quotedEtags=proof.quoted, useByDates=proof.dated)
+
+
+def proof_from(value: Any) -> Optional[Proof]:
+    """Read a proof. A malformed one is None: the next leader tests the store again."""
+    try:
+        store, at = _text(value, "store", 2048), _time(value, "at")
+        return Proof(store, at, value["quotedEtags"] is True, value["useByDates"] is True)
+    except (AttributeError, KeyError, TypeError, _BadField):
+        return None
 
 
 def utc(seconds: Optional[float]) -> Optional[str]:
@@ -151,7 +180,7 @@ def _own(fields: Dict[str, Any]) -> Record:
         renewed_at=_time(fields, "renewedAt"),
         lease_until=_time(fields, "leaseUntilUtc"),
         metadata=_metadata(fields.get("metadata")),
-        proven=fields.get("conditionsProven") is True,
+        proof=proof_from(fields.get("conditionsProven")),
     )
 
 

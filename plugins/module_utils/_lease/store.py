@@ -11,19 +11,30 @@ from __future__ import annotations
 import datetime
 import email.utils
 import re
-from typing import Dict, Mapping, Optional, Protocol
+from typing import Callable, Dict, Mapping, Optional, Protocol, Sequence
 
-from .connection import CannotSend, NoAnswer, Response
+from .at_once import Write, at_once
+from .clock import Clock
+from .connection import CannotSend, GivenUp, NoAnswer, Response
 from .record import MAX_BODY, decode
 from .settings import Location
-from .types import Absent, Outcome, Refused, Seen, Unchanged, Unknown, Written
+from .store_time import Stamp, StoreTime
+from .types import Absent, Held, Outcome, Raced, Refused, Seen, Unchanged, Unknown, Written
 
 
 class Wire(Protocol):
     """What a store sends through: a Connection, or a wrapper of one."""
 
-    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
-        """Raises NoAnswer or CannotSend."""
+    def send(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: Stamp,
+        before_last_byte: Optional[Callable[[], None]] = None,
+    ) -> Response:
+        """Raises NoAnswer, CannotSend or GivenUp."""
 
     def forget(self) -> None:
         """Send the next request over a new connection."""
@@ -34,48 +45,101 @@ class Wire(Protocol):
 
 
 class Store:
-    """Reads and writes one object, with one attempt per call (rule 11)."""
+    """Reads and writes one object, with one attempt per call (rule 11).
 
-    def __init__(self, connection: Wire, location: Location, quoted: bool = True) -> None:
+    ``until`` is always the reading of the clock at which the caller turns away.
+    """
+
+    def __init__(self, connection: Wire, location: Location, clock: Clock, time: Optional[StoreTime] = None) -> None:
         self._connection = connection
         self._location = location
-        self.quoted = quoted
-        """Whether If-Match has the ETag in quotes; write() finds out which form the store wants."""
+        self._clock = clock
+        self.time = time or StoreTime(clock)
         self.requests = 0
         """Number of requests sent."""
 
-    def read(self, known: Optional[str] = None) -> Outcome:
+    def read(self, until: float, known: Optional[str] = None) -> Outcome:
         """Return Seen, Absent, Unknown or Refused; or Unchanged if the object still has the known ETag."""
         headers = {"If-None-Match": '"%s"' % known} if known else {}
-        return self._send("GET", headers, b"")
+        return self._send("GET", headers, b"", until)
 
-    def write(self, body: bytes, replaces: Optional[str], requote: bool = False) -> Outcome:
-        """Return Written, Unknown or Refused. ``replaces`` is the ETag to replace, None to create (rule 1)."""
-        if requote:
-            self.quoted = not self.quoted  # rule 19
+    def write(
+        self,
+        body: bytes,
+        replaces: Optional[str],
+        until: float,
+        quoted: bool = True,
+        dated: bool = True,
+        hold: Optional[Callable[[], None]] = None,
+    ) -> Outcome:
+        """Return Written, Unknown or Refused. ``replaces`` is the ETag to replace, None to create (rule 1).
+
+        ``hold`` is called before the last byte is sent, and may wait.
+        """
         headers = {"Content-Type": "application/json"}
         if replaces is None:
             headers["If-None-Match"] = "*"
         else:
-            headers["If-Match"] = '"%s"' % replaces if self.quoted else replaces
-        return self._send("PUT", headers, body)
+            headers["If-Match"] = '"%s"' % replaces if quoted else replaces
+        return self._send("PUT", headers, body, until, dated, hold)
+
+    def race(self, bodies: Sequence[bytes], replaces: Optional[str], until: float, quoted: bool, dated: bool) -> Raced:
+        """Make these writes at the same instant (rule 18)."""
+
+        def contender(body: bytes) -> Write:
+            return lambda hold: self.write(body, replaces, until, quoted, dated, hold)
+
+        outcomes = at_once([contender(body) for body in bodies], until - self._clock.now(), self._clock)
+        return Raced(tuple(outcomes))
+
+    def learn_time(self, held: Held) -> None:
+        """Learn the store's time from a lease that is held: renewing it may be the first request."""
+        self.time.saw(held.seen.store_time, held.written_at, held.written_at)
 
     def forget_connection(self) -> None:
         self._connection.forget()
 
-    def _send(self, method: str, headers: Dict[str, str], body: bytes) -> Outcome:
-        try:
-            self.requests += 1
-            response = self._connection.send(method, headers, body, MAX_BODY)
-        except NoAnswer as error:
-            return Unknown(str(error))
-        except CannotSend as error:
-            self.requests -= 1
-            return Refused(error.why, error.advice)
+    def _send(
+        self,
+        method: str,
+        headers: Dict[str, str],
+        body: bytes,
+        until: float,
+        dated: bool = False,
+        hold: Optional[Callable[[], None]] = None,
+    ) -> Outcome:
+        def before_last_byte() -> None:
+            if hold is not None:
+                hold()
+            if self._clock.now() >= until:
+                raise GivenUp()
+
+        first = True
+        while True:
+            stamp, asked = self.time.stamp(until, dated), self._clock.now()
+            try:
+                self.requests += 1
+                response = self._connection.send(method, headers, body, MAX_BODY, stamp, before_last_byte)
+            except NoAnswer as error:
+                return Unknown(str(error))
+            except GivenUp:
+                return Unknown("it was given up before it was sent", sent=False)
+            except CannotSend as error:
+                self.requests -= 1
+                return Refused(error.why, error.advice)
+            date = http_date(response, "date")
+            if date is not None:
+                self.time.saw(date, asked, self._clock.now())
+            if date is None or response.status not in (400, 401, 403) or not stamp.refuses(date):
+                return self._outcome(method, headers, response, date)
+            if not first or self._clock.now() >= until:
+                return Unknown("%s, since its date was too far off" % self._answered(response))
+            first = False  # the answer has told the store's time
+
+    def _outcome(self, method: str, headers: Mapping[str, str], response: Response, date: Optional[float]) -> Outcome:
         unchanged = response.status == 304 and method == "GET" and "If-None-Match" in headers
         if response.status != 200 and not unchanged:
             return self._no_success(method, response)
-        date = http_date(response, "date")
         if unchanged and date is not None:
             return Unchanged(date)
         etag = response.headers.get("etag", "")

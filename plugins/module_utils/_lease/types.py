@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import enum
 from types import MappingProxyType
-from typing import Callable, Generator, Mapping, NamedTuple, Optional, TypeVar, Union
+from typing import Callable, Generator, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 
-from .record import Record, Unreadable
+from .record import Proof, Record, Unreadable
 
 
 def with_advice(why: str, advice: str) -> str:
@@ -85,8 +85,14 @@ class Refused(NamedTuple):
         return with_advice(self.why, self.advice)
 
 
+class Raced(NamedTuple):
+    """The outcomes of writes that were sent at the same instant, in their order."""
+
+    outcomes: Tuple[Outcome, ...]
+
+
 Found = Union[Absent, Seen]
-Outcome = Union[Absent, Seen, Unchanged, Written, Unknown, Refused]
+Outcome = Union[Absent, Seen, Unchanged, Written, Unknown, Refused, Raced]
 
 # -- Steps of an operation --------------------------------------------------------------------------------------------
 
@@ -105,8 +111,20 @@ class Write(NamedTuple):
     body: bytes
     replaces: Optional[str]
     until: float
-    requote: bool = False
-    """From now on, send the ETag in the other form, quoted or bare (rule 19)."""
+    quoted: bool = True
+    """If-Match has the ETag in quotes (rule 19)."""
+    dated: bool = True
+    """The store is to refuse it once nobody waits for its answer (rule 25)."""
+
+
+class Race(NamedTuple):
+    """Put both bodies at the same instant, each as a Write would (rule 18). The outcome is Raced."""
+
+    bodies: Tuple[bytes, bytes]
+    replaces: Optional[str]
+    until: float
+    quoted: bool
+    dated: bool
 
 
 class Pause(NamedTuple):
@@ -124,7 +142,7 @@ class Answer(NamedTuple):
     at: float
 
 
-Step = Union[Read, Write, Pause]
+Step = Union[Read, Write, Race, Pause]
 T = TypeVar("T")
 Steps = Generator[Step, Answer, T]
 
@@ -155,6 +173,25 @@ class Claimant(NamedTuple):
 
     holder: str
     session: str
+    store: str = ""
+    """The URL of the bucket, as this caller reaches it (rule 18)."""
+    sent: Optional[List[str]] = None
+    """If no other process uses the session: the nonces that this one has sent. A record of the session with another
+    nonce is by a clone of this process, so it is not its own (rule 17)."""
+
+
+class Watch:
+    """How long a caller has seen the present version of the lease (rule 14). It survives errors."""
+
+    def __init__(self) -> None:
+        self._version: Optional[str] = None
+        self._since = float("inf")
+
+    def unchanged_for(self, version: Optional[str], at: float) -> float:
+        """Take note of the version that was read at this time. Return for how many seconds it has been seen."""
+        if version != self._version or self._since > at:
+            self._version, self._since = version, at
+        return at - self._since
 
 
 class Want(NamedTuple):
@@ -168,6 +205,8 @@ class Want(NamedTuple):
     takeover: str = "store_clock"
     """'store_clock' (rule 15), 'observed' (rule 14) or 'never'."""
     metadata: Mapping[str, str] = MappingProxyType({})
+    proof: Optional[Proof] = None
+    """What an earlier operation has found out about this store (rule 18)."""
 
 
 class Held(NamedTuple):
@@ -176,6 +215,12 @@ class Held(NamedTuple):
     seen: Seen
     lapses_at: float
     """The deadline, on the caller's clock."""
+
+    @property
+    def written_at(self) -> float:
+        """When the write that proves it was first sent, on the caller's clock."""
+        record = self.seen.record
+        return self.lapses_at - (record.lease_duration if isinstance(record, Record) else 0.0)
 
 
 class Why(enum.Enum):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Mapping, Optional, Tuple
+from typing import Callable, Mapping, Optional, Tuple
 
 from ..bad_option import BadOption
 from ..connection import CannotSend, Connection, Response
+from ..store_time import Stamp
 from .config import Config
 
 
@@ -23,23 +24,42 @@ class ReloadingConnection:
     def __init__(self, config: Config) -> None:
         """Raises BadOption or CannotSend if the configuration cannot be used."""
         self._config = config
-        self._stamp = _stamp(config)
+        self._version = _version(config)
         self._connection = connect(config)
 
     @property
     def origin(self) -> str:
         return self._connection.origin
 
-    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
-        """Raises NoAnswer or CannotSend."""
-        stamp = _stamp(self._config)
-        if stamp != self._stamp:
-            try:
-                self._connection = connect(self._config)
-            except BadOption as error:
-                raise CannotSend(str(error)) from None
-            self._stamp = stamp
-        return self._connection.send(method, headers, body, most)
+    @property
+    def bucket_url(self) -> str:
+        return self._connection.bucket_url
+
+    def send(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: Stamp,
+        before_last_byte: Optional[Callable[[], None]] = None,
+    ) -> Response:
+        """Raises NoAnswer, CannotSend or GivenUp."""
+        version = _version(self._config)
+        if version != self._version:
+            self._reconnect()
+            self._version = version
+        return self._connection.send(method, headers, body, most, stamp, before_last_byte)
+
+    def _reconnect(self) -> None:
+        try:
+            connection = connect(self._config)
+        except BadOption as error:
+            raise CannotSend(str(error)) from None
+        if connection.bucket_url != self.bucket_url:
+            moved = "the bucket is now at %s instead of %s" % (connection.bucket_url, self.bucket_url)
+            raise CannotSend(moved, "Reload the daemon if it has to use the lease there")
+        self._connection = connection
 
     def forget(self) -> None:
         self._connection.forget()
@@ -69,7 +89,7 @@ def _check_readable(path: str) -> None:
         raise BadOption("credentials_file", path, "%s, for the user of this process" % error.strerror) from None
 
 
-def _stamp(config: Config) -> Optional[Tuple[int, int, int]]:
+def _version(config: Config) -> Optional[Tuple[int, int, int]]:
     """Return a value that changes with the file; None if there is no file."""
     path = _path(config)
     try:

@@ -66,12 +66,15 @@ def run(name: str) -> int:
 
 def _take_part(config: Config) -> int:
     clock = Clock()
-    me, held, until, served, elsewhere = _inherited(config)
+    connection = ReloadingConnection(config)
+    me, held, until, served, elsewhere = _inherited(config, connection.bucket_url)
     host = SystemdHost(config, me, clock, served)
     if elsewhere:
         host.demote("the configuration now names %s instead of %s" % (_place(config), elsewhere))
         return LOST
-    store = Store(ReloadingConnection(config), config.location)
+    store = Store(connection, config.location, clock)
+    if held is not None:
+        store.learn_time(held)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
     while not systemd.notify(READY=1):  # many daemons start at once, and systemd queues only ten messages
         clock.sleep(BUSY)
@@ -312,7 +315,7 @@ def _quoted(value: str) -> str:
 
 
 def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
-    state: Dict[str, Any] = dict(place=_place(config), session=me.session)
+    state: Dict[str, Any] = dict(place=_place(config), session=me.session, sent=me.sent)
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
@@ -339,9 +342,9 @@ class Handover(NamedTuple):
     """The place of the held lease, if it is not the configured one."""
 
 
-def _inherited(config: Config) -> Handover:
+def _inherited(config: Config, bucket_url: str) -> Handover:
     state = json.loads(os.environ.pop(_STATE, "{}"))
-    me = Claimant(config.holder, state.get("session") or fresh_nonce())
+    me = Claimant(config.holder, state.get("session") or fresh_nonce(), bucket_url, state.get("sent") or [])
     if "held" not in state:
         return Handover(me)
     held = state["held"]

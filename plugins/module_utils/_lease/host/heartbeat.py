@@ -16,7 +16,7 @@ ended. Competing again takes a new process, with a new session.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Protocol, TypeVar
 
 from .. import protocol
 from ..clock import Clock
@@ -27,12 +27,14 @@ from ..types import (
     Held,
     Outcome,
     Pause,
+    Race,
     Seen,
     Step,
     Steps,
     StoreError,
     Verdict,
     Want,
+    Watch,
     Why,
     Write,
     overheard,
@@ -47,6 +49,8 @@ T = TypeVar("T")
 
 RETRY = 1.0
 """Seconds until a renewal that failed is tried again."""
+NONCES = 100
+"""How many of the nonces that were sent last are remembered: one of these writes may still land."""
 
 
 class Stop(Exception):
@@ -102,7 +106,9 @@ class Heartbeat:
     def __init__(
         self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, host: Host
     ) -> None:
-        self._me = me
+        self._sent: List[str] = [] if me.sent is None else me.sent
+        self._me = me._replace(sent=self._sent)
+        self._watch = Watch()
         self._timing = timing
         self._metadata = metadata
         self._store = store
@@ -146,13 +152,27 @@ class Heartbeat:
     def _give_back(self, held: Optional[Held]) -> None:
         """Release the lease, so that others can take it at once. This takes two tries at most."""
         patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
-        steps = protocol.release(self._me, held, self._clock.now(), patience, fresh_nonce)
+        steps = protocol.release(self._me, held, self._clock.now(), patience, self._fresh_nonce)
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
                 self._host.released()
         except StoreError as error:
             self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
+
+    def _fresh_nonce(self) -> str:
+        nonce = fresh_nonce()
+        self._sent.append(nonce)
+        del self._sent[:-NONCES]
+        return nonce
+
+    def _confirmed(self, verdict: Verdict) -> Held:
+        """Return what is held. No write that was sent before can land any more."""
+        if not isinstance(verdict.lease, Seen) or verdict.deadline is None:
+            raise TypeError("%r is not a leader's verdict" % (verdict,))
+        record = protocol.record_of(verdict.lease)
+        self._sent[:] = [record.nonce] if record else []
+        return Held(verdict.lease, verdict.deadline)
 
     # -- standby
 
@@ -163,9 +183,9 @@ class Heartbeat:
         want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
         while True:
             self._may_hold = False
-            steps = protocol.acquire(self._me, want, clock.now(), fresh_nonce)
+            steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
             try:
-                return _held(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
+                return self._confirmed(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
             except StoreError as error:
                 self._host.trouble(str(error))
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
@@ -174,7 +194,7 @@ class Heartbeat:
         """Return the operation unchanged, but report the store's outcomes to the host."""
 
         def before(step: Step) -> None:
-            self._may_hold = self._may_hold or isinstance(step, Write)
+            self._may_hold = self._may_hold or isinstance(step, (Write, Race))
 
         def after(step: Step, answer: Answer) -> None:
             if not isinstance(step, Pause):
@@ -204,12 +224,10 @@ class Heartbeat:
         """Wait until it is time, and renew. Raises Lost, also if the time to lead ends first."""
         timing = self._timing
         clock = Interruptible(self._clock, self._host.wait, until - REACTION)
-        record = protocol.record_of(held.seen)
-        renewed_at = held.lapses_at - (record.lease_duration if record else 0)
         try:
-            clock.sleep(0 if at_once else renewed_at + timing.renew_interval - clock.now())
+            clock.sleep(0 if at_once else held.written_at + timing.renew_interval - clock.now())
             while True:
-                steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, fresh_nonce)
+                steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, self._fresh_nonce)
                 try:
                     verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
                     break
@@ -220,7 +238,7 @@ class Heartbeat:
             raise Lost("the lease could not be renewed in time") from None
         if not verdict.is_leader:
             raise Lost(sentence(verdict))
-        return _held(verdict)
+        return self._confirmed(verdict)
 
     def _step_down(self, held: Optional[Held], why: str) -> None:
         """Stop leading on request. The lease is given back only if the services are gone."""
@@ -230,12 +248,6 @@ class Heartbeat:
             self._host.trouble("services may still be running, so the lease is not given back; it expires by itself")
         elif held is not None or self._may_hold:
             self._give_back(held)
-
-
-def _held(verdict: Verdict) -> Held:
-    if not isinstance(verdict.lease, Seen) or verdict.deadline is None:
-        raise TypeError("%r is not a leader's verdict" % (verdict,))
-    return Held(verdict.lease, verdict.deadline)
 
 
 class TimeIsUp(Exception):
@@ -260,8 +272,8 @@ class Interruptible(Clock):
             self._wait(min(end - self.now(), self._left()))
         self._left()
 
-    def bounded(self, call: Callable[[], T], seconds: float) -> T:
-        """Raises TimeIsUp, or Overdue, or what the call raises."""
+    def bounded(self, call: Callable[[float], T], seconds: float) -> T:
+        """Raises TimeIsUp, or Overdue or NotStarted, or what the call raises."""
         return self._clock.bounded(call, min(seconds, self._left()))
 
     def _left(self) -> float:

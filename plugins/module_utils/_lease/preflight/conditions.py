@@ -53,13 +53,14 @@ def accepted(
 ) -> Tuple[Check, Optional[Seen]]:
     """Make a write whose condition holds, as a lease would. If it was carried out, also return the new state."""
     try:
-        result = work.drive(put(draft, replaces, work.until), scratch)
+        result = work.drive(put(draft, replaces, work.until, work.form), scratch)
     except StoreError as error:
         verdict = verdict_of(error, scratch)
         return Check(name, verdict, error.why, error.advice or (ENFORCE if verdict == FAIL else "")), None
     if isinstance(result, View):
         seen = "the scratch object has content that this run has not written"
         return Check(name, UNKNOWN, seen, "Check endpoint_url"), None
+    work.form = result.form
     return Check(name, PASS, "a %s whose condition holds is carried out" % name), result.seen
 
 
@@ -79,7 +80,7 @@ def refused(
     draft = work.draft()
     hidden = hidden and not exists
     refusals = (409, 412) if exists else (404, 409, 412, 403) if hidden else (404, 409, 412)
-    outcome = _unless_refused(work, scratch, Write(encode(draft), replaces, work.until), refusals)
+    outcome = _unless_refused(work, scratch, Write(encode(draft), replaces, work.until, *work.form), refusals)
     status = scratch.wire.status
     if isinstance(outcome, Written):
         return Check(name, FAIL, what + " is carried out, so several could lead at once", ENFORCE), outcome.etag

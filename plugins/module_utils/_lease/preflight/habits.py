@@ -28,7 +28,7 @@ def etag_form(work: Workspace) -> Check:
     """Check in which form the store sends ETags, and in which one it accepts them."""
     etags = [answer.response.headers.get("etag", "") for answer in work.log.answered]
     form = "quoted" if any(etag.startswith('"') for etag in etags) else "bare"
-    takes = "quoted" if work.quoted else "only bare; leases adapt by themselves"
+    takes = "quoted" if work.form.quoted else "only bare; leases adapt by themselves"
     return Check("etag_form", PASS, "ETags come %s, and If-Match takes them %s" % (form, takes))
 
 
@@ -37,7 +37,7 @@ def etag_repeats(
 ) -> Tuple[Check, Optional[Seen]]:
     """Write the first body again, which had this ETag. Also return the new state, if it is known."""
     try:
-        result = work.drive(put(first, standing, work.until), scratch)
+        result = work.drive(put(first, standing, work.until, work.form), scratch)
     except StoreError as error:
         return Check("etag_repeats", UNKNOWN, error.why, error.advice), None
     if isinstance(result, View):
@@ -105,9 +105,10 @@ def latency(work: Workspace) -> Optional[Check]:
 def _create_with(work: Workspace, name: str, headers: Mapping[str, str], body: bytes, more_time: float = 0.0) -> int:
     """Create another scratch object with these headers. Return the status; 0 for no answer."""
     wire = work.scratch("-" + name).wire
-    wire.hold = _no_hold  # a plain body would be sent at once, whatever Expect says
+    wire.alone = False  # it takes longer than others
     create = {"Content-Type": "application/json", "If-None-Match": "*", **headers}
-    response = work.exchange(wire, "PUT", create, body, more_time=more_time)
+    # A plain body would be sent at once, whatever Expect says.
+    response = work.exchange(wire, "PUT", create, body, more_time=more_time, before_last_byte=_no_hold)
     return response.status if response else 0
 
 

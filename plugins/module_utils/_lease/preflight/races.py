@@ -4,19 +4,13 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""Writes by several contenders at the same instant: if a store checks the condition first and writes later, two win.
-
-All contenders send all but the last byte of their write, wait for one another, and then send the last byte. So the
-writes complete together however far away the store is, and a store that checks before it has the body is caught, too.
-"""
+"""Races of several contenders for one object, of which exactly one may win."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..clock import Clock
+from ..at_once import Write, at_once
 from ..protocol import WRITES_APART, record_of
 from ..record import Record, encode
 from ..types import Absent, Found, Outcome, Refused, Seen, StoreError, Unknown, Written
@@ -26,35 +20,6 @@ from .scratch import Scratch, Workspace
 
 IN_VAIN = 3
 """Stop after this many rounds in a row without a contest."""
-
-Write = Callable[[Callable[[], None]], Outcome]
-"""Sends a write, and calls its argument before it sends the last byte."""
-
-
-def at_once(writes: Sequence[Write], seconds: float, clock: Clock) -> List[Outcome]:
-    """Send all writes at the same instant. The outcome of one that takes longer is Unknown."""
-    start = threading.Barrier(len(writes))
-    outcomes: List[Outcome] = [Unknown("no answer within %.3g s" % seconds) for _write in writes]
-    end = clock.now() + seconds
-
-    def wait_for_the_others() -> None:
-        # The barrier breaks if one of them got no connection, or an answer before its last byte.
-        with contextlib.suppress(threading.BrokenBarrierError):
-            start.wait(seconds)
-
-    def contend(number: int) -> None:
-        try:
-            outcomes[number] = writes[number](wait_for_the_others)
-        except Exception as error:  # pylint: disable=broad-exception-caught
-            outcomes[number] = Unknown("the request failed (%s)" % type(error).__name__)
-        start.abort()
-
-    threads = [threading.Thread(target=contend, args=(number,), daemon=True) for number in range(len(writes))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, end - clock.now()))
-    return list(outcomes)
 
 
 class Race(NamedTuple):
@@ -145,8 +110,9 @@ def _race(work: Workspace, scratch: Scratch, replaces: Optional[str], contenders
         own = work.scratch(scratch.name)
 
         def send(hold: Callable[[], None]) -> Outcome:
-            own.wire.hold = hold
-            return own.store.write(encode(draft), replaces)
+            own.wire.alone = False
+            until = work.clock.now() + work.timeout * 2
+            return own.store.write(encode(draft), replaces, until, *work.form, hold)
 
         return send
 

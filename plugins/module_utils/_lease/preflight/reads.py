@@ -31,7 +31,7 @@ def reads_and_clock(work: Workspace, scratch: Scratch, standing: Seen) -> List[C
             # Date and Last-Modified have whole seconds, so spread the reads over all parts of a second.
             work.clock.sleep((started + number / READS - work.clock.now()) % 1)
             draft = work.draft()
-            result = work.drive(put(draft, standing.etag, work.until), scratch)
+            result = work.drive(put(draft, standing.etag, work.until, work.form), scratch)
             if isinstance(result, View):
                 raise StoreError("a write was not carried out, because the object had other content")
             before, standing = standing, result.seen

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Callable, List, Mapping, NamedTuple, Optional
 
 from ..clock import Clock
-from ..connection import CannotSend, Connection, Response
+from ..connection import CannotSend, Connection, GivenUp, Response
+from ..store_time import Stamp
 
 
 class Answered(NamedTuple):
@@ -51,7 +52,7 @@ class _Request:
 
 
 class RecordingConnection:
-    """A connection that keeps a log, and may hold back the last byte of a write.
+    """A connection that keeps a log.
 
     ``name`` is the object's name in the log.
     """
@@ -59,10 +60,19 @@ class RecordingConnection:
     def __init__(self, connection: Connection, name: str, log: Log, clock: Clock) -> None:
         self._connection = connection
         self._name, self._log, self._clock = name, log, clock
-        self.hold: Optional[Callable[[], None]] = None
+        self.alone = True
+        """No other request is in flight at the same time."""
         self._last = self._last_write = _Request(0.0)
 
-    def send(self, method: str, headers: Mapping[str, str], body: bytes, most: int) -> Response:
+    def send(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: Stamp,
+        before_last_byte: Optional[Callable[[], None]] = None,
+    ) -> Response:
         asked = self._clock.now()
         self._last = request = _Request(asked)
         self._log.sent.append(method)
@@ -71,14 +81,14 @@ class RecordingConnection:
             self._log.written.append(self._name)
             self._log.open.append(self._name)
         try:
-            response = self._connection.send(method, headers, body, most, self.hold)
-        except CannotSend:
+            response = self._connection.send(method, headers, body, most, stamp, before_last_byte)
+        except (CannotSend, GivenUp):
             self._log.sent.remove(method)
             if method == "PUT":
                 self._log.written.remove(self._name)
                 self._log.open.remove(self._name)
             raise
-        self._log.answered.append(Answered(response, self._clock.now() - asked, self.hold is None))
+        self._log.answered.append(Answered(response, self._clock.now() - asked, self.alone))
         request.response = response
         if method == "PUT":
             self._log.open.remove(self._name)

@@ -84,7 +84,6 @@ def _write_and_read(work: Workspace, checks: List[Check], contenders: int, round
     checks.append(check)
     if replaced is None:
         return
-    work.quoted = scratch.store.quoted
     checks.append(habits.etag_form(work))
     check, left = refused(
         work, "stale_replace", scratch, created.etag, "a replace of a version that is gone (If-Match)"

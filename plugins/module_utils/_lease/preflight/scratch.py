@@ -9,15 +9,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import Dict, List, Mapping, NamedTuple, Optional, TypeVar
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, TypeVar
 
-from ..clock import Clock, Overdue
-from ..connection import CannotSend, Connection, NoAnswer, Response
+from ..clock import Clock, NotStarted, Overdue
+from ..connection import CannotSend, Connection, GivenUp, NoAnswer, Response
 from ..driver import drive, fresh_nonce
-from ..protocol import WRITES_APART, View, look, record_of
+from ..protocol import WRITES_APART, Form, View, look, record_of
 from ..record import MAX_BODY, Record
 from ..settings import Endpoint, Location
 from ..store import Store
+from ..store_time import Stamp, StoreTime
 from ..types import Found, Steps, StoreUnreachable
 from .recording import Log, RecordingConnection
 from .report import PASS, WARN, Check
@@ -50,8 +51,9 @@ class Workspace:
         self.clock = clock
         self.location, self._name = location, scratch_name(location.key)
         self.log = Log()
-        self.quoted = True
-        """Whether If-Match takes the ETag in quotes."""
+        self.time = StoreTime(clock)
+        self.form = Form()
+        """How the store takes writes, as far as that is known."""
         self.silent = False
         """The store has stopped answering, so further requests make no sense."""
 
@@ -62,7 +64,7 @@ class Workspace:
 
     def scratch(self, name: str = "") -> Scratch:
         wire = self._wire(self._name + name, name)
-        return Scratch(name, wire, Store(wire, self._all_scratch, self.quoted))
+        return Scratch(name, wire, Store(wire, self._all_scratch, self.clock, self.time))
 
     def draft(self) -> Record:
         return Record(
@@ -101,11 +103,18 @@ class Workspace:
         body: bytes = b"",
         most: int = MAX_BODY,
         more_time: float = 0.0,
+        stamp: Optional[Stamp] = None,
+        before_last_byte: Optional[Callable[[], None]] = None,
     ) -> Optional[Response]:
         """Send one request. Return its answer, or None if none came in time."""
+
+        def send(until: float) -> Response:
+            dated = stamp or self.time.stamp(until, dated=False)
+            return wire.send(method, headers, body, most, dated, before_last_byte)
+
         try:
-            return self.clock.bounded(lambda: wire.send(method, headers, body, most), self.timeout + more_time)
-        except (NoAnswer, CannotSend, Overdue):
+            return self.clock.bounded(send, self.timeout + more_time)
+        except (NoAnswer, CannotSend, GivenUp, Overdue, NotStarted):
             return None
 
     def ask_bucket(self, query: str, most: int) -> Optional[Response]:

@@ -185,7 +185,7 @@ def test_a_result_of_this_run_proves_what_is_held_without_a_request():
         renewed_at=RENEWED_AT,
         lease_until=RENEWED_AT,
         metadata={"ticket": "OPS-1"},
-        proven=True,
+        proof=Proof("http://127.0.0.1:9000/bucket", 1000.0),
     )
     assert lease.held.seen == Seen(record, "e1", RENEWED_AT, RENEWED_AT + 12.0)
     assert lease.held.lapses_at == NOW + 18.0

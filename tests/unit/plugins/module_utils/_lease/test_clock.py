@@ -9,7 +9,7 @@ import time
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock, Overdue
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock, NotStarted, Overdue
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has CLOCK_BOOTTIME")
@@ -18,12 +18,12 @@ def test_rule_7_the_clock_runs_through_suspend():
 
 
 def test_a_bounded_call_hands_its_value_on():
-    assert Clock().bounded(lambda: 42, 10) == 42
+    assert Clock().bounded(lambda _until: 42, 10) == 42
 
 
 def test_a_bounded_call_hands_its_error_on():
     with pytest.raises(ZeroDivisionError):
-        Clock().bounded(lambda: 1 / 0, 10)
+        Clock().bounded(lambda _until: 1 / 0, 10)
 
 
 def test_a_returned_exception_is_no_raised_one():
@@ -33,14 +33,28 @@ def test_a_returned_exception_is_no_raised_one():
 def test_a_call_that_hangs_is_overdue():
     never = threading.Event()
     with pytest.raises(Overdue):
-        Clock().bounded(never.wait, 0.05)
+        Clock().bounded(lambda _until: never.wait(), 0.05)
     never.set()
+
+
+def test_a_bounded_call_is_told_when_its_caller_turns_away():
+    before = Clock().now()
+    assert before + 10 <= Clock().bounded(lambda until: until, 10) <= Clock().now() + 10
+
+
+def test_a_call_without_a_thread_is_not_made(monkeypatch):
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(NotStarted):
+        Clock().bounded(lambda _until: 42, 10)
 
 
 def test_an_overdue_call_does_not_keep_the_process_alive():
     never = threading.Event()
     with pytest.raises(Overdue):
-        Clock().bounded(never.wait, 0.01)
+        Clock().bounded(lambda _until: never.wait(), 0.01)
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
     never.set()
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
 import http.server
 import re
 import socket
 import threading
+import time
+import urllib.parse
 
 import botocore.exceptions
 import pytest
@@ -17,12 +18,15 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_optio
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import (
     CannotSend,
     Connection,
+    GivenUp,
     NoAnswer,
     Response,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import Stamp
 from support.server import Answer, LoopbackServer
 from support.stores.odd import Store
+from support.wire import stamp
 
 KEYS = {"access_key": "AKIA-somebody", "secret_key": "whatever"}
 
@@ -122,7 +126,7 @@ def test_a_key_is_percent_encoded_as_the_signature_wants_it(key, path):
 
 def test_a_request_has_the_encoded_path_on_the_wire(serve):
     server = serve()
-    connection_to(server, key="a b+c%/🗝?d#e~").send("GET", {}, b"", 10)
+    connection_to(server, key="a b+c%/🗝?d#e~").send("GET", {}, b"", 10, stamp())
     assert server.requests[0].path == "/bucket/a%20b%2Bc%25/%F0%9F%97%9D%3Fd%23e~"
     assert server.requests[0].key == "a b+c%/🗝?d#e~"
 
@@ -170,7 +174,7 @@ def test_a_region_that_aws_does_not_have_is_refused_with_the_way_out():
 def signed_for(server, **options):
     """Credential and region that a request is signed with."""
     server.forget()
-    connection_to(server, **options).send("GET", {}, b"", 10)
+    connection_to(server, **options).send("GET", {}, b"", 10, stamp())
     scope = re.search(r"Credential=([^,]+)", server.requests[0].headers["Authorization"])
     access_key, _date, region, service, _end = scope.group(1).split("/")
     assert service == "s3"
@@ -222,7 +226,7 @@ def test_without_credentials_nothing_is_sent(serve):
     server = serve()
     connection = connection_to(server, access_key=None, secret_key=None)
     with pytest.raises(CannotSend, match=r"no credentials.*access_key and secret_key"):
-        connection.send("GET", {}, b"", 10)
+        connection.send("GET", {}, b"", 10, stamp())
     assert server.requests == []
 
 
@@ -230,7 +234,7 @@ def test_credentials_that_cannot_be_fetched_now_may_be_fetched_later(serve, aws)
     aws("[default]\ncredential_process = /bin/false\n")
     connection = connection_to(serve(), access_key=None, secret_key=None)
     with pytest.raises(NoAnswer, match="credentials could not be fetched"):
-        connection.send("GET", {}, b"", 10)
+        connection.send("GET", {}, b"", 10, stamp())
 
 
 def test_a_broken_configuration_is_no_stack_trace(aws):
@@ -249,7 +253,7 @@ def test_a_ca_file_is_looked_for_in_option_environment_and_configuration(
     if source == "environment":
         monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
     with_option = {"aws_ca_bundle": str(certificate)} if source == "option" else {}
-    assert connection_to(store, **with_option).send("GET", {}, b"", 1000).status == 404
+    assert connection_to(store, **with_option).send("GET", {}, b"", 1000, stamp()).status == 404
 
 
 def test_without_the_ca_a_certificate_is_not_trusted(open_store, certificate):
@@ -257,8 +261,8 @@ def test_without_the_ca_a_certificate_is_not_trusted(open_store, certificate):
     with pytest.raises(
         CannotSend, match=f"certificate of {store.url} is not trusted .self-signed certificate.*set aws_ca_bundle"
     ):
-        connection_to(store).send("GET", {}, b"", 10)
-    assert connection_to(store, validate_certs=False).send("GET", {}, b"", 1000).status == 404
+        connection_to(store).send("GET", {}, b"", 10, stamp())
+    assert connection_to(store, validate_certs=False).send("GET", {}, b"", 1000, stamp()).status == 404
 
 
 def test_a_ca_file_that_is_not_there_is_refused(tmp_path):
@@ -272,9 +276,9 @@ def test_a_ca_file_that_is_not_there_is_refused(tmp_path):
 def test_the_conditions_and_the_body_are_signed(serve):
     server = serve()
     connection = connection_to(server, session_token="token")
-    connection.send("PUT", {"If-Match": '"e1"', "Content-Type": "application/json"}, b"body", 10)
-    connection.send("PUT", {"If-None-Match": "*"}, b"body", 10)
-    connection.send("GET", {"If-None-Match": '"e1"'}, b"", 10)
+    connection.send("PUT", {"If-Match": '"e1"', "Content-Type": "application/json"}, b"body", 10, stamp())
+    connection.send("PUT", {"If-None-Match": "*"}, b"body", 10, stamp())
+    connection.send("GET", {"If-None-Match": '"e1"'}, b"", 10, stamp())
     replace, create, read = (
         set(re.search("SignedHeaders=([^,]+)", one.headers["Authorization"]).group(1).split(";"))
         for one in server.requests
@@ -291,7 +295,7 @@ def test_the_conditions_and_the_body_are_signed(serve):
 
 def test_a_put_has_neither_expect_nor_a_trailing_checksum(serve):
     server = serve()
-    connection_to(server).send("PUT", {"If-None-Match": "*"}, b"body", 10)
+    connection_to(server).send("PUT", {"If-None-Match": "*"}, b"body", 10, stamp())
     headers = {name.lower(): value for name, value in server.requests[0].headers.items()}
     assert "expect" not in headers
     assert "transfer-encoding" not in headers
@@ -301,9 +305,9 @@ def test_a_put_has_neither_expect_nor_a_trailing_checksum(serve):
 
 def test_a_real_store_accepts_the_signature(seaweedfs, bucket, key):
     connection = Connection(Endpoint(**seaweedfs.options), Location(bucket, f"{key}/ü b+c%?~"))
-    assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000).status == 200
-    assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000).status == 412
-    assert connection.send("GET", {}, b"", 1000).body == b"body"
+    assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000, stamp()).status == 200
+    assert connection.send("PUT", {"If-None-Match": "*"}, b"body", 1000, stamp()).status == 412
+    assert connection.send("GET", {}, b"", 1000, stamp()).body == b"body"
 
 
 @pytest.mark.parametrize("status", [200, 301, 302, 307, 400, 403, 404, 408, 409, 412, 429, 500, 502, 503, 504])
@@ -311,7 +315,7 @@ def test_rule_11_one_call_is_one_request_whatever_the_answer(serve, monkeypatch,
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
     monkeypatch.setenv("AWS_RETRY_MODE", "standard")
     server = serve(Answer(status, "", (("Location", "/elsewhere"), ("Retry-After", "0")), b"x"))
-    assert connection_to(server).send("PUT", {"If-Match": '"e1"'}, b"body", 10).status == status
+    assert connection_to(server).send("PUT", {"If-Match": '"e1"'}, b"body", 10, stamp()).status == status
     assert server.count() == 1
 
 
@@ -319,15 +323,96 @@ def test_rule_11_one_call_is_one_request_whatever_the_answer(serve, monkeypatch,
 def test_rule_11_one_call_is_one_request_when_the_connection_breaks(serve, method):
     server = serve(handle=lambda exchange: exchange.close())
     with pytest.raises(NoAnswer, match="closed the connection before it answered"):
-        connection_to(server).send(method, {}, b"body" if method == "PUT" else b"", 10)
+        connection_to(server).send(method, {}, b"body" if method == "PUT" else b"", 10, stamp())
     assert server.count() == 1
 
 
-def test_the_date_of_the_signature_is_that_of_the_request(serve):
-    server = serve()
-    connection_to(server).send("GET", {}, b"", 10)
-    signed = datetime.datetime.strptime(server.requests[0].headers["X-Amz-Date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
-    assert abs(datetime.datetime.now(datetime.timezone.utc) - signed) < datetime.timedelta(seconds=60)
+def test_a_request_has_the_date_that_it_is_given():
+    with Store() as store:
+        connection = connection_to(store)
+        connection.send("GET", {}, b"", 10, Stamp(at=86400.0))
+        connection.send("PUT", {"If-None-Match": "*"}, b"body", 10, Stamp(at=86400.0, lasts=7))
+        in_headers, in_query = store.requests
+    assert in_headers.headers["X-Amz-Date"] == "19700102T000000Z"
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(in_query.path).query)
+    assert (query["X-Amz-Date"], query["X-Amz-Expires"]) == (["19700102T000000Z"], ["7"])
+    assert "Authorization" not in in_query.headers
+
+
+def test_a_signature_in_the_query_covers_conditions_and_body_and_leaves_the_body_out_of_the_url():
+    with Store() as store:
+        connection_to(store, session_token="token").send("PUT", {"If-Match": '"e1"'}, b"the body", 10, stamp(7))
+        (request,) = store.requests
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(request.path).query)
+    assert {"host", "if-match", "content-md5"} <= set(query["X-Amz-SignedHeaders"][0].split(";"))
+    assert query["X-Amz-Security-Token"] == ["token"]
+    assert request.body == b"the body"
+    assert "the" not in request.path
+    assert request.headers["Content-MD5"] == base64.b64encode(hashlib.md5(b"the body").digest()).decode()
+
+
+def test_a_real_store_carries_out_a_write_that_is_signed_in_the_query_until_its_time_is_over(seaweedfs, bucket, key):
+    connection = Connection(Endpoint(**seaweedfs.options), Location(bucket, f"{key}/ü b+c%?~"))
+    create = ("PUT", {"If-None-Match": "*"}, b"body", 1000)
+    assert connection.send(*create, Stamp(time.time() - 10, 5)).status == 403
+    assert connection.send("GET", {}, b"", 1000, stamp()).status == 404
+    assert connection.send(*create, stamp(5)).status == 200
+    assert connection.send(*create, stamp(5)).status == 412
+    assert connection.send("GET", {}, b"", 1000, stamp()).body == b"body"
+
+
+def test_what_its_caller_gives_up_before_the_last_byte_is_not_carried_out():
+    def give_up():
+        raise GivenUp
+
+    with Store() as store:
+        connection = connection_to(store)
+        with pytest.raises(GivenUp):
+            connection.send("PUT", {}, b"body", 10, stamp(5), give_up)
+        assert connection.send("GET", {}, b"", 1000, stamp()).status == 404
+        assert connection.send("PUT", {}, b"body", 10, stamp(5), lambda: None).status == 200
+
+
+def test_what_is_given_up_is_reset_and_not_delivered():
+    """The kernel drops what it has not sent when the socket is closed, or when nobody acknowledges it for too long."""
+    endings = []
+
+    class Ends(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            try:
+                endings.append(self.connection.recv(1))
+            except ConnectionResetError:
+                endings.append("reset")
+            ended.set()
+
+        def log_message(self, format, *args):
+            pass
+
+    ended = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ends) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        endpoint = Endpoint(**KEYS, endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", request_timeout=1)
+        connection = Connection(endpoint, Location("bucket", "a"))
+        with pytest.raises(NoAnswer):
+            connection.send("GET", {}, b"", 10, stamp())
+        assert ended.wait(10)
+        server.shutdown()
+    assert endings == ["reset"]
+    assert (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000) in connection._connected()._socket_options
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"endpoint_url": "http://127.0.0.1:9000/"}, "http://127.0.0.1:9000/bucket"),
+        ({"region": "eu-central-1"}, "https://bucket.s3.eu-central-1.amazonaws.com"),
+    ],
+)
+def test_the_bucket_has_one_url_whatever_configured_it(options, expected, monkeypatch):
+    assert Connection(Endpoint(**KEYS, **options), Location("bucket", "a/b")).bucket_url == expected
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example.com")
+    assert Connection(Endpoint(**KEYS), Location("bucket", "a/b")).bucket_url == "https://s3.example.com/bucket"
 
 
 # -- The answer -------------------------------------------------------------------------------------------------------
@@ -335,7 +420,7 @@ def test_the_date_of_the_signature_is_that_of_the_request(serve):
 
 def test_an_answer_has_its_headers_in_lower_case(serve):
     server = serve(Answer(200, "OK", (("ETag", '"e1"'), ("X-Odd-Case", "Kept")), b"body"))
-    response = connection_to(server).send("GET", {}, b"", 10)
+    response = connection_to(server).send("GET", {}, b"", 10, stamp())
     assert isinstance(response, Response)
     assert (response.status, response.body) == (200, b"body")
     assert (response.headers["etag"], response.headers["x-odd-case"]) == ('"e1"', "Kept")
@@ -344,21 +429,21 @@ def test_an_answer_has_its_headers_in_lower_case(serve):
 @pytest.mark.parametrize(("length", "read"), [(9, 9), (10, 10), (11, 11), (12, 11), (10_000_000, 11)])
 def test_of_a_long_answer_one_byte_more_than_wanted_is_read(serve, length, read):
     server = serve(Answer(200, "OK", (), b"x" * length))
-    assert len(connection_to(server).send("GET", {}, b"", 10).body) == read
+    assert len(connection_to(server).send("GET", {}, b"", 10, stamp()).body) == read
 
 
 def test_after_a_long_answer_the_next_one_is_its_own(serve):
     answers = iter([Answer(200, "OK", (), b"x" * 100_000), Answer(200, "OK", (), b"next")])
     connection = connection_to(serve(handle=lambda exchange: exchange.reply(next(answers))))
-    connection.send("GET", {}, b"", 10)
-    assert connection.send("GET", {}, b"", 10).body == b"next"
+    connection.send("GET", {}, b"", 10, stamp())
+    assert connection.send("GET", {}, b"", 10, stamp()).body == b"next"
 
 
 @pytest.mark.parametrize("sent", [b"", b"half of"])
 def test_an_answer_that_broke_off_is_none(serve, sent):
     server = serve(Answer(200, "OK", (), sent, content_length="20"))
     with pytest.raises(NoAnswer, match="was cut off"):
-        connection_to(server).send("GET", {}, b"", 100)
+        connection_to(server).send("GET", {}, b"", 100, stamp())
 
 
 def test_an_answer_in_chunks_is_whole_or_none(serve):
@@ -369,10 +454,10 @@ def test_an_answer_in_chunks_is_whole_or_none(serve):
         exchange._handler.wfile.write(head + next(pieces))
 
     connection = connection_to(serve(handle=handle))
-    assert connection.send("GET", {}, b"", 100).body == b"body"
+    assert connection.send("GET", {}, b"", 100, stamp()).body == b"body"
     for _turn in range(2):
         with pytest.raises(NoAnswer, match="was cut off"):
-            connection.send("GET", {}, b"", 100)
+            connection.send("GET", {}, b"", 100, stamp())
 
 
 @pytest.mark.parametrize(
@@ -383,13 +468,13 @@ def test_what_is_no_http_is_no_answer(serve, junk):
         exchange._handler.wfile.write(junk)
 
     with pytest.raises(NoAnswer):
-        connection_to(serve(handle=handle)).send("GET", {}, b"", 100)
+        connection_to(serve(handle=handle)).send("GET", {}, b"", 100, stamp())
 
 
 def test_a_silent_server_is_no_answer(serve):
     server = serve(handle=lambda exchange: exchange.hold())
     with pytest.raises(NoAnswer, match=f"{server.url} did not answer in time"):
-        connection_to(server).send("GET", {}, b"", 10)
+        connection_to(server).send("GET", {}, b"", 10, stamp())
     assert server.count() == 1
 
 
@@ -402,7 +487,7 @@ def test_a_closed_port_and_an_unknown_name_are_no_answer():
             Endpoint(**KEYS, endpoint_url=f"http://{name}", request_timeout=1), Location("bucket", "a")
         )
         with pytest.raises(NoAnswer, match=f"http://{name} could not be reached"):
-            connection.send("GET", {}, b"", 10)
+            connection.send("GET", {}, b"", 10, stamp())
 
 
 def test_a_proxy_that_is_not_there_is_no_answer_and_its_password_stays_out(monkeypatch):
@@ -411,7 +496,7 @@ def test_a_proxy_that_is_not_there_is_no_answer_and_its_password_stays_out(monke
         Endpoint(**KEYS, endpoint_url="http://s3.example.com", request_timeout=1), Location("bucket", "a")
     )
     with pytest.raises(NoAnswer, match=r"the proxy to http://s3\.example\.com could not be reached") as caught:
-        connection.send("GET", {}, b"", 10)
+        connection.send("GET", {}, b"", 10, stamp())
     assert "hunter2" not in str(caught.value)
 
 
@@ -442,9 +527,9 @@ def test_after_forget_the_next_request_has_a_connection_of_its_own():
         endpoint = Endpoint(**KEYS, endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", request_timeout=5)
         connection = Connection(endpoint, Location("bucket", "a"))
         for _turn in range(2):
-            connection.send("GET", {}, b"", 10)
+            connection.send("GET", {}, b"", 10, stamp())
         connection.forget()
-        connection.send("GET", {}, b"", 10)
+        connection.send("GET", {}, b"", 10, stamp())
         server.shutdown()
     assert peers[1] != peers[2]
 
@@ -473,7 +558,7 @@ def test_credentials_are_looked_up_once_for_all_objects_of_a_bucket(monkeypatch,
     connection = Connection(Endpoint(endpoint_url=server.url, region="us-east-1"), Location("bucket", "jobs/a"))
     others = [connection.at(f"jobs/{number}") for number in range(3)]
     assert {id(other._session) for other in others} == {id(connection._session)}
-    assert [other.send("GET", {}, b"", 0).status for other in others] == [200] * 3
+    assert [other.send("GET", {}, b"", 0, stamp()).status for other in others] == [200] * 3
 
 
 def test_the_last_byte_waits_and_the_body_arrives_whole():
@@ -485,7 +570,7 @@ def test_the_last_byte_waits_and_the_body_arrives_whole():
             super().handle(exchange)
 
     with Watches() as store:
-        answer = connection_to(store).send("PUT", {}, b"body", 0, lambda: order.append("called"))
+        answer = connection_to(store).send("PUT", {}, b"body", 0, stamp(), lambda: order.append("called"))
         assert answer.status == 200
         assert store.get("jobs/a").body == b"body"
     assert order == ["called", "arrived"]
@@ -493,5 +578,5 @@ def test_the_last_byte_waits_and_the_body_arrives_whole():
 
 def test_a_given_checksum_takes_the_place_of_the_right_one():
     with Store() as store:
-        connection_to(store).send("PUT", {"Content-MD5": "AAAA"}, b"body", 0)
+        connection_to(store).send("PUT", {"Content-MD5": "AAAA"}, b"body", 0, stamp())
         assert store.requests[0].headers["Content-MD5"] == "AAAA"

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Overdue
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import NotStarted, Overdue
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import drive, fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Pause,
+    Race,
+    Raced,
     Read,
     Unknown,
     Write,
@@ -23,6 +25,7 @@ class Timeless:
         self.time = 100.0
         self.bounds = []
         self.hangs = False
+        self.starts = True
 
     def now(self):
         return self.time
@@ -35,7 +38,9 @@ class Timeless:
         if self.hangs:
             self.time += seconds
             raise Overdue()
-        return call()
+        if not self.starts:
+            raise NotStarted()
+        return call(self.time + seconds)
 
 
 class Remembering:
@@ -44,13 +49,17 @@ class Remembering:
     def __init__(self):
         self.asked = []
 
-    def read(self, known):
-        self.asked.append(("read", known))
+    def read(self, until, known):
+        self.asked.append(("read", until, known))
         return Absent(1.0)
 
-    def write(self, body, replaces, requote):
-        self.asked.append(("write", body, replaces, requote))
+    def write(self, body, replaces, until, quoted, dated):
+        self.asked.append(("write", body, replaces, until, quoted, dated))
         return Written("e1", 1.0)
+
+    def race(self, bodies, replaces, until, quoted, dated):
+        self.asked.append(("race", bodies, replaces, until, quoted, dated))
+        return Raced((Written("e1", 1.0), Unknown("412", precondition_failed=True)))
 
     def forget_connection(self):
         self.asked.append("forget")
@@ -74,8 +83,13 @@ def one(step):
 
 def test_reads_and_writes_reach_the_store_as_they_are(store, clock):
     assert drive(one(Read(200, "e0")), store, 5, clock).outcome == Absent(1.0)
-    assert drive(one(Write(b"body", "e0", 200, True)), store, 5, clock).outcome == Written("e1", 1.0)
-    assert store.asked == [("read", "e0"), ("write", b"body", "e0", True)]
+    assert drive(one(Write(b"body", "e0", 200, False, True)), store, 5, clock).outcome == Written("e1", 1.0)
+    assert drive(one(Race((b"a", b"b"), "e0", 200, True, False)), store, 5, clock).outcome.outcomes[0].etag == "e1"
+    assert store.asked == [
+        ("read", 105.0, "e0"),
+        ("write", b"body", "e0", 105.0, False, True),
+        ("race", (b"a", b"b"), "e0", 105.0, True, False),
+    ]
 
 
 @pytest.mark.parametrize(("until", "bound"), [(200, 5), (103, 3)])
@@ -96,6 +110,11 @@ def test_a_request_that_outlives_its_time_is_unknown_and_its_connection_is_not_u
     assert isinstance(answer.outcome, Unknown)
     assert (answer.asked, answer.at) == (100.0, 105.0)
     assert store.asked == ["forget"]
+
+
+def test_a_request_for_which_there_is_no_thread_is_not_sent(store, clock):
+    clock.starts = False
+    assert not drive(one(Write(b"body", None, 200)), store, 5, clock).outcome.sent
 
 
 def test_a_pause_lasts_somewhere_between_its_two_ends(store, clock):

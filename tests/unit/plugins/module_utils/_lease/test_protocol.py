@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable, from_utc
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
     Held,
     Pause,
+    Race,
+    Raced,
     Read,
     Refused,
     Seen,
@@ -21,6 +25,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
     Unchanged,
     Unknown,
     Want,
+    Watch,
     Why,
     Write,
     Written,
@@ -31,8 +36,11 @@ ME = Claimant("web-1", "my-session")
 STORE_TIME = 1795409376.0
 """The store's clock, in seconds since 1970."""
 
+PROOF = Proof(ME.store, STORE_TIME)
 LOST = Unknown("no answer")
 PRECONDITION_FAILED = Unknown("412", precondition_failed=True)
+WON = Raced((Written("e2", STORE_TIME), PRECONDITION_FAILED))
+"""The outcome of a race at a store that enforces conditions."""
 THROTTLED = Unknown("503", throttled=True)
 
 
@@ -48,7 +56,7 @@ def record(**fields):
         renewed_at=STORE_TIME,
         lease_until=STORE_TIME + 32,
         metadata={},
-        proven=True,
+        proof=PROOF,
     )
     return Record(**{**values, **fields})
 
@@ -63,7 +71,7 @@ def seen(a_record, age=0.0, etag="e1"):
 
 def dotnet(ends_in, holder="net-1"):
     ends = STORE_TIME + ends_in
-    return record(holder=holder, session="", term=0, nonce="", lease_duration=0.0, lease_until=ends, proven=False)
+    return record(holder=holder, session="", term=0, nonce="", lease_duration=0.0, lease_until=ends, proof=None)
 
 
 RELEASED = seen(record(holder="", session="other-session"), age=100)
@@ -101,11 +109,17 @@ def created(dialogue):
     dialogue.expect(Read)
     dialogue.answer(Absent(STORE_TIME)).expect(Write, replaces=None)
     dialogue.answer(Written("e1", STORE_TIME))
+    asked(dialogue).expect(Race, replaces="e1")
+    assert dialogue.written()["conditionsProven"]["store"] == ME.store
+    return dialogue.answer(WON).verdict
+
+
+def asked(dialogue):
+    """Refuse the two writes that a store has to refuse."""
     for _condition in range(2):
         dialogue.expect(Write)
         dialogue.answer(PRECONDITION_FAILED)
-    assert dialogue.written()["conditionsProven"] is True
-    return dialogue.answer(Written("e2", STORE_TIME)).verdict
+    return dialogue
 
 
 def test_an_absent_lease_is_created_under_the_condition_that_there_is_none():
@@ -120,8 +134,7 @@ def test_rule_3_a_created_lease_starts_its_term_at_the_stores_clock():
 def test_rule_3_a_creation_that_landed_late_starts_its_term_when_it_landed():
     """Another lease may have come, with higher terms, and been deleted meanwhile."""
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME + 20))
-    dialogue.answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED)
-    assert dialogue.written()["term"] == int(STORE_TIME) + 20
+    assert asked(dialogue).written()["term"] == int(STORE_TIME) + 20
 
 
 @pytest.mark.parametrize(
@@ -202,7 +215,22 @@ def test_a_session_stays_leader_with_its_term_by_acquiring_again():
 
 def test_the_dotnet_library_is_told_an_end_that_has_the_margin_in_it():
     body = acquiring().answer(RELEASED).written()
-    assert body["leaseUntilUtc"] == "2026-11-23T04:51:48.000Z"  # 04:51:16 + 30 s + 2 s
+    assert body["leaseUntilUtc"] == "2026-11-23T04:51:48.100Z"  # 04:51:16 + 0.1 s of the request + 30 s + 2 s
+
+
+@pytest.mark.parametrize(
+    ("operation", "latest"),
+    [
+        (lambda: acquiring().answer(RELEASED, after=8), 100 + 8),
+        (lambda: renewing(holding(mine(lease_duration=100.0), lapses_at=130.0), start=100.0), 100 - 30),
+        (lambda: renewing().answer(seen(mine()), after=8), 8),
+    ],
+    ids=["acquired after a slow read", "renewed long after the last write", "renewed after a slow read"],
+)
+def test_the_dotnet_library_is_told_no_end_before_the_leaders_own(operation, latest):
+    """The leader's time begins with the send. By then, ``latest`` seconds of the store's clock may have passed."""
+    body = operation().written()
+    assert from_utc(body["leaseUntilUtc"]) >= STORE_TIME + latest + body["leaseDurationSeconds"] + protocol.GRAIN
 
 
 # -- acquire: time ----------------------------------------------------------------------------------------------------
@@ -304,12 +332,14 @@ def test_a_write_that_never_lands_ends_in_an_error_that_leaves_it_doubtful():
 
 def test_a_refusal_is_not_tried_again():
     with pytest.raises(StoreRefused, match="no such bucket") as error:
-        acquiring().answer(RELEASED).answer(Refused("no such bucket"))
+        acquiring().answer(RELEASED).answer(Refused("no such bucket")).answer(Refused("no such bucket"))
     assert not error.value.doubtful
 
 
 def test_a_refusal_after_an_unknown_outcome_leaves_it_doubtful():
-    dialogue = acquiring().answer(RELEASED).answer(LOST)
+    dialogue = acquiring().answer(RELEASED).answer(LOST).answer(RELEASED)
+    dialogue.wait()
+    dialogue.answer(Refused("the credentials have expired")).answer(Refused("the credentials have expired"))
     with pytest.raises(StoreRefused) as error:
         dialogue.answer(Refused("the credentials have expired"))
     assert error.value.doubtful
@@ -329,7 +359,7 @@ def test_rule_18_a_store_that_ignores_a_condition_makes_nobody_leader(refused_be
 
 @pytest.mark.parametrize(
     "unproven",
-    [seen(record(proven=False), age=32), seen(mine(proven=False), age=1), seen(dotnet(ends_in=0), age=2)],
+    [seen(record(proof=None), age=32), seen(mine(proof=None), age=1), seen(dotnet(ends_in=0), age=2)],
     ids=["of one who was refused or crashed", "of this run, refused before", "by the dotnet library"],
 )
 def test_rule_18_a_lease_whose_store_nobody_asked_is_led_by_nobody_before_it_is_asked(unproven):
@@ -339,17 +369,156 @@ def test_rule_18_a_lease_whose_store_nobody_asked_is_led_by_nobody_before_it_is_
         dialogue.answer(Written("e2", STORE_TIME))
 
 
-@pytest.mark.parametrize("held", [None, holding(mine(proven=False))], ids=["read", "handed over"])
+@pytest.mark.parametrize("held", [None, holding(mine(proof=None))], ids=["read", "handed over"])
 def test_rule_18_who_did_not_finish_to_acquire_does_not_lead_by_renewing(held):
-    dialogue = renewing(held)
-    if held is None:
-        dialogue.answer(seen(mine(proven=False), age=1))
+    dialogue = renewing(held).answer(seen(mine(proof=None), age=1))
     assert (dialogue.verdict.is_leader, dialogue.verdict.why) == (False, Why.UNFINISHED)
 
 
 def test_rule_18_who_did_not_finish_to_acquire_is_not_shown_as_leader():
-    dialogue = Dialogue(protocol.inspect(ME, 0.0, 15.0)).answer(seen(mine(proven=False), age=1))
+    dialogue = Dialogue(protocol.inspect(ME, 0.0, 15.0)).answer(seen(mine(proof=None), age=1))
     assert not dialogue.verdict.is_leader
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        PROOF._replace(store="https://elsewhere/bucket"),
+        PROOF._replace(at=STORE_TIME - protocol.PROOF_LASTS),
+        PROOF._replace(at=STORE_TIME + protocol.PROOF_LASTS + 1),
+    ],
+    ids=["of another store", "a day old", "from tomorrow"],
+)
+def test_rule_18_an_acquisition_relies_on_no_proof_but_one_of_today_for_its_own_store(proof):
+    dialogue = acquiring().answer(seen(record(holder="", proof=proof))).answer(Written("e2", STORE_TIME))
+    dialogue.expect(Write, replaces=None)
+    acquiring().answer(seen(record(holder="", proof=PROOF._replace(at=STORE_TIME - 86000)))).expect(Write)
+
+
+def test_rule_18_what_is_known_of_the_store_spares_a_new_lease_the_questions():
+    dialogue = acquiring(proof=PROOF).answer(Absent(STORE_TIME + 100))
+    assert dialogue.written()["conditionsProven"]["at"] == "2026-11-23T04:49:36.000Z"
+    assert dialogue.answer(Written("e1", STORE_TIME + 101)).verdict.is_leader
+
+
+def test_rule_3_a_creation_that_landed_late_at_a_known_store_is_written_again_with_the_term_of_its_landing():
+    dialogue = acquiring(proof=PROOF).answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME + 2))
+    dialogue.expect(Write, replaces="e1")
+    assert dialogue.written()["term"] == int(STORE_TIME) + 2
+    assert dialogue.answer(Written("e2", STORE_TIME + 2)).verdict.is_leader
+
+
+def test_rule_3_who_replaces_an_acquisition_that_was_not_completed_begins_at_the_stores_clock():
+    dialogue = acquiring(proof=PROOF).answer(seen(record(proof=None), age=32))
+    assert dialogue.written()["term"] == int(STORE_TIME) + 32
+
+
+def test_rule_18_a_lease_that_was_copied_to_another_store_is_renewed_there_only_once_that_was_asked():
+    elsewhere = mine(proof=PROOF._replace(store="https://elsewhere/bucket"))
+    dialogue = renewing(holding(elsewhere))
+    dialogue.expect(Read)
+    asked(dialogue.answer(seen(elsewhere, age=1))).expect(Race, replaces="e1")
+    assert (dialogue.written()["term"], dialogue.written()["conditionsProven"]["store"]) == (7, ME.store)
+    assert dialogue.answer(WON).verdict.is_leader
+
+
+def test_rule_18_a_session_is_no_leader_by_a_copy_in_another_store():
+    elsewhere = mine(proof=PROOF._replace(store="https://elsewhere/bucket"))
+    assert not Dialogue(protocol.inspect(ME, 0.0, 15.0)).answer(seen(elsewhere, age=1)).verdict.is_leader
+
+
+def in_the_race(**want):
+    dialogue = acquiring(**want).answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME))
+    asked(dialogue).expect(Race)
+    return dialogue
+
+
+def test_rule_18_a_store_that_lets_two_replace_one_version_makes_nobody_leader():
+    with pytest.raises(StoreRefused, match="two writes that replace one version"):
+        in_the_race().answer(Raced((Written("e2", STORE_TIME), Written("e3", STORE_TIME))))
+
+
+def test_rule_18_who_races_against_itself_does_so_with_two_bodies():
+    bodies = in_the_race().expect(Race).bodies
+    assert bodies[0] != bodies[1]
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("lost", [True, False])
+def test_rule_12_either_of_the_two_may_be_the_one_that_landed(turn, lost):
+    dialogue = in_the_race()
+    nonce = json.loads(dialogue.expect(Race).bodies[turn])["nonce"]
+    if lost:
+        dialogue.answer(Raced((LOST, LOST))).answer(seen(mine(nonce=nonce), etag="e2"))
+    else:
+        outcomes = [PRECONDITION_FAILED, PRECONDITION_FAILED]
+        outcomes[turn] = Written("e2", STORE_TIME)
+        dialogue.answer(Raced(tuple(outcomes)))
+    assert (dialogue.verdict.is_leader, dialogue.verdict.lease.record.nonce) == (True, nonce)
+
+
+def test_rule_19_where_both_are_refused_the_other_quoting_is_asked_for_and_raced_with():
+    dialogue = in_the_race().answer(Raced((PRECONDITION_FAILED, PRECONDITION_FAILED)))
+    dialogue.answer(seen(mine(), etag="e1")).expect(Write, quoted=False)
+    dialogue.answer(PRECONDITION_FAILED).expect(Race, quoted=False)
+    assert dialogue.written()["conditionsProven"]["quotedEtags"] is False
+    assert dialogue.answer(WON).verdict.is_leader
+
+
+def test_rule_20_a_store_that_refuses_every_race_is_not_hammered():
+    both = Raced((PRECONDITION_FAILED, PRECONDITION_FAILED))
+    dialogue = in_the_race().answer(both).answer(seen(mine(), etag="e1")).answer(PRECONDITION_FAILED)
+    dialogue.answer(both).answer(seen(mine(), etag="e1")).answer(PRECONDITION_FAILED)
+    assert dialogue.wait().at_least >= 2
+
+
+def test_rule_12_a_race_without_an_answer_is_run_again_after_a_pause():
+    dialogue = in_the_race()
+    first = dialogue.expect(Race).bodies
+    dialogue.answer(Raced((LOST, LOST))).answer(seen(mine(nonce="nonce-1"), etag="e1"))
+    assert dialogue.wait().at_least >= 2
+    assert dialogue.expect(Race, replaces="e1").bodies == first
+
+
+def test_a_race_that_another_claimant_has_won_is_lost():
+    winner = seen(record(term=2**40), etag="e9")
+    dialogue = in_the_race().answer(Raced((PRECONDITION_FAILED, PRECONDITION_FAILED))).answer(winner)
+    assert (dialogue.verdict.is_leader, dialogue.verdict.lease) == (False, winner)
+
+
+def test_an_error_after_a_race_is_doubtful():
+    with pytest.raises(StoreUnreachable) as error:
+        outage(in_the_race().answer(Raced((LOST, LOST))))
+    assert error.value.doubtful
+
+
+# -- use-by dates -----------------------------------------------------------------------------------------------------
+
+
+def test_rule_25_a_store_that_refuses_signatures_in_the_query_gets_them_in_headers():
+    dialogue = acquiring().answer(RELEASED)
+    dialogue.expect(Write, dated=True)
+    first = dialogue.expect(Write).body
+    dialogue.answer(Refused("403 AccessDenied")).expect(Write, dated=False)
+    assert dialogue.expect(Write).body == first
+    assert dialogue.answer(Written("e2", STORE_TIME)).verdict.is_leader
+
+
+def test_rule_25_whether_it_takes_them_is_found_out_with_the_conditions_and_kept_in_the_record():
+    dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Refused("403")).answer(Written("e1", STORE_TIME))
+    for _condition in range(2):
+        dialogue.expect(Write, dated=True)
+        dialogue.answer(Refused("403")).expect(Write, dated=False)
+        dialogue.answer(PRECONDITION_FAILED)
+    dialogue.expect(Race, dated=False)
+    assert dialogue.written()["conditionsProven"]["useByDates"] is False
+    renewing(holding(mine(proof=PROOF._replace(dated=False)))).expect(Write, dated=False)
+
+
+def test_rule_25_a_single_refusal_is_not_kept():
+    dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME))
+    dialogue.answer(Refused("403")).answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED)
+    assert dialogue.written()["conditionsProven"]["useByDates"] is True
 
 
 def test_rule_18_no_answer_to_the_question_is_no_answer():
@@ -381,15 +550,49 @@ def test_rule_24_what_is_left_by_the_stores_clock_is_too_rough_to_go_by(operatio
     assert dialogue.written()["leaseDurationSeconds"] == 30
 
 
-def test_rule_19_a_store_that_wants_the_other_quoting_gets_it_at_once():
+def test_rule_19_a_store_that_wants_the_other_quoting_is_asked_for_its_conditions_in_it_and_gets_it_at_once():
     dialogue = acquiring().answer(RELEASED).answer(PRECONDITION_FAILED).answer(RELEASED)
-    dialogue.expect(Write, requote=True)
+    assert dialogue.expect(Write, quoted=False).replaces != "e1"
+    dialogue.answer(PRECONDITION_FAILED).expect(Write, quoted=False, replaces="e1")
     assert dialogue.answer(Written("e2", STORE_TIME)).verdict.is_leader
+
+
+def test_rules_18_and_19_a_store_that_ignores_conditions_in_the_other_quoting_is_refused():
+    dialogue = acquiring().answer(RELEASED).answer(PRECONDITION_FAILED).answer(RELEASED)
+    with pytest.raises(StoreRefused, match="condition does not hold"):
+        dialogue.answer(Written("e2", STORE_TIME))
+
+
+@pytest.mark.parametrize("answer", [Refused("400 InvalidArgument"), LOST], ids=["refused", "lost"])
+def test_rule_19_a_store_that_does_not_take_the_other_quoting_keeps_the_first(answer):
+    """One 412 that nobody can explain must not cost the leader its lease."""
+    dialogue = renewing(holding()).answer(PRECONDITION_FAILED).answer(seen(mine())).answer(answer)
+    assert dialogue.wait().at_least >= 2
+    dialogue.expect(Write, quoted=True, replaces="e1")
+    assert dialogue.answer(Written("e2", STORE_TIME)).verdict.is_leader
+
+
+def test_rule_19_a_second_unexplained_412_turns_the_quoting_back():
+    dialogue = acquiring().answer(RELEASED).answer(PRECONDITION_FAILED).answer(RELEASED)
+    dialogue.answer(PRECONDITION_FAILED)
+    dialogue.answer(PRECONDITION_FAILED).answer(RELEASED).answer(PRECONDITION_FAILED)
+    dialogue.wait()
+    dialogue.expect(Write, quoted=True, replaces="e1")
+
+
+def test_rule_19_the_record_tells_in_which_quoting_its_store_was_asked():
+    """So a takeover succeeds even if no answer to a write arrives."""
+    bare = PROOF._replace(quoted=False)
+    acquiring().answer(seen(record(proof=bare), age=32)).expect(Write, quoted=False)
+    renewing(holding(mine(proof=bare))).expect(Write, quoted=False)
+    releasing(holding(mine(proof=bare))).expect(Write, quoted=False)
+    stale = bare._replace(at=STORE_TIME - 10**6)
+    acquiring().answer(seen(record(proof=stale), age=32)).expect(Write, quoted=False)
 
 
 def test_rule_20_a_store_that_never_lets_a_write_pass_is_not_hammered():
     dialogue = acquiring().answer(RELEASED).answer(PRECONDITION_FAILED).answer(RELEASED)
-    dialogue.answer(PRECONDITION_FAILED).answer(RELEASED)
+    dialogue.answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED).answer(RELEASED).answer(PRECONDITION_FAILED)
     assert dialogue.wait().at_least >= 2
 
 
@@ -454,6 +657,30 @@ def test_rule_14_an_observer_starts_anew_when_the_lease_is_renewed():
     dialogue.answer(seen(record(sequence=4), etag="e2"))
     dialogue.wait(31.9)
     dialogue.answer(Unchanged(STORE_TIME)).expect(Pause)
+
+
+def test_rule_14_what_was_watched_before_an_error_counts():
+    watch = Watch()
+    want = Want(30.0, 15.0, 1000.0, 1.0, "observed")
+    dialogue = Dialogue(protocol.acquire(ME, want, 0.0, nonces(), watch=watch))
+    dialogue.answer(seen(record())).wait()
+    with pytest.raises(StoreRefused):
+        dialogue.answer(Refused("403"))
+    dialogue = Dialogue(protocol.acquire(ME, want, 31.0, nonces(), watch=watch), start=31.0)
+    dialogue.answer(seen(record()))
+    assert dialogue.wait().at_least <= 1
+    dialogue.answer(Unchanged(STORE_TIME)).expect(Write, replaces="e1")
+
+
+def test_rule_17_who_alone_uses_its_session_takes_a_record_that_it_has_not_sent_for_that_of_a_clone():
+    me = ME._replace(sent=["mine"])
+    clones = seen(mine(nonce="the clone's", sequence=4), etag="e2")
+    for operation in (
+        protocol.renew(me, holding(), None, 0.0, 15.0, nonces()),
+        protocol.release(me, holding(), 0.0, 15.0, nonces()),
+    ):
+        assert Dialogue(operation).answer(PRECONDITION_FAILED).answer(clones).verdict.why is Why.TAKEN
+    assert Dialogue(protocol.acquire(me, Want(30.0, 15.0), 0.0, nonces())).answer(clones).verdict.why is Why.HELD
 
 
 # -- renew ------------------------------------------------------------------------------------------------------------

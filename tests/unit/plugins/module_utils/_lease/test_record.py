@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import (
     MAX_BODY,
     MAX_TERM,
+    Proof,
     Record,
     Unreadable,
     decode,
@@ -56,6 +57,7 @@ records = st.builds(
     renewed_at=st.integers(0, 4 * 10**9).map(float),
     lease_until=st.integers(0, 4 * 10**9).map(float),
     metadata=st.dictionaries(texts, texts, max_size=5),
+    proof=st.none() | st.builds(Proof, store=texts, at=st.integers(0, 4 * 10**9).map(float)),
 )
 
 

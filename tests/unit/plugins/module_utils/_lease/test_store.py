@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, NoAnswer, Response
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, encode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store import Store
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import SLACK, Stamp
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
+    Held,
     Refused,
     Seen,
     Unchanged,
@@ -35,8 +38,9 @@ class Scripted:
         self.sent = []
         self.forgotten = 0
 
-    def send(self, method, headers, body, most):
-        self.sent.append((method, dict(headers), body, most))
+    def send(self, method, headers, body, most, stamp, before_last_byte):
+        self.sent.append((method, dict(headers), body, most, stamp))
+        before_last_byte()
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -54,12 +58,33 @@ def answer(status, code="", body=None, **headers):
     return Response(status, {name: value for name, value in given.items() if value is not None}, body)
 
 
+class Standing(Clock):
+    """A clock that stands still."""
+
+    def __init__(self, at=1000.0):
+        self.at = at
+
+    def now(self):
+        return self.at
+
+
+UNTIL = 1005.0
+"""When the caller turns away, on that clock."""
+
+
+def store_of(connection, clock=None):
+    """A store whose time is known, to the second."""
+    store = Store(connection, LOCATION, clock or Standing())
+    store.time.saw(NOW, 1000.0, 1000.0)
+    return store
+
+
 def read(*answers, known=None):
-    return Store(Scripted(*answers), LOCATION).read(known)
+    return store_of(Scripted(*answers)).read(UNTIL, known)
 
 
 def write(*answers, replaces="e1"):
-    return Store(Scripted(*answers), LOCATION).write(b"body", replaces)
+    return store_of(Scripted(*answers)).write(b"body", replaces, UNTIL)
 
 
 def object_of(**headers):
@@ -104,7 +129,7 @@ GET_REFUSED = [
     (answer(403, "SignatureDoesNotMatch"), ("Check the credentials", "secret_key")),
     (answer(400, "InvalidToken"), ("Check the credentials", "session_token")),
     (answer(400, "ExpiredToken"), ("Check the credentials", "session_token")),
-    (answer(403, "RequestTimeTooSkewed"), ("clock of the host", "set it right")),
+    (answer(403, "RequestTimeTooSkewed", date=None), ("clock of the host", "set it right")),
     (answer(301, "PermanentRedirect", x_amz_bucket_region="eu-central-1"), ("set region to eu-central-1",)),
     (answer(307, "TemporaryRedirect", x_amz_bucket_region="eu-central-1"), ("set region to eu-central-1",)),
     (
@@ -217,9 +242,9 @@ def test_a_code_that_is_no_word_is_not_repeated():
 
 def test_rule_1_every_write_has_its_condition():
     connection = Scripted(*[answer(200, etag='"e2"')] * 2)
-    store = Store(connection, LOCATION)
-    store.write(b"new", None)
-    store.write(b"next", "e1")
+    store = store_of(connection)
+    store.write(b"new", None, UNTIL)
+    store.write(b"next", "e1", UNTIL)
     create, replace = (sent[1] for sent in connection.sent)
     assert (create.get("If-None-Match"), create.get("If-Match")) == ("*", None)
     assert (replace.get("If-None-Match"), replace.get("If-Match")) == (None, '"e1"')
@@ -228,35 +253,135 @@ def test_rule_1_every_write_has_its_condition():
 
 def test_a_read_names_the_version_that_is_known():
     connection = Scripted(object_of(), answer(304))
-    store = Store(connection, LOCATION)
-    store.read()
-    store.read("e1")
+    store = store_of(connection)
+    store.read(UNTIL)
+    store.read(UNTIL, "e1")
     assert [sent[1].get("If-None-Match") for sent in connection.sent] == [None, '"e1"']
     assert [sent[3] for sent in connection.sent] == [65536, 65536]
 
 
-def test_rule_19_the_form_of_the_etag_that_was_learnt_is_kept():
-    connection = Scripted(*[answer(200, etag='"e"')] * 5)
-    store = Store(connection, LOCATION)
-    store.write(b"1", "e1")
-    store.write(b"2", "e1", requote=True)
-    store.write(b"3", "e1")
-    store.write(b"4", None)
-    store.write(b"5", "e1", requote=True)
-    assert [sent[1].get("If-Match") for sent in connection.sent] == ['"e1"', "e1", "e1", None, '"e1"']
+@pytest.mark.parametrize(("quoted", "sent"), [(True, '"e1"'), (False, "e1")])
+def test_rule_19_the_etag_has_the_form_that_is_asked_for(quoted, sent):
+    connection = Scripted(answer(200, etag='"e"'))
+    store_of(connection).write(b"1", "e1", UNTIL, quoted=quoted)
+    assert connection.sent[0][1]["If-Match"] == sent
 
 
 def test_requests_are_counted_one_for_each_call():
     connection = Scripted(object_of(), NoAnswer("gone"), answer(503), answer(200, etag="e"))
-    store = Store(connection, LOCATION)
-    store.read()
-    store.read()
-    store.write(b"1", None)
-    store.write(b"1", None)
+    store = store_of(connection)
+    store.read(UNTIL)
+    store.read(UNTIL)
+    store.write(b"1", None, UNTIL)
+    store.write(b"1", None, UNTIL)
     assert store.requests == len(connection.sent) == 4
+
+
+# -- rule 25: dates ---------------------------------------------------------------------------------------------------
+
+
+def test_rule_25_a_write_is_valid_for_as_long_as_its_caller_waits_and_a_little_more():
+    connection = Scripted(answer(200, etag="e"), answer(200, etag="e"), answer(200, etag="e"))
+    store = store_of(connection)
+    store.write(b"1", None, UNTIL)
+    store.write(b"1", None, 1000.3)
+    store.write(b"1", None, UNTIL, dated=False)
+    stamps = [sent[4] for sent in connection.sent]
+    assert stamps == [Stamp(int(NOW), 5 + SLACK), Stamp(int(NOW), 1 + SLACK), Stamp(int(NOW), None)]
+
+
+def test_rule_25_what_nobody_waits_for_any_more_is_not_sent_to_its_end():
+    clock = Standing(UNTIL)
+    outcome = store_of(Scripted(answer(200, etag="e")), clock).write(b"1", None, UNTIL)
+    assert isinstance(outcome, Unknown)
+    assert not outcome.sent
+
+
+LATE = "Mon, 23 Nov 2026 04:49:44 GMT"
+"""After the use-by date of a write that was dated by DATE."""
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_rule_25_a_write_that_was_refused_for_its_date_goes_again_once_by_the_stores_clock(status):
+    connection = Scripted(answer(status, "AccessDenied", date=LATE), answer(200, etag="e"))
+    assert store_of(connection).write(b"1", None, UNTIL) == Written("e", NOW)
+    assert [sent[4].at for sent in connection.sent] == [NOW, NOW + 8]
+
+
+def test_rule_25_a_write_that_came_late_is_unknown_and_not_refused():
+    connection = Scripted(answer(403, "AccessDenied", date=LATE))
+    clock = Standing()
+    store = store_of(connection, clock)
+    connection.send_before = connection.send
+
+    def send(*args):
+        clock.at += 4.9
+        response = connection.send_before(*args)
+        clock.at += 3
+        return response
+
+    connection.send = send
+    assert isinstance(store.write(b"1", None, UNTIL), Unknown)
+    assert len(connection.sent) == 1
+
+
+def test_rule_25_a_write_that_was_refused_in_time_is_refused():
+    connection = Scripted(answer(403, "AccessDenied"))
+    assert isinstance(store_of(connection).write(b"1", None, UNTIL), Refused)
+    assert len(connection.sent) == 1
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+@pytest.mark.parametrize("method", ["read", "write"])
+def test_a_host_whose_clock_is_a_day_off_takes_part(monkeypatch, hours, method):
+    monkeypatch.setattr("time.time", lambda: NOW + hours * 3600)
+    connection = Scripted(answer(403, "RequestTimeTooSkewed"), object_of())
+    store = Store(connection, LOCATION, Standing())
+    outcome = store.read(UNTIL) if method == "read" else store.write(b"1", None, UNTIL)
+    assert isinstance(outcome, (Seen, Written))
+    assert [sent[4].at for sent in connection.sent] == [NOW + hours * 3600, NOW]
+    assert store.requests == 2
+
+
+def test_a_store_that_goes_on_refusing_dates_is_asked_no_third_time():
+    connection = Scripted(
+        *[answer(403, "RequestTimeTooSkewed", date=date) for date in (LATE, "Tue, 24 Nov 2026 04:49:44 GMT")]
+    )
+    store = Store(connection, LOCATION, Standing())
+    assert isinstance(store.read(UNTIL), Unknown)
+    assert len(connection.sent) == 2
+
+
+def test_a_lease_that_is_held_tells_the_stores_time():
+    store = Store(Scripted(answer(200, etag="e")), LOCATION, Standing())
+    store.learn_time(Held(Seen(RECORD, "e1", NOW, NOW), lapses_at=1010.0))
+    assert store.time.now() == NOW + 20
+
+
+# -- rule 18: a race --------------------------------------------------------------------------------------------------
+
+
+class Contested(Scripted):
+    """Answers to two at the same time, once both have sent all but their last byte."""
+
+    def __init__(self, *answers):
+        super().__init__(*answers)
+        self.arrived = []
+
+    def send(self, method, headers, body, most, stamp, before_last_byte):
+        before_last_byte()
+        self.arrived.append(body)
+        return self.answers.pop(0)
+
+
+def test_rule_18_two_writes_race_under_the_same_condition():
+    connection = Contested(answer(200, etag="e2"), answer(412))
+    raced = Store(connection, LOCATION, Clock()).race((b"a", b"b"), "e1", Clock().now() + 10, True, True)
+    assert sorted(connection.arrived) == [b"a", b"b"]
+    assert {type(one) for one in raced.outcomes} == {Written, Unknown}
 
 
 def test_a_connection_is_forgotten_when_told():
     connection = Scripted()
-    Store(connection, LOCATION).forget_connection()
+    store_of(connection).forget_connection()
     assert connection.forgotten == 1

@@ -15,6 +15,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.cred
     connect,
 )
 from support.server import Answer, LoopbackServer
+from support.wire import stamp
 
 
 class Server(LoopbackServer):
@@ -56,7 +57,7 @@ def configured(server, path):
 def sent_as(server, connection):
     """Who the next request is by."""
     server.forget()
-    connection.send("GET", {}, b"", 10)
+    connection.send("GET", {}, b"", 10, stamp())
     return re.search(r"Credential=([^/]+)", server.requests[0].headers["Authorization"]).group(1)
 
 
@@ -102,7 +103,7 @@ def test_a_file_that_is_gone_sends_nothing_until_it_is_back(server, path):
     server.forget()
     for _again in range(2):
         with pytest.raises(CannotSend, match=r'credentials_file is ".*db\.credentials": No such file'):
-            connection.send("GET", {}, b"", 10)
+            connection.send("GET", {}, b"", 10, stamp())
     assert server.requests == []
     path.with_name("elsewhere").rename(path)
     assert sent_as(server, connection) == "first"
@@ -117,7 +118,7 @@ def test_a_file_that_is_half_written_sends_nothing_and_tells_no_secret(server, p
     connection = ReloadingConnection(configured(server, path))
     path.write_text(half)
     with pytest.raises(CannotSend) as caught:
-        connection.send("GET", {}, b"", 10)
+        connection.send("GET", {}, b"", 10, stamp())
     assert "the-secret" not in str(caught.value)
     assert server.requests == []
     path.write_text(keys("first", "the-secret"))

@@ -28,7 +28,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
     SystemdHost,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -69,7 +69,7 @@ def record(**changes):
         renewed_at=2.0,
         lease_until=34.0,
         metadata={"rack": "é"},
-        proven=True,
+        proof=Proof("", 0.0),
     )
     return Record(**{**values, **changes})
 
@@ -508,9 +508,13 @@ def replaced(monkeypatch):
     return calls
 
 
+STORE = "https://s3.example.com/bucket"
+THERE = ME._replace(store=STORE, sent=[])
+
+
 def inherited(monkeypatch, environment, **options):
     monkeypatch.setattr(os, "environ", dict(environment))
-    found = daemon._inherited(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}))
+    found = daemon._inherited(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}), STORE)
     assert daemon._STATE not in os.environ  # nor do children get it
     return found
 
@@ -522,13 +526,18 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert inherited(monkeypatch, environment) == (ME, held(lapses_at=1030.123456789), 1018.0, True, "")
+    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
     handover = inherited(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
-    assert handover == (Claimant("renamed", "my-session"), None, 0.0, False, "")
+    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, "")
+
+
+def test_a_new_program_knows_what_the_old_one_has_sent(make, replaced, monkeypatch):
+    make(ME._replace(sent=["nonce-1", "nonce-2"])).reload(None)
+    assert inherited(monkeypatch, replaced[0][2]).me.sent == ["nonce-1", "nonce-2"]
 
 
 def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):

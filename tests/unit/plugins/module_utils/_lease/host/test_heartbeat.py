@@ -13,7 +13,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.hear
     Stop,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, decode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable, decode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -37,7 +37,7 @@ BUSY = Record(
     renewed_at=1000.0,
     lease_until=1032.0,
     metadata={},
-    proven=True,
+    proof=Proof("", 0.0),
 )
 FREE = BUSY._replace(holder="")
 
@@ -58,7 +58,7 @@ class Timeless:
         self.time += seconds
 
     def bounded(self, call, seconds):
-        return call()
+        return call(self.time + seconds)
 
 
 class OneObject:
@@ -74,7 +74,7 @@ class OneObject:
     def put(self, record):
         self.record, self.etag, self._modified = record, f"etag-{record!r}", self._clock.time
 
-    def read(self, known):
+    def read(self, _until, known):
         if self.fault:
             return self.fault
         if self.record is None:
@@ -83,7 +83,7 @@ class OneObject:
             return Unchanged(self._clock.time)
         return Seen(self.record, self.etag, self._modified, self._clock.time)
 
-    def write(self, body, replaces, _requote):
+    def write(self, body, replaces, _until, _quoted, _dated):
         if self.fault:
             return self.fault
         if replaces != (self.etag if self.record else None):

@@ -19,7 +19,6 @@ def written(workspace):
         scratch, first = work.scratch(), work.draft()
         _check, created = accepted(work, "create", scratch, first, None)
         _check, replaced = accepted(work, "replace", scratch, work.draft(), created.etag)
-        work.quoted = scratch.store.quoted
         return work, scratch, first, created.etag, replaced.etag
 
     return make

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.races import Race, at_once
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.races import Race
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
@@ -81,50 +78,3 @@ def test_where_some_are_throttled_half_of_them_have_to_compete(one, clean, decid
 def test_it_is_told_whether_the_store_throttled():
     assert race(WON, SLOW_DOWN).throttled
     assert not race(WON, LOST).throttled
-
-
-def test_nobody_sends_before_all_are_ready():
-    ready = []
-
-    def write(hold):
-        ready.append(1)
-        hold()
-        return Unknown(str(len(ready)))
-
-    assert at_once([write] * 8, 60, Clock()) == [Unknown("8")] * 8
-
-
-@pytest.mark.parametrize("drops_out", ["returns", "raises"])
-def test_nobody_waits_for_one_that_does_not_get_so_far(drops_out):
-    def gives_up(_hold):
-        if drops_out == "raises":
-            raise OSError("no connection")
-        return LOST
-
-    def write(hold):
-        hold()
-        return WON
-
-    outcomes = at_once([gives_up, write, write], 3600, Clock())
-    assert outcomes[1:] == [WON, WON]
-    assert isinstance(outcomes[0], Unknown)
-
-
-def test_the_outcome_of_one_that_takes_too_long_is_unknown():
-    end = threading.Event()
-
-    def hangs(hold):
-        hold()
-        end.wait()
-        return WON
-
-    def write(hold):
-        hold()
-        return LOST
-
-    try:
-        outcomes = at_once([write, hangs], 1, Clock())
-    finally:
-        end.set()
-    assert outcomes[0] == LOST
-    assert outcomes[1] == Unknown("no answer within 1 s")

@@ -12,6 +12,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
     Log,
     RecordingConnection,
 )
+from support.wire import stamp
 
 
 def answer(status):
@@ -41,11 +42,11 @@ def tapped(*turns):
 
 
 def put(wire):
-    return wire.send("PUT", {}, b"body", 100)
+    return wire.send("PUT", {}, b"body", 100, stamp())
 
 
 def get(wire):
-    return wire.send("GET", {}, b"", 100)
+    return wire.send("GET", {}, b"", 100, stamp())
 
 
 @pytest.mark.parametrize("request_of", [get, put])

@@ -67,8 +67,7 @@ def test_every_scratch_object_is_written_where_it_is_named(workspace):
 @pytest.mark.parametrize(("quoted", "sent"), [(True, '"e1"'), (False, "e1")])
 def test_an_etag_goes_in_the_form_that_the_store_was_found_to_take(workspace, quoted, sent):
     work = workspace()
-    work.quoted = quoted
-    work.scratch().store.write(b"body", "e1")
+    work.scratch().store.write(b"body", "e1", work.until, quoted=quoted)
     assert work.connection.store.requests[-1].if_match == sent
 
 
@@ -77,7 +76,7 @@ def test_a_draft_is_no_lease_of_anybody_and_says_what_it_is(workspace):
     one, other = work.draft(), work.draft()
     assert one.nonce != other.nonce
     assert "remove it" in one.metadata["note"]
-    assert (one.holder, one.proven) == ("preflight", False)
+    assert (one.holder, one.proof) == ("preflight", None)
 
 
 def test_a_draft_is_known_by_its_nonce(workspace):
@@ -124,8 +123,8 @@ def test_only_requests_that_were_alone_tell_a_latency(workspace):
         work.connection.takes = takes
         work.look(work.scratch())
     together = work.scratch()
-    together.wire.hold = lambda: None
-    together.store.write(encode(work.draft()), None)
+    together.wire.alone = False
+    together.store.write(encode(work.draft()), None, work.until)
     assert work.latencies() == pytest.approx([0.01, 0.02, 0.03])
 
 
