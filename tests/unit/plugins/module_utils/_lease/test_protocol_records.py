@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Claimant, Seen, Want
 
-ME = Claimant("web-1", "my-session")
+ME = Claimant("web-1", "my-session", "https://s3.example.com/bucket")
 STORE_TIME = 1795409376.5
 """The store's clock, in seconds since 1970."""
+
+NOW = STORE_TIME + 0.25
+"""The store's clock when it is written."""
+
+PROOF = Proof(ME.store, STORE_TIME - 1000)
+"""Of the caller's store."""
 
 HELD = Record(
     holder="web-2",
@@ -25,10 +31,10 @@ HELD = Record(
     renewed_at=STORE_TIME - 10,
     lease_until=STORE_TIME + 22,
     metadata={"their": "word"},
-    proven=True,
+    proof=PROOF,
 )
 RELEASED = HELD._replace(holder="")
-DOTNET = HELD._replace(session="", term=0, sequence=0, nonce="", lease_duration=0.0, acquired_at=None, proven=False)
+DOTNET = HELD._replace(session="", term=0, sequence=0, nonce="", lease_duration=0.0, acquired_at=None, proof=None)
 UNREADABLE = Unreadable("it is not JSON")
 
 
@@ -46,7 +52,8 @@ def test_the_margin_is_2_s_or_for_long_leases_1_5_s_and_a_thousandth(duration, s
 
 @pytest.mark.parametrize("found", [Absent(STORE_TIME), seen(UNREADABLE)])
 def test_where_there_is_no_record_term_and_sequence_are_0_and_nothing_is_proven(found):
-    assert (protocol.term_of(found), protocol.sequence_of(found), protocol.is_proven(found)) == (0, 0, False)
+    assert (protocol.term_of(found), protocol.sequence_of(found)) == (0, 0)
+    assert protocol.proof_of(found, ME) is None
     assert protocol.own(found, ME) is None
 
 
@@ -69,6 +76,43 @@ def test_the_age_is_by_the_stores_clock_alone_and_0_where_there_is_nothing():
 )
 def test_rule_17_what_one_holds_has_ones_session_and_is_not_released(record, is_mine):
     assert (protocol.own(seen(record), ME) == record) is is_mine
+    assert (protocol.own(seen(record), ME._replace(sent=["another", "theirs"])) == record) is is_mine
+
+
+def test_rule_17_what_ones_clone_wrote_is_not_ones_own():
+    assert protocol.own(seen(HELD._replace(session=ME.session)), ME._replace(sent=["another"])) is None
+    assert protocol.own(seen(HELD._replace(session=ME.session)), ME._replace(sent=[])) is None
+
+
+@pytest.mark.parametrize(
+    ("proof", "counts"),
+    [
+        (PROOF, True),
+        (PROOF._replace(at=0.0, quoted=False, dated=False), True),
+        (PROOF._replace(store="https://s3.example.com/another"), False),
+        (None, False),
+    ],
+)
+def test_rule_18_a_proof_counts_for_the_store_that_was_tested(proof, counts):
+    assert protocol.proof_of(seen(HELD._replace(proof=proof)), ME) == (proof if counts else None)
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "is_fresh"), [(0, True), (86399, True), (86400, False), (-86399, True), (-86400, False)]
+)
+def test_rule_18_a_proof_is_fresh_for_a_day(seconds_ago, is_fresh):
+    proof = PROOF._replace(at=NOW - seconds_ago)
+    assert protocol.fresh(proof, NOW) == (proof if is_fresh else None)
+    assert protocol.fresh(None, NOW) is None
+
+
+def test_writes_are_sent_as_the_proof_says_and_else_in_the_usual_form():
+    assert protocol.form_of(PROOF._replace(quoted=False, dated=False)) == (False, False)
+    assert protocol.form_of(None) == (True, True)
+
+
+def test_the_stores_time_at_the_end_of_a_read_includes_the_whole_read():
+    assert protocol.View(seen(HELD), asked=100.0, at=102.5).store_time == STORE_TIME + 2.5
 
 
 @pytest.mark.parametrize(
@@ -129,31 +173,43 @@ def test_never_takes_what_is_free_and_nothing_else(found, seconds):
 # -- what is written --------------------------------------------------------------------------------------------------
 
 
+OLD = PROOF._replace(at=NOW - 86400)
+OTHERS = PROOF._replace(store="https://s3.example.com/another")
+LATER = PROOF._replace(at=NOW - 10)
+
+
 @pytest.mark.parametrize(
-    ("found", "term", "proven"),
+    ("found", "learnt", "term", "proof"),
     [
-        (Absent(STORE_TIME), int(STORE_TIME), False),
-        (seen(RELEASED), 8, True),
-        (seen(HELD), 8, True),
-        (seen(HELD._replace(proven=False)), 8, False),
-        (seen(DOTNET), int(STORE_TIME), False),
+        (Absent(STORE_TIME), None, int(STORE_TIME), None),
+        (Absent(STORE_TIME), LATER, int(STORE_TIME), LATER),
+        (Absent(STORE_TIME), OLD, int(STORE_TIME), None),
+        (seen(RELEASED), None, 8, PROOF),
+        (seen(HELD), None, 8, PROOF),
+        (seen(HELD), LATER, 8, PROOF),
+        (seen(HELD._replace(proof=OLD)), None, 8, None),
+        (seen(HELD._replace(proof=OLD)), LATER, 8, LATER),
+        (seen(HELD._replace(proof=OTHERS)), None, 8, None),
+        (seen(HELD._replace(proof=None)), None, int(STORE_TIME), None),
+        (seen(HELD._replace(proof=None, term=int(STORE_TIME) + 1)), None, int(STORE_TIME) + 2, None),
+        (seen(DOTNET), LATER, int(STORE_TIME), LATER),
+        (seen(DOTNET), None, int(STORE_TIME), None),
     ],
-    ids=["absent", "released", "over", "not proven", "dotnet"],
 )
-def test_rules_2_and_3_a_claim_is_the_first_record_of_the_next_term(found, term, proven):
-    want = Want(600.0, 15.0, metadata={"my": "word"})
-    assert protocol.claim(ME, found, want, "fresh") == Record(
+def test_rules_2_and_3_and_18_a_claim_is_the_first_record_of_the_next_term(found, learnt, term, proof):
+    want = Want(600.0, 15.0, metadata={"my": "word"}, proof=learnt)
+    assert protocol.claim(ME, found, want, NOW, "fresh") == Record(
         holder="web-1",
         session="my-session",
         term=term,
         sequence=1,
         nonce="fresh",
         lease_duration=600.0,
-        acquired_at=STORE_TIME,
-        renewed_at=STORE_TIME,
-        lease_until=STORE_TIME + 602.1,
+        acquired_at=NOW,
+        renewed_at=NOW,
+        lease_until=NOW + 602.1,
         metadata={"my": "word"},
-        proven=proven,
+        proof=proof,
     )
 
 
@@ -164,17 +220,20 @@ def test_rules_2_and_3_a_claim_is_the_first_record_of_the_next_term(found, term,
 def test_rule_24_a_renewal_is_the_next_record_of_the_term_and_shortens_nothing_that_was_promised(
     wanted, promised, duration
 ):
-    renewed = protocol.renewal(HELD, STORE_TIME, wanted, "fresh", promised)
+    renewed = protocol.renewal(HELD, NOW, wanted, "fresh", promised)
     assert renewed == HELD._replace(
         sequence=4,
         nonce="fresh",
         lease_duration=duration,
-        renewed_at=STORE_TIME,
-        lease_until=STORE_TIME + duration + protocol.margin(duration),
+        renewed_at=NOW,
+        lease_until=NOW + duration + protocol.margin(duration),
     )
     if not promised:
-        assert protocol.renewal(HELD, STORE_TIME, wanted, "fresh") == renewed
+        assert protocol.renewal(HELD, NOW, wanted, "fresh") == renewed
 
+
+LATE = STORE_TIME + 5
+"""The store's clock, some time after the lease was read."""
 
 TOMBSTONE = Record(
     holder="",
@@ -184,10 +243,10 @@ TOMBSTONE = Record(
     nonce="fresh",
     lease_duration=30.0,
     acquired_at=STORE_TIME - 60,
-    renewed_at=STORE_TIME,
-    lease_until=STORE_TIME - 1,
+    renewed_at=LATE,
+    lease_until=LATE - 1,
     metadata={"released_by": "web-1", "held_by": "web-2"},
-    proven=True,
+    proof=PROOF,
 )
 
 
@@ -195,28 +254,26 @@ TOMBSTONE = Record(
     ("found", "written"),
     [
         (HELD, TOMBSTONE),
-        (HELD._replace(proven=False), TOMBSTONE._replace(proven=False)),
+        (HELD._replace(proof=None), TOMBSTONE._replace(proof=None)),
         (
             DOTNET,
-            TOMBSTONE._replace(
-                term=int(STORE_TIME), sequence=1, lease_duration=2.0, acquired_at=STORE_TIME, proven=False
-            ),
+            TOMBSTONE._replace(term=int(LATE), sequence=1, lease_duration=2.0, acquired_at=LATE, proof=None),
         ),
         (
             UNREADABLE,
             TOMBSTONE._replace(
-                term=int(STORE_TIME),
+                term=int(LATE),
                 sequence=1,
                 lease_duration=2.0,
-                acquired_at=STORE_TIME,
+                acquired_at=LATE,
                 metadata={"released_by": "web-1"},
-                proven=False,
+                proof=None,
             ),
         ),
     ],
     ids=["held", "not proven", "dotnet", "unreadable"],
 )
 def test_rule_4_a_tombstone_keeps_the_term_and_names_who_released_whose_lease(found, written):
-    assert protocol.tombstone(ME, seen(found), "", "fresh") == written
+    assert protocol.tombstone(ME, seen(found), LATE, "", "fresh") == written
     explained = written._replace(metadata={**written.metadata, "reason": "web-2 burnt down"})
-    assert protocol.tombstone(ME, seen(found), "web-2 burnt down", "fresh") == explained
+    assert protocol.tombstone(ME, seen(found), LATE, "web-2 burnt down", "fresh") == explained

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -36,7 +36,8 @@ LOST = Unknown("no answer")
 THROTTLED = Unknown("503", throttled=True)
 PRECONDITION_FAILED = Unknown("412", precondition_failed=True)
 
-THEIRS = Record("web-2", "other-session", 7, 3, "theirs", 30.0, STORE_TIME, STORE_TIME, STORE_TIME + 32, {}, True)
+PROOF = Proof(ME.store, STORE_TIME)
+THEIRS = Record("web-2", "other-session", 7, 3, "theirs", 30.0, STORE_TIME, STORE_TIME, STORE_TIME + 32, {}, PROOF)
 DOTNET = Record("net-1", "", 0, 0, "", 0.0, None, None, STORE_TIME + 10, {})
 MINE = THEIRS._replace(holder="web-1", session="my-session", nonce="mine")
 
@@ -67,8 +68,9 @@ def releasing(patience=15.0):
     return Dialogue(protocol.release(ME, Held(seen(MINE), START + 30), START, patience, nonces()), START)
 
 
-def breaking(found, dry_run=False):
-    return Dialogue(protocol.release(ME, None, START, 15.0, nonces(), force=True, dry_run=dry_run), START).answer(found)
+def breaking(found, after=0.1, dry_run=False):
+    steps = protocol.release(ME, None, START, 15.0, nonces(), force=True, dry_run=dry_run)
+    return Dialogue(steps, START).answer(found, after)
 
 
 def inspecting(patience=60.0):
@@ -136,10 +138,10 @@ def test_no_other_outcome_is_an_answer_to_a_read():
 
 def test_rule_20_the_same_write_goes_again_after_2_to_3_s():
     dialogue = releasing()
-    dialogue.expect(Write, replaces="e1", requote=False)
+    dialogue.expect(Write, replaces="e1", quoted=True, dated=True)
     pause = dialogue.answer(LOST, after=0).answer(seen(MINE), after=0).wait()
     assert (pause.at_least, pause.at_most) == (2, 3)
-    dialogue.expect(Write, replaces="e1", requote=False)
+    dialogue.expect(Write, replaces="e1", quoted=True, dated=True)
 
 
 def test_a_write_is_tried_again_as_long_as_the_next_one_can_begin_in_time():
@@ -151,14 +153,16 @@ def test_a_write_is_tried_again_as_long_as_the_next_one_can_begin_in_time():
 def test_an_unreachable_store_is_told_with_its_last_answer_and_what_to_do():
     dialogue = releasing(patience=6).answer(LOST, after=1).answer(seen(MINE), after=1)
     dialogue.wait(2)
+    dialogue.answer(Refused("expired", "log in"), after=1).expect(Write, dated=False)
     with pytest.raises(StoreUnreachable) as error:
-        dialogue.answer(Refused("expired", "log in"), after=1).answer(seen(MINE), after=1)
+        dialogue.answer(Refused("expired", "log in"), after=0).answer(seen(MINE), after=1)
     assert (error.value.why, error.value.advice) == ("expired", "log in")
 
 
 def test_rule_12_a_refusal_of_a_write_that_may_have_landed_before_does_not_end_it():
     dialogue = acquiring().answer(FREE).answer(LOST).answer(FREE)
     dialogue.wait()
+    dialogue.answer(Refused("the credentials have expired")).expect(Write)
     dialogue.answer(Refused("the credentials have expired")).expect(Read)
     landed = dialogue.answer(seen(MINE._replace(term=8, nonce="nonce-1"), etag="e2")).verdict
     assert (landed.is_leader, landed.why) == (True, Why.ACQUIRED)
@@ -166,6 +170,8 @@ def test_rule_12_a_refusal_of_a_write_that_may_have_landed_before_does_not_end_i
 
 def test_rule_12_every_later_refusal_is_looked_into_as_well():
     dialogue = releasing().answer(LOST).answer(seen(MINE))
+    dialogue.wait()
+    dialogue.answer(Refused("no signatures in the query")).answer(LOST).answer(seen(MINE))
     for _refusal in range(2):
         dialogue.wait()
         dialogue.answer(Refused("expired")).expect(Read)
@@ -183,13 +189,13 @@ def test_rule_8_a_write_that_is_found_landed_counts_from_when_it_was_found():
 def test_an_absent_lease_that_is_written_without_an_answer_and_still_absent_is_written_again():
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(LOST).answer(Absent(STORE_TIME))
     dialogue.wait()
-    dialogue.expect(Write, replaces=None, requote=False)
+    dialogue.expect(Write, replaces=None, quoted=True, dated=True)
 
 
 def test_rule_19_a_creation_that_is_refuted_is_not_sent_in_another_form():
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(PRECONDITION_FAILED).answer(Absent(STORE_TIME))
     dialogue.wait()
-    dialogue.expect(Write, replaces=None, requote=False)
+    dialogue.expect(Write, replaces=None, quoted=True, dated=True)
 
 
 # -- waiting ----------------------------------------------------------------------------------------------------------
@@ -289,9 +295,9 @@ def test_a_term_of_1_can_be_renewed():
     assert dialogue.written()["term"] == 1
 
 
-@pytest.mark.parametrize(("proven", "duration"), [(True, 30), (False, 0.5)])
-def test_rule_24_only_a_lease_that_was_led_by_has_promised_anything(proven, duration):
-    dialogue = acquiring(lease_duration=0.5).answer(seen(MINE._replace(proven=proven), age=1))
+@pytest.mark.parametrize(("proof", "duration"), [(PROOF, 30), (None, 0.5)])
+def test_rule_24_only_a_lease_that_was_led_by_has_promised_anything(proof, duration):
+    dialogue = acquiring(lease_duration=0.5).answer(seen(MINE._replace(proof=proof), age=1))
     assert dialogue.written()["leaseDurationSeconds"] == duration
 
 
@@ -333,10 +339,9 @@ def test_rule_8_a_renewal_that_is_confirmed_at_the_deadline_comes_too_late(after
     assert renewing(lapses_at=10).answer(Written("e2", STORE_TIME), after=after).verdict.why is why
 
 
-def test_rule_24_what_was_promised_counts_from_before_the_read():
-    """So the record lasts a little longer than needed, never shorter."""
+def test_rule_24_what_was_promised_counts_from_the_answer_that_is_replaced():
     verdict = renewing(lapses_at=25, lease_duration=3.0, dry_run=True).answer(seen(MINE), after=5).verdict
-    assert verdict.lease.record.lease_duration == 25
+    assert verdict.lease.record.lease_duration == 20
 
 
 # -- what a verdict says ----------------------------------------------------------------------------------------------
@@ -362,7 +367,7 @@ def test_looking_tells_the_lease_as_found():
 @pytest.mark.parametrize(
     ("record", "why"),
     [
-        (MINE._replace(proven=False, sequence=9), Why.UNFINISHED),
+        (MINE._replace(proof=None, sequence=9), Why.UNFINISHED),
         (MINE._replace(sequence=9, lease_duration=1.0), Why.LAPSED),
         (THEIRS, Why.TAKEN),
         (MINE._replace(holder=""), Why.FREE),
@@ -378,21 +383,21 @@ def test_a_renewal_that_is_confirmed_too_late_tells_what_was_written_and_what_wa
     verdict = renewing(lapses_at=10).answer(Written("e2", STORE_TIME + 11), after=11).verdict
     assert (verdict.is_leader, verdict.why, verdict.deadline) == (False, Why.LAPSED, None)
     assert (verdict.lease.etag, verdict.lease.record.sequence, verdict.lease.modified) == ("e2", 4, STORE_TIME + 11)
-    assert verdict.before == seen(MINE)
+    assert verdict.before == seen(MINE, age=20)  # 10 s are left of 30
 
 
 def test_a_dry_run_of_renew_shows_the_lease_as_it_would_be():
     found = seen(MINE, age=1)
-    verdict = reading(dry_run=True).answer(found).verdict
-    would_be = found._replace(record=protocol.renewal(MINE, STORE_TIME + 1, 30.0, "nonce-1"))
+    verdict = reading(dry_run=True).answer(found, after=4).verdict
+    would_be = found._replace(record=protocol.renewal(MINE, STORE_TIME + 5, 30.0, "nonce-1"))
     assert verdict == (True, Why.RENEWED, would_be, found, None)
 
 
 @pytest.mark.parametrize(("record", "why"), [(MINE, Why.RELEASED), (THEIRS, Why.BROKEN)])
 def test_a_dry_run_of_release_shows_the_lease_as_it_would_be(record, why):
     found = seen(record, age=1)
-    verdict = breaking(found, dry_run=True).verdict
-    would_be = found._replace(record=protocol.tombstone(ME, found, "", "nonce-1"))
+    verdict = breaking(found, after=4, dry_run=True).verdict
+    would_be = found._replace(record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1"))
     assert verdict == (False, why, would_be, found, None)
 
 

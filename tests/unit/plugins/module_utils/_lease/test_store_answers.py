@@ -19,6 +19,16 @@ NOW = 1795409376.0
 BODY = encode(Record("web-2", "5f2f2b0f", 7, 1, "n", 30.0, NOW, NOW, NOW + 32, {}))
 
 
+UNTIL = 110.0
+
+
+class Standing:
+    """A clock that stands still."""
+
+    def now(self):
+        return 100.0
+
+
 class OneAnswer:
     """A connection that always gives the same answer."""
 
@@ -28,7 +38,7 @@ class OneAnswer:
         self.answer = answer
         self.headers = {}
 
-    def send(self, method, headers, body, most):
+    def send(self, method, headers, body, most, stamp, before_last_byte):
         self.headers = headers
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -36,19 +46,19 @@ class OneAnswer:
 
 
 def store(answer):
-    return Store(OneAnswer(answer), LOCATION)
+    return Store(OneAnswer(answer), LOCATION, Standing())
 
 
 def read(answer, known=None):
-    return store(answer).read(known)
+    return store(answer).read(UNTIL, known)
 
 
 def replace(answer):
-    return store(answer).write(b"body", "e1")
+    return store(answer).write(b"body", "e1", UNTIL)
 
 
 def create(answer):
-    return store(answer).write(b"body", None)
+    return store(answer).write(b"body", None, UNTIL)
 
 
 def answer(status, code="", date=DATE, extra="", **headers):
@@ -123,13 +133,13 @@ def test_rule_12_a_write_whose_answer_lacks_what_is_needed_is_unknown_and_says_s
 
 def test_a_request_that_could_not_be_sent_is_not_counted():
     asked = store(CannotSend("no credentials", "log in"))
-    asked.read()
+    asked.read(UNTIL)
     assert asked.requests == 0
 
 
 def test_a_write_says_that_it_is_json():
     connection = OneAnswer(answer(200, etag='"e2"'))
-    Store(connection, LOCATION).write(b"{}", "e1")
+    Store(connection, LOCATION, Standing()).write(b"{}", "e1", UNTIL)
     assert connection.headers["Content-Type"] == "application/json"
 
 

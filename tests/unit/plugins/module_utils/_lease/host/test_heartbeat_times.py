@@ -14,7 +14,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.hear
     Stop,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, decode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, decode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -27,7 +27,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
 
 ME = Claimant("web-1", "session-1")
 TIMING = Timing(lease_duration=30, renew_interval=5, stop_grace=12, poll_interval=2, request_timeout=3)
-BUSY = Record("web-2", "session-2", 7, 3, "n", 30, 1000.0, 1000.0, 1032.0, {}, True)
+BUSY = Record("web-2", "session-2", 7, 3, "n", 30, 1000.0, 1000.0, 1032.0, {}, Proof("", 0.0))
 FREE = BUSY._replace(holder="")
 LOST = Unknown("no answer")
 HANGS = "hangs"
@@ -77,17 +77,17 @@ class World:
 
     def bounded(self, call, seconds):
         if self.fault == HANGS:
-            call()
+            call(self.time + seconds)
             self.time += seconds
             raise Overdue()
-        return call()
+        return call(self.time + seconds)
 
     # -- the store
 
     def put(self, record):
         self.record, self._etag, self._modified = record, f"etag-{record!r}", self.time
 
-    def read(self, known):
+    def read(self, _until, known):
         self.requests.append((self.time, "read"))
         if self.fault:
             return self.fault
@@ -97,7 +97,7 @@ class World:
             return Unchanged(self.time)
         return Seen(self.record, self._etag, self._modified, self.time)
 
-    def write(self, body, replaces, _requote):
+    def write(self, body, replaces, _until, _quoted, _dated):
         self.requests.append((self.time, "write"))
         if self.fault:
             return self.fault
@@ -265,7 +265,7 @@ def test_a_leader_that_was_suspended_renews_as_soon_as_the_interval_counts():
 def test_a_renewal_that_is_refused_is_tried_again_every_second():
     world = World()
     world.at(6, world.fail(Refused("expired"))).at(12.5, world.fail(None)).lead(until=21)
-    assert world.times("write") == [0, 5, 10, 11, 12, 13, 18, 21]
+    assert world.times("write") == [0, 5, 10, 10, 11, 11, 12, 12, 13, 18, 21]  # also signed in headers
     assert world.heard.count("trouble: expired") == 3
 
 
