@@ -162,6 +162,28 @@ lease:
       description: What the holder tells people about its run.
       type: dict
       sample: {playbook: site.yml, user: alice}
+    conditions_proven:
+      description:
+        - How the store was found to enforce conditional writes when this lease was acquired. An acquisition within a
+          day relies on it if it reaches the bucket by the same URL. V(none) if the acquisition was not completed.
+      type: dict
+      contains:
+        store:
+          description: The URL of the bucket.
+          type: str
+          sample: https://s3.example.com/leader-election
+        at:
+          description: When, in UTC.
+          type: str
+          sample: "2026-11-23T04:49:36.000Z"
+        quoted_etags:
+          description: Whether the store takes ETags in quotes.
+          type: bool
+          sample: true
+        use_by_dates:
+          description: Whether the store refuses a write that arrives after its sender has given it up.
+          type: bool
+          sample: true
 requests:
   description: The number of requests sent to S3.
   returned: always

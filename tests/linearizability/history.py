@@ -20,6 +20,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record im
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Found,
     Held,
+    Race,
     Seen,
     Step,
     Steps,
@@ -115,10 +116,11 @@ class Recorder:
         nonces: set[str] = set()
 
         def note(step: Step) -> None:
-            record = decode(step.body) if isinstance(step, WriteStep) else None
-            if isinstance(record, Record) and record.nonce not in nonces:
-                nonces.add(record.nonce)
-                self._write(sent=_version(record))
+            bodies = (step.body,) if isinstance(step, WriteStep) else step.bodies if isinstance(step, Race) else ()
+            for record in map(decode, bodies):
+                if isinstance(record, Record) and record.nonce not in nonces:
+                    nonces.add(record.nonce)
+                    self._write(sent=_version(record))
 
         return overheard(steps, before=note)
 
@@ -172,8 +174,9 @@ def _add(history: History, call: list[dict[str, t.Any]]) -> None:
     if told not in (KILLED, FAILED):
         deadline = result["deadline"]
         changes = deadline is not None or told in ("released", "broken")
-        if changes and writes and writes[-1].version.nonce == result["seen"]:
-            writes[-1] = writes[-1]._replace(answered=result["at"], told=told, deadline=deadline)
+        told_of = next((turn for turn, one in enumerate(writes) if one.version.nonce == result["seen"]), None)
+        if changes and told_of is not None:
+            writes[told_of] = writes[told_of]._replace(answered=result["at"], told=told, deadline=deadline)
         else:
             seen, leads, answered = result["seen"], result["is_leader"], result["at"]
             operations.append(Look(session, seen, first["at"], answered, told, leads, first["term"], forced))
@@ -187,7 +190,7 @@ def _version(record: Record) -> Version:
         record.term,
         record.sequence,
         record.released,
-        record.proven,
+        record.proof is not None,
         record.lease_duration,
     )
 

@@ -79,7 +79,9 @@ class Session:
         if key != self._key:
             self._key, self._held = key, None
             location = Location(bucket, key)
-            self._store = Store(Connection(self._endpoint, location), location)
+            connection = Connection(self._endpoint, location)
+            self._store = Store(connection, location, self.clock)
+            self._me = self._me._replace(store=connection.bucket_url)
         odds = LEADING if self._held else FOLLOWING
         operation = self._rng.choices(list(odds), list(odds.values()))[0]
         held = self._held if self._rng.random() < 0.8 and operation in ("renew", "release") else None

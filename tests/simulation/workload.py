@@ -41,6 +41,7 @@ class Life:
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
         self._loses_results = False
+        self._me: t.Any = None
         self._begin_session()
 
     def daemon(self) -> None:

@@ -7,12 +7,21 @@ from __future__ import annotations
 import json
 import typing as t
 import uuid
+from datetime import UTC, datetime
 
 OLD_TERM = 41
 
 
-def somebody_elses(**changes: t.Any) -> bytes:
-    """The lease of somebody who had it for a second; the times in it say nothing, only the store's count."""
+def proven(store: str) -> dict[str, t.Any]:
+    """What the record says of a store that was found to enforce conditions just now, by the URL of its bucket."""
+    return {"store": store, "at": f"{datetime.now(UTC):%FT%TZ}", "quotedEtags": True, "useByDates": True}
+
+
+def somebody_elses(store: str = "", **changes: t.Any) -> bytes:
+    """The lease of somebody who had it for a second; the times in it say nothing, only the store's count.
+
+    ``store`` is the URL of the bucket where it was acquired.
+    """
     values = {
         "schema": 1,
         "holderId": "somebody else",
@@ -25,6 +34,6 @@ def somebody_elses(**changes: t.Any) -> bytes:
         "acquiredAt": "2020-01-01T00:00:00.000Z",
         "renewedAt": "2020-01-01T00:00:00.000Z",
         "metadata": {},
-        "conditionsProven": True,
+        "conditionsProven": proven(store),
     }
     return json.dumps({**values, **changes}).encode()

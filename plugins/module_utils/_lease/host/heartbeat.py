@@ -124,6 +124,8 @@ class Heartbeat:
         The lease is renewed at once, because the earlier program's times may differ from this program's.
         """
         at_once = True
+        record = protocol.record_of(held.seen) if held else None
+        self._sent += [record.nonce] if record else []
         while True:
             try:
                 if held is None:

@@ -55,13 +55,19 @@ def test_it_writes_nothing(look_up, store):
 
 @pytest.mark.parametrize(("host", "leads"), [("web-1", True), ("web-2", False), (None, False)])
 def test_this_run_leads_where_the_task_asks_for_the_host_that_holds_it(look_up, store, host, leads):
-    store.put("jobs/a", somebody_elses(session=_run.session("web-1"), leaseDurationSeconds=300))
+    store.put(
+        "jobs/a",
+        somebody_elses(store.url + "/leader-election", session=_run.session("web-1"), leaseDurationSeconds=300),
+    )
     (told,) = look_up("jobs/a", host=host)
     assert (told["is_leader"], told["term"]) == (leads, OLD_TERM if leads else None)
 
 
 def test_without_variables_it_asks_for_localhost(look_up, store):
-    store.put("jobs/a", somebody_elses(session=_run.session("localhost"), leaseDurationSeconds=300))
+    store.put(
+        "jobs/a",
+        somebody_elses(store.url + "/leader-election", session=_run.session("localhost"), leaseDurationSeconds=300),
+    )
     assert look_up("jobs/a", host=None)[0]["is_leader"] is True
 
 

@@ -12,7 +12,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _options
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Claimant, Read, Seen
 
@@ -34,6 +34,9 @@ LEASE = dict(
     age=0.0,
     expires_in=32.0,
     metadata={"ticket": "OPS-1"},
+    conditions_proven=dict(
+        store="http://127.0.0.1:9000/bucket", at="2026-11-23T04:49:36.000Z", quoted_etags=True, use_by_dates=True
+    ),
 )
 
 
@@ -88,7 +91,7 @@ def test_every_option_of_an_endpoint_can_be_given_but_the_daemons_own():
 def test_a_task_names_one_lease_one_claimant_and_one_endpoint():
     lease = handle(session="my-session", request_timeout=7, region="xy-north-1", session_token="token")
     assert lease.location == Location("bucket", "jobs/a")
-    assert lease.me == Claimant("web-1", "my-session")
+    assert lease.me == Claimant("web-1", "my-session", "http://127.0.0.1:9000/bucket")
     assert lease.endpoint == Endpoint(
         endpoint_url="http://127.0.0.1:9000",
         access_key="anybody",
@@ -149,13 +152,13 @@ def test_a_configuration_that_botocore_cannot_read_is_told(aws):
 
 def test_an_operation_is_driven_over_the_store_with_the_tasks_timeout():
     class Watched:
-        def read(self, known):
+        def read(self, until, known):
             return Absent(1.0)
 
     class Bounding(clock.Clock):
         def bounded(self, call, seconds):
             bounds.append(seconds)
-            return call()
+            return call(NOW + seconds)
 
     def steps():
         answer = yield Read(until=NOW + 3600)
@@ -173,7 +176,9 @@ def test_an_operation_is_driven_over_the_store_with_the_tasks_timeout():
 
 def test_a_result_of_this_run_proves_what_is_held_without_a_request():
     lease = handle(lease=result(elapsed=12.0), session="my-session")
-    assert lease.me == Claimant("web-1", "5f2f2b0f"), "authority goes over with the result"
+    assert lease.me == Claimant("web-1", "5f2f2b0f", "http://127.0.0.1:9000/bucket"), (
+        "authority goes over with the result"
+    )
     record = Record(
         holder="web-2",
         session="5f2f2b0f",
@@ -185,9 +190,9 @@ def test_a_result_of_this_run_proves_what_is_held_without_a_request():
         renewed_at=RENEWED_AT,
         lease_until=RENEWED_AT,
         metadata={"ticket": "OPS-1"},
-        proof=Proof("http://127.0.0.1:9000/bucket", 1000.0),
+        proof=Proof("http://127.0.0.1:9000/bucket", RENEWED_AT - 20),
     )
-    assert lease.held.seen == Seen(record, "e1", RENEWED_AT, RENEWED_AT + 12.0)
+    assert lease.held.seen == Seen(record, "e1", RENEWED_AT, RENEWED_AT)
     assert lease.held.lapses_at == NOW + 18.0
 
 

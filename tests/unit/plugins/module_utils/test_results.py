@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils import _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Seen, Verdict, Why
 
@@ -17,7 +17,7 @@ STARTED = 5000.0
 KEYS = {"changed", "is_leader", "lease", "term", "reason", "requests", "deadline"}
 LEASE_KEYS = {
     *("bucket", "key", "state", "holder", "session", "term", "sequence", "etag"),
-    *("lease_duration", "acquired_at", "renewed_at", "age", "expires_in", "metadata"),
+    *("lease_duration", "acquired_at", "renewed_at", "age", "expires_in", "metadata", "conditions_proven"),
 }
 
 
@@ -100,6 +100,14 @@ def test_a_lease_is_told_in_seconds_and_in_times_of_the_stores_clock():
         age=4.0,
         expires_in=28.0,
         metadata={"ticket": "OPS-1"},
+        conditions_proven=None,
+    )
+
+
+def test_how_the_store_was_found_to_enforce_conditions_is_told_for_later_tasks():
+    proof = Proof("https://s3.example.com/bucket", NOW, quoted=False, dated=True)
+    assert _results.lease(seen(proof=proof), LOCATION)["conditions_proven"] == dict(
+        store="https://s3.example.com/bucket", at="2026-11-23T04:50:00.000Z", quoted_etags=False, use_by_dates=True
     )
 
 

@@ -40,7 +40,7 @@ def test_a_lease_that_is_held_is_asked_for_once_and_is_no_failure(run, store):
 
 @pytest.mark.parametrize(("takeover", "leads"), [("store_clock", True), ("never", False)])
 def test_a_lease_that_expired_is_taken_over_unless_never(run, store, takeover, leads):
-    store.put("jobs/a", somebody_elses())
+    store.put("jobs/a", somebody_elses(store.url + "/bucket"))
     store.age("jobs/a", 3600)
     told = run(main, takeover=takeover)
     assert (told["is_leader"], told["term"]) == (leads, OLD_TERM + 1 if leads else None)

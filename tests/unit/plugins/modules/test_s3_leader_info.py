@@ -41,7 +41,7 @@ def test_nobody_holds_what_is_not_there(run, store):
 @pytest.mark.parametrize(("session", "leads"), [("my-session", True), ("another-session", False)])
 @pytest.mark.parametrize("check", [False, True])
 def test_it_tells_who_holds_the_lease_and_whether_it_is_this_run(run, store, session, leads, check):
-    before = store.put("jobs/a", somebody_elses(session=session, leaseDurationSeconds=300))
+    before = store.put("jobs/a", somebody_elses(store.url + "/bucket", session=session, leaseDurationSeconds=300))
     told = run(main, check=check, diff=True)
     assert (told["is_leader"], told["term"]) == (leads, OLD_TERM if leads else None)
     assert (told["lease"]["holder"], told["lease"]["term"]) == ("somebody else", OLD_TERM)

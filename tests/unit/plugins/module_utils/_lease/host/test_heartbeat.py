@@ -256,8 +256,8 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
     lab = Lab()
     swallowed = lab.store.write
 
-    def lose_the_answer(body, replaces, requote):
-        swallowed(body, replaces, requote)
+    def lose_the_answer(*write):
+        swallowed(*write)
         lab.fail_with(Unknown("no answer"))
         return Unknown("no answer")
 

@@ -203,7 +203,7 @@ def test_an_answer_that_is_neither_yes_nor_no_is_asked_for_again(written, thrott
 def test_an_answer_that_nothing_will_change_is_asked_for_once(written, status, code, verdict):
     work, scratch, _seen = written()
     work.connection.store.forget()
-    work.connection.faults.append(answers(status, code))
+    work.connection.faults.append(lambda _request: work.connection.store.error(status, code))
     check, _left = refused(work, "create_again", scratch, None, "a write")
     assert check.verdict == verdict
     assert check.advice

@@ -24,7 +24,7 @@ def raises(error):
 
 def write(work, name=""):
     """Write a scratch object. Return its key."""
-    work.scratch(name).store.write(encode(work.draft()), None)
+    work.scratch(name).store.write(encode(work.draft()), None, work.until)
     return work.connection.store.requests[-1].key
 
 
