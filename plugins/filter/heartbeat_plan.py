@@ -19,7 +19,11 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_optio
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.leases import FOLDER, check_name
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, check_range
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
+    Endpoint,
+    check_endpoint_url,
+    check_range,
+)
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _unit_files, _units
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._units import Unit
 
@@ -39,6 +43,8 @@ _KEYS = ("access_key", "secret_key", "session_token")
 _CREDENTIALS = ("credentials_file", "load_credential", "load_credential_encrypted")
 _PLACE = ("bucket", "key", "endpoint_url")
 """What tells one lease from another."""
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Where connection.py looks for an endpoint, in this order, if no option names one."""
 _LINES = (*_unit_files.HOOKS, "load_credential", "load_credential_encrypted")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -102,6 +108,7 @@ def heartbeat_plan(
             rooted=[unit.name for unit in own_units if unit.rooted],
             starts=_starting(name, services, own_units, hooks),
             hook_timeout=_hook_timeout(lease),
+            time_to_end=_timing(config).time_to_end,
         )
         plan["services"] += services
         plan["dropped"] += _dropped(services, configured.get(name, {}), begun.get(name, {}))
@@ -141,6 +148,7 @@ def _config(lease: Lease) -> dict[str, t.Any]:
     Endpoint(profile=lease.get("profile"), **keys)
     options = {field.name: lease.get(field.name) for field in dataclasses.fields(Config)}
     given = {option: _typed(option, value) for option, value in options.items() if value is not None and value != ""}
+    given.update(_endpoint_in_environment(lease) if "endpoint_url" not in given else {})
     if lease.get("access_key"):
         given["credentials_file"] = f"{FOLDER}/{lease['name']}.credentials"
     if "key" not in given:
@@ -149,6 +157,15 @@ def _config(lease: Lease) -> dict[str, t.Any]:
     if "holder" not in given:
         del config["holder"]  # the host's name, which the daemon knows
     return {option: value for option, value in config.items() if option != "name" and value is not None}
+
+
+def _endpoint_in_environment(lease: Lease) -> dict[str, str]:
+    """Return the endpoint that the daemon's environment names. Written out, it can't change without being noticed."""
+    environment = lease.get("environment") or {}
+    for name in ENDPOINT_VARIABLES:
+        if environment.get(name):
+            return {"endpoint_url": check_endpoint_url(str(environment[name]), f"environment: {name}")}
+    return {}
 
 
 def _typed(option: str, value: t.Any) -> t.Any:
@@ -163,6 +180,10 @@ def _typed(option: str, value: t.Any) -> t.Any:
 def _number(value: t.Any) -> float:
     number = float(value)
     return int(number) if number.is_integer() else number
+
+
+def _timing(config: Configuration) -> Timing:
+    return Timing(**{name: config[name] for name in Timing._fields})
 
 
 def _hook_timeout(lease: Lease) -> float:

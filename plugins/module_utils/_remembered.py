@@ -4,48 +4,58 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""What earlier tasks of this user have found out about a store (rule 18), in the user's cache folder.
+"""What earlier tasks of this user have found out about stores (rule 18), in the user's cache folder.
 
-It spares the first acquisition of further leases in a bucket the test of the store. Nothing depends on it: whatever
-goes wrong with the file, the store is tested again.
+It spares the first acquisition of further leases in a bucket the test of the store. Nothing depends on the file:
+whatever goes wrong with it, the store is tested again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import tempfile
 
+from ._lease.protocol import PROOF_LASTS
 from ._lease.record import Proof, proof_from, proof_shown
+
+MOST = 65536
+"""Bytes of the file."""
 
 
 def recall(store: str) -> Proof | None:
     """Return what is known of the store with this bucket URL."""
-    try:
-        with open(_path(store), encoding="ascii") as file:
-            proof = proof_from(json.loads(file.read(4096)))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return proof if proof and proof.store == store else None
+    return next((proof for proof in _known() if proof.store == store), None)
 
 
 def remember(proof: Proof) -> None:
-    """Keep it for later tasks."""
-    path = _path(proof.store)
+    """Keep it for later tasks, with what is not too old."""
+    others = (one for one in _known() if one.store != proof.store and abs(one.at - proof.at) < PROOF_LASTS)
+    text = json.dumps([proof_shown(one) for one in (proof, *others)])
+    path = _path()
     folder = os.path.dirname(path)
     with contextlib.suppress(OSError):
         os.makedirs(folder, mode=0o700, exist_ok=True)
         descriptor, unfinished = tempfile.mkstemp(dir=folder)
         try:
             with open(descriptor, "w", encoding="ascii") as file:
-                json.dump(proof_shown(proof), file)
+                file.write(text)
             os.replace(unfinished, path)
         except OSError:
             os.unlink(unfinished)
 
 
-def _path(store: str) -> str:
+def _known() -> list[Proof]:
+    try:
+        with open(_path(), encoding="ascii") as file:
+            entries = json.loads(file.read(MOST))
+    except (OSError, ValueError, RecursionError):
+        return []
+    proofs = map(proof_from, entries if isinstance(entries, list) else ())
+    return [proof for proof in proofs if proof]
+
+
+def _path() -> str:
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(cache, "leaderelection.s3", hashlib.sha256(store.encode()).hexdigest()[:32] + ".json")
+    return os.path.join(cache, "leaderelection.s3", "stores.json")

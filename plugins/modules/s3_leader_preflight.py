@@ -105,8 +105,8 @@ checks:
     name:
       description:
         - One of V(access), V(create), V(create_again), V(replace), V(etag_form), V(stale_replace), V(replace_missing),
-          V(etag_repeats), V(reads), V(clock), V(create_race), V(replace_race), V(checksums), V(expect), V(cleanup),
-          V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency) and V(known_store).
+          V(etag_repeats), V(reads), V(clock), V(create_race), V(replace_race), V(late_writes), V(checksums), V(expect),
+          V(cleanup), V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency) and V(known_store).
         - A check that could not be made, because an earlier one had failed, is left out.
       type: str
       sample: create_again

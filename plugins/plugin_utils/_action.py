@@ -41,6 +41,8 @@ class LeaseAction(ActionBase):
         )
         if "is_leader" in result:
             self._set_deadline(result, began)
+            if result["is_leader"] and _lapsed(self._task.args.get("lease"), result):
+                self.too_late(result)
         elif result.get("failed"):
             # The module was refused, or died, before it returned its result: add the keys that every result has.
             result = {**self.failure(str(result.get("msg", "the module failed")), 0), **result}
@@ -76,6 +78,19 @@ class LeaseAction(ActionBase):
             deadline=None,
             reason="not leader: the host's answer came after the deadline of the lease",
         )
+
+
+def _lapsed(handed_over: t.Any, result: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether the renewal of this earlier result was heard of only after its deadline (rule 22).
+
+    The host has counted from the moment at which the task reached it. A lease that was written in between had another
+    deadline.
+    """
+    if not isinstance(handed_over, t.Mapping) or not isinstance(handed_over.get("lease"), t.Mapping):
+        return False
+    left, before, now = _run.time_left(handed_over), handed_over["lease"], result["lease"]
+    follows = (before.get("term"), before.get("sequence")) == (now["term"], now["sequence"] - 1)
+    return left is not None and left <= 0 and follows
 
 
 def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

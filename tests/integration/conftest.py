@@ -15,6 +15,12 @@ from support.daemon import TIMES, Daemon
 Make = Callable[..., Daemon]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path_factory, monkeypatch):
+    """What a test finds out about a store is no other's: the next store may get the same port."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def make(seaweedfs, bucket, key, proxy, tmp_path) -> Iterator[Make]:
     """Makes the daemon of a host; it reaches the store through the proxy, and is killed when the test ends."""

@@ -71,6 +71,10 @@ class Host:
         act(self._around, self._me)
         self._clock.sleep(min(seconds, 1.0))
 
+    def listen(self) -> None:
+        if self._process.stepping_down and self.held:
+            raise self._around.core.host.heartbeat.Stop
+
     def answered(self, outcome: t.Any) -> None:
         pass
 

@@ -53,7 +53,8 @@ class Wire:
         self.key = self.query = ""
         self.faults: list[Callable[[Request], Answer | None]] = []
         """What answers in the store's place, or raises what send() does; None leaves it to the next, or the store."""
-        store.now = lambda: 1795409376.0 + store.clock_offset + clock.now()  # type: ignore[method-assign]
+        began = time.time() - clock.now()
+        store.now = lambda: began + store.clock_offset + clock.now()  # type: ignore[method-assign]
 
     def at(self, key: str, query: str = "") -> Wire:
         other = copy.copy(self)
@@ -74,7 +75,13 @@ class Wire:
     ) -> Response:
         if before_last_byte:
             before_last_byte()
-        path = f"/bucket/{self.key}" + (f"?{self.query}" if self.query else "")
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(stamp.at))
+        query = [self.query] if self.query else []
+        if stamp.lasts is not None:
+            query.append(f"X-Amz-Date={date}&X-Amz-Expires={stamp.lasts}")
+        else:
+            headers = {**headers, "X-Amz-Date": date}
+        path = f"/bucket/{self.key}" + ("?" + "&".join(query) if query else "")
         conditions = headers.get("If-Match"), headers.get("If-None-Match")
         request = Request(method, path, self.key, *conditions, dict(headers), body)
         self.store.add(request)

@@ -8,6 +8,12 @@ import os
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path_factory, monkeypatch):
+    """What a test finds out about a store is no other's: the next store may get the same port."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def aws(monkeypatch, tmp_path):
     """No AWS configuration but what the test writes: a function that writes ~/.aws/config."""

@@ -88,6 +88,7 @@ class Connection:
             if endpoint.profile:
                 self._session.get_scoped_config()  # raises if there is no such profile
             self._region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
+            self._base = endpoint.endpoint_url or self._configured_endpoint()
             self.url = self._url(location)
             self._verify = self._ca_bundle()
         except botocore.exceptions.ProfileNotFound:
@@ -184,8 +185,8 @@ class Connection:
 
     @property
     def bucket_url(self) -> str:
-        """The URL of the bucket: what requests really go to, whatever configured it."""
-        return self._url(self._location.at("")).rstrip("/")
+        """A URL that identifies the bucket among those of all stores, whatever names it, however it is addressed."""
+        return "%s/%s" % ((self._base or self._aws()).rstrip("/"), self._location.bucket)
 
     @property
     def origin(self) -> str:
@@ -256,12 +257,11 @@ class Connection:
 
     def _url(self, location: Location) -> str:
         bucket, key = location.bucket, location.key
-        base = self._endpoint.endpoint_url or self._configured_endpoint()
         style = self._endpoint.addressing_style
         if style == "auto":
             # As botocore does: the bucket is in the host name only on AWS, and only if its certificate covers it.
-            style = "virtual" if base is None and _HOST_LABEL.fullmatch(bucket) else "path"
-        scheme, _separator, rest = (base or self._aws()).rstrip("/").partition("://")
+            style = "virtual" if self._base is None and _HOST_LABEL.fullmatch(bucket) else "path"
+        scheme, _separator, rest = (self._base or self._aws()).rstrip("/").partition("://")
         name = quote(key, safe="/~")
         if style == "path":
             return "%s://%s/%s/%s" % (scheme, rest, bucket, name)

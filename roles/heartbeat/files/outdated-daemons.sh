@@ -16,7 +16,7 @@ print_if_outdated() { # UNIT LOCK FILE...: the files are those that the unit's p
     # A reload would cancel a stop that is under way.
     case $(systemctl show --property=Job --value "$unit") in '' | 0) ;; *) return 0 ;; esac
     found=$(find "$@" -type f ! -name '*.pyc' -cnewer "$lock" -print -quit)
-    [ -z "$found$(find "$lock" -newermt now)" ] || echo "$unit"
+    [ -z "$found$(find "$lock" -maxdepth 0 -newermt now)" ] || echo "$unit"
 }
 
 for lease; do

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """S3 stores in memory: a correct one, and one for each oddity met in the field.
 
-They speak path-style GET, HEAD, PUT and DELETE, check no signature and take any bucket for existing.
+They speak path-style GET, HEAD, PUT and DELETE, check of a signature only its date, and take any bucket for existing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ import hashlib
 import pathlib
 import threading
 import time
+import urllib.parse
+from datetime import datetime
 from email.utils import formatdate
 
 from ..recorder import Request
 from ..server import Answer, Exchange, LoopbackServer, error
+
+MOST_SKEWED = 900.0
+"""Seconds that the date of a signature in headers may be off, as at AWS."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Store(LoopbackServer):
 
     def dispatch(self, request: Request) -> Answer:
         """Deal with a request; the lock is held."""
+        if refusal := self.untimely(request):
+            return refusal
         if not request.key:
             return self.answer(200)  # about the bucket: made, there, deleted, as you like
         if request.method == "PUT":
@@ -83,6 +90,17 @@ class Store(LoopbackServer):
             self.remove(request.key)
             return self.answer(204)
         return self.on_get(request)
+
+    def untimely(self, request: Request) -> Answer | None:
+        """The answer to a request whose date is too far off, or that comes after its end, else None."""
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(request.path).query))
+        date = query.get("X-Amz-Date") or request.headers.get("X-Amz-Date")
+        if date is None:
+            return None
+        late = self.now() - datetime.strptime(date + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+        if "X-Amz-Expires" in query:
+            return self.error(403, "AccessDenied") if late > float(query["X-Amz-Expires"]) else None
+        return self.error(403, "RequestTimeTooSkewed") if abs(late) > MOST_SKEWED else None
 
     def on_get(self, request: Request) -> Answer:
         """GET and HEAD, with If-None-Match."""
@@ -136,6 +154,21 @@ class Store(LoopbackServer):
     def date(self) -> tuple[tuple[str, str], ...]:
         """The Date header."""
         return (("Date", formatdate(self.now(), usegmt=True)),)
+
+
+class RefusesQuerySignatures(Store):
+    """Answers 403 to a signature in the query, as a bucket with a policy on s3:authType."""
+
+    def untimely(self, request: Request) -> Answer | None:
+        in_query = "X-Amz-Expires=" in request.path
+        return self.error(403, "AccessDenied") if in_query else super().untimely(request)
+
+
+class NeverExpires(Store):
+    """Carries out whatever is signed, however late it comes."""
+
+    def untimely(self, request: Request) -> Answer | None:
+        return None
 
 
 class IgnoresIfNoneMatch(Store):

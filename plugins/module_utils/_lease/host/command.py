@@ -146,7 +146,9 @@ def _check(given: argparse.Namespace) -> int:
     leases.check_name(given.name)
     status = runtime.status(given.name)
     if status is None:
-        raise Impossible("no daemon of the lease %s runs here" % given.name)
+        known = runtime.has_status(given.name)
+        text = "the status of the lease %s is unreadable" if known else "no daemon of the lease %s runs here"
+        raise Impossible(text % given.name)
     return 0 if status["is_leader"] else 1
 
 
@@ -157,7 +159,7 @@ def _step_down(given: argparse.Namespace) -> int:
 
     leases.check_name(given.name)
     check_range("--for", given.seconds, {"--for": (1, 7 * 24 * 3600)})
-    if runtime.status(given.name) is None:
+    if not runtime.has_status(given.name):
         raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
     try:
         runtime.write(runtime.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))

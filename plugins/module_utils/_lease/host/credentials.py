@@ -35,6 +35,14 @@ class ReloadingConnection:
     def bucket_url(self) -> str:
         return self._connection.bucket_url
 
+    @property
+    def place(self) -> str:
+        """A URL that identifies the lease among those of all stores, however it is addressed.
+
+        It includes what environment and files name, because these may change while the configuration does not.
+        """
+        return _place(self._connection, self._config)
+
     def send(
         self,
         method: str,
@@ -56,13 +64,19 @@ class ReloadingConnection:
             connection = connect(self._config)
         except BadOption as error:
             raise CannotSend(str(error)) from None
-        if connection.bucket_url != self.bucket_url:
-            moved = "the bucket is now at %s instead of %s" % (connection.bucket_url, self.bucket_url)
-            raise CannotSend(moved, "Reload the daemon if it has to use the lease there")
+        if connection.url != self._connection.url:
+            raise CannotSend(
+                "the lease would move from %s to %s" % (self._connection.url, connection.url),
+                "Only credentials can change in place: restore the endpoint, or leave the lease on all hosts first",
+            )
         self._connection = connection
 
     def forget(self) -> None:
         self._connection.forget()
+
+
+def _place(connection: Connection, config: Config) -> str:
+    return "%s/%s" % (connection.bucket_url, config.key)
 
 
 def connect(config: Config) -> Connection:

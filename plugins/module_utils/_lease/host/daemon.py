@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Type, TypeVar
 
 from .. import BEGAN
 from ..clock import Clock
@@ -25,6 +25,7 @@ from ..connection import CannotSend
 from ..driver import fresh_nonce
 from ..protocol import own, term_of
 from ..record import Record, decode, encode
+from ..settings import check_session
 from ..store import Store
 from ..types import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
 from ..wording import plain, standing
@@ -32,17 +33,22 @@ from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
+from .timing import Timing
+
+T = TypeVar("T")
 
 LOST = 75
 """Exit status after losing the lease, for systemd to restart the daemon (EX_TEMPFAIL of sysexits.h)."""
 WATCHDOG = 15.0
-"""Seconds of a standby's watchdog, plus those of a request. A leader's watchdog has the time of its lease."""
+"""Seconds of the watchdog while the daemon starts. A leader's watchdog has the time of its lease."""
 CALM = 30.0
 """Seconds without an error after which a standby's series of errors is over: reads may work while writes do not."""
 STARTING = 20.0
 """Seconds that systemd has to start the services; after that, the leader gives up."""
 BUSY = 0.1
 """Seconds until a notification that systemd had no room for is sent again."""
+MOST = 1e15
+"""More seconds than any clock shows."""
 _STATE = "S3_LEADER_STATE"
 """The environment variable that hands the state over to the program that replaces this one."""
 
@@ -67,23 +73,25 @@ def run(name: str) -> int:
 def _take_part(config: Config) -> int:
     clock = Clock()
     connection = ReloadingConnection(config)
-    me, held, until, served, elsewhere = _inherited(config, connection.bucket_url)
-    host = SystemdHost(config, me, clock, served)
-    if elsewhere:
-        host.demote("the configuration now names %s instead of %s" % (_place(config), elsewhere))
+    me, held, until, served, resumed, unusable = _inherited(config.holder, connection)
+    host = SystemdHost(config, me, clock, connection.place, served)
+    if unusable:
+        host.demote(unusable)
         return LOST
     store = Store(connection, config.location, clock)
     if held is not None:
         store.learn_time(held)
     heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
-    while not systemd.notify(READY=1):  # many daemons start at once, and systemd queues only ten messages
+    # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready, and
+    # this one may have to renew.
+    while not systemd.notify(READY=1) and not resumed:
         clock.sleep(BUSY)
     try:
         if held is None:
             host.stand_by()
         else:
-            host.confirmed(held, until)
-        heartbeat.run(held, until)
+            host.resume(held, until)
+        heartbeat.run(held, until, resumed)
     except Stop:
         pass
     except Lost:
@@ -94,10 +102,12 @@ def _take_part(config: Config) -> int:
 class SystemdHost:
     """The loop's host: files in /run, systemd, the journal."""
 
-    def __init__(self, config: Config, me: Claimant, clock: Clock, served: bool = False) -> None:
+    def __init__(self, config: Config, me: Claimant, clock: Clock, place: str, served: bool = False) -> None:
         self._config = config
         self._me = me
         self._clock = clock
+        self._place = place
+        """Of the lease among those of all stores."""
         self._lease: Optional[Found] = None
         """As last seen in the store."""
         self._role = "standby"
@@ -115,12 +125,16 @@ class SystemdHost:
     def wait(self, seconds: float) -> None:
         systemd.wait(seconds, self._clock, self._alive)
 
+    def listen(self) -> None:
+        self._alive()
+        systemd.listen()
+
     def stand_by(self) -> None:
         """Begin without the lease. Do not compete until a step-down is over, nor while services of an earlier term
         may still be running. Raises Stop.
         """
         runtime.remove(self._path("leader"))
-        systemd.notify(WATCHDOG_USEC=int((WATCHDOG + self._config.request_timeout) * 1e6))
+        self._alive()
         self._say("standby", "starting to watch the lease")
         while True:
             left = runtime.away_until(self._config.name) - self._clock.now()
@@ -190,14 +204,18 @@ class SystemdHost:
                 "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
                 % (STARTING, self._config.name)
             )
-        self._lease, self._until = held.seen, until
-        self._arm(until)
+        self.resume(held, until)
         self._well()
         leads = "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S"))
         if waits:
             self._show("stopping", "%s, and %s" % (leads, waits))
         else:
             self._show("leader", leads)
+
+    def resume(self, held: Held, until: float) -> None:
+        """Lead on after a program that was replaced. The renewal that follows looks after the services."""
+        self._lease, self._until = held.seen, until
+        self._arm(until)
 
     def demote(self, why: str) -> None:
         try:
@@ -206,6 +224,8 @@ class SystemdHost:
             self._say("error", "%s. systemd removes it when this process ends" % error, systemd.WARNING)
         self._until = self._served_at = None
         self._served = False
+        if not self.serving():  # otherwise the leader's watchdog makes sure that this process ends in time
+            self._alive()
         self._say("lost", "no longer leads: " + why, systemd.NOTICE)
         self._show("standby", why)
 
@@ -217,7 +237,7 @@ class SystemdHost:
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "reloading its code and its configuration")
-        state = {_STATE: json.dumps(_state(self._config, self._me, held, self._until, self._served))}
+        state = {_STATE: json.dumps(_state(self._place, self._me, held, self._until, self._served))}
         try:
             os.execve(sys.argv[0], sys.argv, {**os.environ, **state})
         except OSError as error:
@@ -235,8 +255,9 @@ class SystemdHost:
         return self._arm(until, tries - 1)
 
     def _alive(self) -> None:
+        """Arm a standby's watchdog. Each time with its length: a message may be lost, and a leader's is shorter."""
         if self._until is None:
-            systemd.notify(WATCHDOG=1)
+            systemd.notify(WATCHDOG_USEC=int(standbys_watchdog(self._config.timing) * 1e6), WATCHDOG=1)
 
     def _well(self) -> None:
         if self._trouble:
@@ -303,6 +324,11 @@ class SystemdHost:
         return runtime.path_of(self._config.name, file)
 
 
+def standbys_watchdog(timing: Timing) -> float:
+    """Return the seconds of a standby's watchdog. It gives no sign of life during a request, or during a release."""
+    return WATCHDOG + timing.patience_to_release
+
+
 def _who(lease: Optional[Found]) -> object:
     """Return a value that changes whenever the lease changes in a way that matters to people."""
     record = lease.record if isinstance(lease, Seen) else lease
@@ -314,19 +340,14 @@ def _quoted(value: str) -> str:
     return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
-def _state(config: Config, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
-    state: Dict[str, Any] = dict(place=_place(config), session=me.session, sent=me.sent)
+def _state(place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
+    state: Dict[str, Any] = dict(place=place, session=me.session, sent=me.sent or [])
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
         state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
         state.update(until=until, served=served)
     return state
-
-
-def _place(config: Config) -> str:
-    """Return a text that identifies the lease among those of all stores."""
-    return "%s at %s" % (config.location, config.endpoint_url or "AWS")
 
 
 class Handover(NamedTuple):
@@ -338,16 +359,55 @@ class Handover(NamedTuple):
     until: float = 0.0
     served: bool = False
     """Services were seen to run in this term."""
-    elsewhere: str = ""
-    """The place of the held lease, if it is not the configured one."""
+    resumed: bool = False
+    """A program was replaced."""
+    unusable: str = ""
+    """Why this program cannot go on: what is left of the replaced one has to end with it."""
 
 
-def _inherited(config: Config, bucket_url: str) -> Handover:
-    state = json.loads(os.environ.pop(_STATE, "{}"))
-    me = Claimant(config.holder, state.get("session") or fresh_nonce(), bucket_url, state.get("sent") or [])
-    if "held" not in state:
-        return Handover(me)
-    held = state["held"]
-    seen = Seen(decode(held["body"].encode("ascii")), held["etag"], held["modified"], held["store_time"])
-    elsewhere = "" if state["place"] == _place(config) else state["place"]
-    return Handover(me, Held(seen, held["lapses_at"]), state["until"], bool(state.get("served")), elsewhere)
+def _inherited(holder: str, connection: ReloadingConnection) -> Handover:
+    given = os.environ.pop(_STATE, None)
+    stranger = Handover(Claimant(holder, fresh_nonce(), connection.bucket_url, []))
+    if given is None:
+        return stranger
+    try:
+        state = json.loads(given)
+        sent = [_typed(nonce, str) for nonce in _typed(state["sent"], list)]
+        me = stranger.me._replace(session=_typed(state["session"], str), sent=sent)
+        check_session(me.session)
+        if "held" not in state:
+            return stranger._replace(me=me, resumed=True)
+        held, until = _held(state["held"]), _number(state["until"])
+        if not (own(held.seen, me._replace(sent=None)) and until <= held.lapses_at):
+            raise ValueError("it held no lease")
+        found = Handover(me, held, until, _typed(state["served"], bool), True)
+        elsewhere = _typed(state["place"], str)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # Its services may be running, and end only with this process.
+        return stranger._replace(unusable="the replaced program handed over a state that is unusable")
+    if elsewhere != connection.place:
+        return found._replace(unusable="the lease is now at %s instead of %s" % (connection.place, elsewhere))
+    return found
+
+
+def _held(state: Any) -> Held:
+    """Raises ValueError, LookupError or TypeError for what no replaced program would hand over."""
+    body, etag = _typed(state["body"], str), _typed(state["etag"], str)
+    modified, store_time, lapses_at = (_number(state[name]) for name in ("modified", "store_time", "lapses_at"))
+    if not etag:
+        raise ValueError("it has no ETag")
+    return Held(Seen(decode(body.encode("ascii")), etag, modified, store_time), lapses_at)
+
+
+def _typed(value: Any, wanted: Type[T]) -> T:
+    """Return the value. Raises TypeError if it is of another type."""
+    if not isinstance(value, wanted):
+        raise TypeError("%r is no %s" % (value, wanted.__name__))
+    return value
+
+
+def _number(value: Any) -> float:
+    """Return the value. Raises TypeError unless it is a number of seconds."""
+    if type(value) not in (int, float) or not -MOST < value < MOST:  # no NaN
+        raise TypeError("%r is no number of seconds" % (value,))
+    return float(value)

@@ -229,7 +229,8 @@ class _Ending:
 
     def _write_waiting(self, text: str) -> None:
         with contextlib.suppress(OSError):  # no service was to start, so there is no folder; or the disk is full
-            runtime.write(runtime.serving_path_of(self._config.name, "waiting"), text)
+            # Processes choose their names, which end up on root's terminal.
+            runtime.write(runtime.serving_path_of(self._config.name, "waiting"), plain(text))
 
 
 def patterns(config: Config) -> List[str]:

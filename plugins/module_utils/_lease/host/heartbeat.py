@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Protocol, T
 from .. import protocol
 from ..clock import Clock
 from ..driver import drive, fresh_nonce
+from ..protocol import own
 from ..types import (
+    Absent,
     Answer,
     Claimant,
     Held,
@@ -73,7 +75,13 @@ class Host(Protocol):
     """What the loop acts on and reports to."""
 
     def wait(self, seconds: float) -> None:
-        """Wait this long, or less. Raises Stop or Reload if asked for."""
+        """Wait this long, or less. With 0 too, raises Stop or Reload if asked for."""
+
+    def listen(self) -> None:
+        """Take note that the loop is alive, before each request and before it begins to lead.
+
+        Raises Stop if asked for. A request to reload stays for wait().
+        """
 
     def answered(self, outcome: Outcome) -> None:
         """Take note of the outcome of a request."""
@@ -115,14 +123,16 @@ class Heartbeat:
         self._clock = clock
         self._host = host
         self._may_hold = False
-        """A write of the current acquisition was sent."""
+        """A write was sent that may have acquired the lease."""
 
-    def run(self, held: Optional[Held] = None, until: float = 0.0) -> None:
+    def run(self, held: Optional[Held] = None, until: float = 0.0, may_hold: bool = False) -> None:
         """Watch, then lead. Returns when asked to stop; raises Lost when the lease is lost or given up.
 
         ``held`` is the lease that the earlier program of this process held; that program could lead until ``until``.
-        The lease is renewed at once, because the earlier program's times may differ from this program's.
+        The lease is renewed at once, because the earlier program's times may differ from this program's. ``may_hold``:
+        that program may have acquired the lease without knowing it.
         """
+        self._may_hold = may_hold
         at_once = True
         record = protocol.record_of(held.seen) if held else None
         self._sent += [record.nonce] if record else []
@@ -153,7 +163,7 @@ class Heartbeat:
 
     def _give_back(self, held: Optional[Held]) -> None:
         """Release the lease, so that others can take it at once. This takes two tries at most."""
-        patience = protocol.WRITES_APART * 1.5 + 2 * self._timing.request_timeout
+        patience = self._timing.patience_to_release
         steps = protocol.release(self._me, held, self._clock.now(), patience, self._fresh_nonce)
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
@@ -161,6 +171,7 @@ class Heartbeat:
                 self._host.released()
         except StoreError as error:
             self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
+        self._may_hold = False
 
     def _fresh_nonce(self) -> str:
         nonce = fresh_nonce()
@@ -184,7 +195,6 @@ class Heartbeat:
         forever = float("inf")
         want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
         while True:
-            self._may_hold = False
             steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
             try:
                 return self._confirmed(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
@@ -193,12 +203,20 @@ class Heartbeat:
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
 
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
-        """Return the operation unchanged, but report the store's outcomes to the host."""
+        """Return the operation unchanged, but listen before each request, and report its outcome to the host."""
+
+        wrote = False
 
         def before(step: Step) -> None:
-            self._may_hold = self._may_hold or isinstance(step, (Write, Race))
+            nonlocal wrote
+            if not isinstance(step, Pause):
+                self._host.listen()  # slow requests may follow each other without a pause
+            wrote = wrote or isinstance(step, (Write, Race))
+            self._may_hold = self._may_hold or wrote
 
         def after(step: Step, answer: Answer) -> None:
+            if isinstance(answer.outcome, (Absent, Seen)) and not wrote:
+                self._may_hold = own(answer.outcome, self._me) is not None
             if not isinstance(step, Pause):
                 self._host.answered(answer.outcome)
 
@@ -206,6 +224,7 @@ class Heartbeat:
 
     def _promoted(self, held: Held) -> Optional[Held]:
         """Begin to lead, or give the lease back for a host that can."""
+        self._host.listen()
         until = self._until(held)
         if self._clock.now() >= until - REACTION:
             self._give_back(held)  # it took so long that the services would be stopped at once
@@ -216,7 +235,6 @@ class Heartbeat:
         except OSError as error:
             self._host.demote("the services of this host cannot be told to start: %s" % error)
             self._give_back(held)
-            self._may_hold = False
             Interruptible(self._clock, self._host.wait).sleep(self._timing.lease_duration)
             return None
 
@@ -227,7 +245,8 @@ class Heartbeat:
         timing = self._timing
         clock = Interruptible(self._clock, self._host.wait, until - REACTION)
         try:
-            clock.sleep(0 if at_once else held.written_at + timing.renew_interval - clock.now())
+            if not at_once:  # or a program that is reloaded again and again would never renew
+                clock.sleep(held.written_at + timing.renew_interval - clock.now())
             while True:
                 steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, self._fresh_nonce)
                 try:
@@ -268,10 +287,12 @@ class Interruptible(Clock):
         return self._clock.now()
 
     def sleep(self, seconds: float) -> None:
-        """Raises TimeIsUp, or what ``wait`` raises."""
+        """Look for a signal even if there is no time to wait. Raises TimeIsUp, or what ``wait`` raises."""
         end = self.now() + seconds
-        while self.now() < end:
-            self._wait(min(end - self.now(), self._left()))
+        while True:
+            self._wait(max(0.0, min(end - self.now(), self._left())))
+            if self.now() >= end:
+                break
         self._left()
 
     def bounded(self, call: Callable[[float], T], seconds: float) -> T:

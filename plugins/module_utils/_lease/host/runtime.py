@@ -12,15 +12,20 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 
 from ..clock import Clock
 from . import leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Callable, Dict, List, Optional
 
 FOLDER = "/run/s3-leader"
+MOST = 65536
+"""Bytes of a status that are read."""
+_EXACT = 2**53
+"""Below it, JSON readers keep integers exact."""
 
 
 def path_of(name: str, file: str = "") -> str:
@@ -54,28 +59,67 @@ def away_path_of(name: str) -> str:
 def names() -> List[str]:
     """Return the leases whose daemon runs here, and those that are configured."""
     try:
-        running = [name for name in os.listdir(FOLDER) if os.path.exists(path_of(name, "status.json"))]
+        running = [name for name in os.listdir(FOLDER) if has_status(name)]
     except OSError:
         running = []
     return sorted({*running, *leases.names()})
 
 
-def status(name: str) -> Optional[Dict[str, Any]]:
-    """Return the last status of this lease's daemon, or None if there is none.
+def has_status(name: str) -> bool:
+    """Tell whether a daemon of this lease has written its status, which may be unreadable."""
+    return os.path.lexists(path_of(name, "status.json"))
 
-    ``is_leader`` is true while this host leads by its own clock and nobody stops its services, even if the daemon has
-    died.
+
+def status(name: str) -> Optional[Dict[str, Any]]:
+    """Return the last status of this lease's daemon, or None if there is none that can be read.
+
+    All of its texts are printable. ``is_leader`` is true while this host leads by its own clock and nobody stops its
+    services, even if the daemon has died.
     """
     try:
-        with open(path_of(name, "status.json"), encoding="utf-8") as file:
-            found: Dict[str, Any] = json.load(file)
-        until = found.pop("until")
-        found["is_leader"] = (
-            found["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = _checked(json.loads(_read(path_of(name, "status.json"))))
+    except (OSError, ValueError, RecursionError):
         return None  # an unreadable status tells nothing, least of all that this host leads
-    return found
+    until = found.pop("until")
+    leads = found["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
+    return dict(found, is_leader=leads)
+
+
+def _read(path: str) -> str:
+    """Return the text of a file in the folder of the daemon's user, up to MOST bytes; '' if it is no regular file.
+
+    This waits for nothing and follows no link, because root reads it, too. Raises OSError or ValueError.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        content = os.read(file, MOST) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    finally:
+        os.close(file)
+    return content.decode("utf-8")
+
+
+def _checked(found: Any) -> Dict[str, Any]:
+    """Return the known fields of a status. Raises ValueError if the daemon would not write such a status."""
+    if not isinstance(found, dict) or not {"role", "until"} <= found.keys():
+        raise ValueError("it has no role or no time")
+    known = {field: found[field] for field in _FIELDS if field in found}
+    for field, value in known.items():
+        if not (_FIELDS[field](value) or (value is None and field in _MAY_BE_NONE)):
+            raise ValueError("its field %s is malformed" % field)
+    return known
+
+
+def _is_text(value: object) -> bool:
+    # The daemon writes no others, and others could do something to a terminal.
+    return isinstance(value, str) and value.isprintable()
+
+
+_FIELDS: Dict[str, Callable[[Any], bool]] = dict(
+    dict.fromkeys(("name", "role", "bucket", "key", "holder", "reason"), _is_text),
+    term=lambda value: type(value) is int and 0 <= value < _EXACT,  # 0: the .NET library has no terms
+    until=lambda value: type(value) in (int, float) and 0 <= value < _EXACT,  # no NaN
+)
+_MAY_BE_NONE = ("holder", "term", "until")
 
 
 def describe(name: str) -> Dict[str, Any]:
@@ -83,7 +127,10 @@ def describe(name: str) -> Dict[str, Any]:
     leases.check_name(name)
     no_daemon = "no daemon of this lease runs here: see systemctl status s3-leader@%s" % name
     stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
-    now = dict(stopped, **status(name) or {}, source="local")
+    found = status(name)
+    if found is None and has_status(name):
+        stopped["reason"] = "the status of its daemon is unreadable: see systemctl status s3-leader@%s" % name
+    now = {**stopped, **(found or {}), "name": name, "source": "local"}
     if now["role"] == "leader" and not now["is_leader"]:
         not_renewed = "the lease was not renewed in time, so its services are stopped"
         now.update(role="stopping", reason=waiting(name) or not_renewed)

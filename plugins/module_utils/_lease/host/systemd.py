@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from typing import Callable, Dict, Type
+from typing import Callable, Collection, Dict, Type
 
 from ..clock import Clock
 from .heartbeat import Reload, Stop
@@ -21,6 +21,7 @@ from .heartbeat import Reload, Stop
 JOURNAL = "/run/systemd/journal/socket"
 CRITICAL, ERROR, WARNING, NOTICE, INFO = 2, 3, 4, 5, 6
 _SIGNALS: Dict[int, Type[Exception]] = {signal.SIGTERM: Stop, signal.SIGINT: Stop, signal.SIGHUP: Reload}
+_STOPS = [number for number, asked in _SIGNALS.items() if asked is Stop]
 _SLICE = 1.0
 """Longest wait in seconds: the system's waits pause during suspend, so the clock is read in between."""
 _SENT = (0, -1, -6, 128)
@@ -75,13 +76,19 @@ def wait(seconds: float, clock: Clock, meanwhile: Callable[[], None]) -> None:
             return
 
 
-def _signal_within(seconds: float) -> int:
-    """Return the signal that came, or 0.
+def listen() -> None:
+    """Raise Stop if a signal asks for it. A signal that asks for Reload stays pending until wait() takes it."""
+    if _signal_within(0, _STOPS):
+        raise Stop()
+
+
+def _signal_within(seconds: float, signals: Collection[int] = _SIGNALS) -> int:
+    """Return which of the signals came, or 0.
 
     If SIGCONT or a thaw ends a wait after its timeout, CPython (at least up to 3.13) returns uninitialized memory:
     signal_sigtimedwait_impl in Modules/signalmodule.c leaves its loop without asking for a signal.
     """
-    received = signal.sigtimedwait(_SIGNALS, seconds)
-    if received is None or received.si_signo not in _SIGNALS or received.si_errno != 0 or received.si_code not in _SENT:
+    received = signal.sigtimedwait(signals, seconds)
+    if received is None or received.si_signo not in signals or received.si_errno != 0 or received.si_code not in _SENT:
         return 0
     return received.si_signo

@@ -8,11 +8,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
+
+from ..protocol import WRITES_APART
 
 REACTION = 0.5
 """Seconds to react. The daemon gives up this long before systemd would kill it, and the fence kills services this
 long before ``stop_grace`` ends."""
+LAST_PAUSE = WRITES_APART * 0.5
+"""Seconds by which the last pause of a release may outlast the patience for it."""
+ENDING = 2
+"""Seconds in which a process under load ends, or a program that was just replaced gets to look for signals."""
 
 
 class Timing(NamedTuple):
@@ -24,3 +31,16 @@ class Timing(NamedTuple):
     """How long the services have to stop."""
     poll_interval: float
     request_timeout: float
+
+    @property
+    def patience_to_release(self) -> float:
+        """How long to try to give the lease back: two requests, and the longest pause between two writes."""
+        return 2 * self.request_timeout + WRITES_APART * 1.5
+
+    @property
+    def time_to_end(self) -> int:
+        """Seconds from a signal until the daemon has ended: a request is under way, and then it gives the lease back.
+
+        It is the TimeoutStopSec= of its unit. The services' time does not count: they stop before.
+        """
+        return math.ceil(self.request_timeout + self.patience_to_release + LAST_PAUSE + ENDING)

@@ -20,6 +20,7 @@ from ..connection import MOST_AT_ONCE, Connection
 from ..settings import Endpoint, Location
 from . import bucket_settings, habits, known_stores
 from .conditions import accepted, access, refused
+from .late_writes import late_writes
 from .races import races
 from .reads import reads_and_clock
 from .report import WARN, Check, Report
@@ -106,4 +107,4 @@ def _write_and_read(work: Workspace, checks: List[Check], contenders: int, round
     if not work.silent:
         checks += races(work, contenders, rounds)
     if not work.silent:
-        checks += [habits.checksums(work), habits.expect(work)]
+        checks += [late_writes(work), habits.checksums(work), habits.expect(work)]

@@ -74,6 +74,26 @@ def test_an_option_that_is_empty_was_not_given(empty):
     assert plan(lease(endpoint_url=empty, region=empty, holder=empty, stop_timeout=empty)) == plan(lease())
 
 
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        (dict(environment={"AWS_ENDPOINT_URL_S3": "https://a", "AWS_ENDPOINT_URL": "https://b"}), "https://a"),
+        (dict(environment={"AWS_ENDPOINT_URL_S3": "", "AWS_ENDPOINT_URL": "https://b"}), "https://b"),
+        (dict(environment={"AWS_ENDPOINT_URL_S3": "https://a"}, endpoint_url="https://c"), "https://c"),
+        (dict(environment={"HTTPS_PROXY": "https://d"}), None),
+    ],
+)
+def test_a_store_that_the_environment_names_stands_in_the_configuration(options, written):
+    assert plan(lease(**options))["leases"]["db"]["config"].get("endpoint_url") == written
+
+
+def test_what_the_environment_names_has_to_be_a_store():
+    for url in ("s3.example.com", "https://root:hunter2@h"):
+        told = refusal(lease(environment={"AWS_ENDPOINT_URL": url}))
+        assert told.startswith("db: environment: AWS_ENDPOINT_URL is ")
+        assert "hunter2" not in told
+
+
 def test_no_key_stands_in_the_plan():
     made = plan(lease(access_key="AKIA", secret_key="hidden", session_token="hidden, too"))
     assert made["leases"]["db"]["config"]["credentials_file"] == "/etc/s3-leader/db.credentials"
@@ -272,6 +292,8 @@ def test_an_alias_is_refused_since_it_would_hide_how_units_depend_on_each_other(
         (dict(key="other"), "key is other, and was hosts/db"),
         (dict(bucket="other-bucket"), "bucket is other-bucket, and was leader-election"),
         (dict(endpoint_url="https://s3.example.com"), "endpoint_url is https://s3.example.com, and was None"),
+        (dict(environment={"AWS_ENDPOINT_URL_S3": "https://a"}), "endpoint_url is https://a, and was None"),
+        (dict(environment={"AWS_ENDPOINT_URL": "https://a"}), "endpoint_url is https://a, and was None"),
     ],
 )
 def test_a_lease_does_not_become_another_one_while_the_group_goes_by_it(changed, told):

@@ -30,6 +30,15 @@ def test_what_was_found_out_is_known_later_for_this_store_alone(cache):
     assert [stat.S_IMODE(path.stat().st_mode) for path in (cache, *cache.iterdir())] == [0o700, 0o600]
 
 
+def test_what_is_known_of_several_stores_is_kept_for_a_day():
+    other = PROOF._replace(store="https://other/bucket", at=PROOF.at + 3600)
+    _remembered.remember(PROOF)
+    _remembered.remember(other)
+    assert (_remembered.recall(STORE), _remembered.recall(other.store)) == (PROOF, other)
+    _remembered.remember(other._replace(at=PROOF.at + 86400))
+    assert _remembered.recall(STORE) is None
+
+
 def test_what_is_newer_takes_the_place_of_what_is_older(cache):
     _remembered.remember(PROOF)
     _remembered.remember(PROOF._replace(at=PROOF.at + 60))
@@ -38,7 +47,8 @@ def test_what_is_newer_takes_the_place_of_what_is_older(cache):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "7", "[" * 4000, '{"store": 7}', "x" * 10**6, '{"at": null}', "\udcff"]
+    "content",
+    ["", "{", "[]", "7", "[" * 4000, '[{"store": 7}]', "x" * 10**6, '[{"at": null}]', "[null, 7, []]", "\udcff"],
 )
 def test_a_file_that_cannot_be_used_is_nothing(cache, content):
     _remembered.remember(PROOF)

@@ -23,7 +23,7 @@ def status(monkeypatch, tmp_path):
 
     def write(**changed):
         known = dict(role="leader", until=Clock().now() + 30, bucket="bucket", key="hosts/db", holder="web-1", term=7)
-        (tmp_path / "db" / "status.json").write_text(json.dumps(dict(known, reason="still leader", **changed)))
+        (tmp_path / "db" / "status.json").write_text(json.dumps({**known, "reason": "still leader", **changed}))
 
     return write
 
@@ -51,6 +51,15 @@ def test_it_tells_who_holds_the_lease_and_whether_it_is_this_run(run, store, ses
 
 
 # -- The host
+
+
+def test_a_status_that_is_unreadable_is_told_as_such(run, status, tmp_path):
+    status(holder=["web-1"])
+    told = run(main, **LOCAL)
+    assert (told["failed"], told["is_leader"], told["term"]) == (False, False, None)
+    assert told["reason"] == "the status of its daemon is unreadable: see systemctl status s3-leader@db"
+    (tmp_path / "db" / "status.json").unlink()
+    assert "no daemon of this lease runs here" in run(main, **LOCAL)["reason"]
 
 
 def test_the_daemon_of_the_host_is_asked_without_a_request(run, store, status):

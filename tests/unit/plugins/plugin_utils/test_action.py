@@ -17,7 +17,7 @@ from support.refusals import RESULT_KEYS
 FOLLOWER = dict(
     changed=False, is_leader=False, term=None, reason="held by web-2", lease=None, requests=1, deadline=None
 )
-LEASE = dict(bucket="bucket", key="jobs/a", session="5f2f2b0f", term=7, etag="e1", lease_duration=30.0)
+LEASE = dict(bucket="bucket", key="jobs/a", session="5f2f2b0f", term=7, sequence=3, etag="e1", lease_duration=30.0)
 
 
 def leader(deadline=30.0, **others):
@@ -196,6 +196,34 @@ def test_an_answer_just_in_time_does(clock):
 @pytest.mark.parametrize("answer", [FOLLOWER, leader(deadline=None)], ids=["a follower", "check mode"])
 def test_without_a_deadline_the_answer_stays_as_it_is(clock, answer):
     assert run(takes(clock, 3600.0, answer)).result == answer
+
+
+def written(sequence, term=7):
+    return dict(LEASE, sequence=sequence, term=term)
+
+
+@pytest.mark.parametrize(
+    ("handed_over", "seconds", "leads"),
+    [
+        (written(3), 9.999, True),
+        (written(3), 10.0, False),
+        (written(2), 25.0, True),
+        (written(3, term=6), 25.0, True),
+    ],
+    ids=["before", "after", "another task has renewed it since", "it was acquired anew"],
+)
+def test_a_renewal_that_is_heard_of_after_the_lapse_makes_no_leader_by_rule_22(clock, handed_over, seconds, leads):
+    """The lease has 10 s left when the task begins, and the host counts from when the task gets there."""
+    before = leader(lease=handed_over, deadline=dict(run=_run.RUN, at=clock.at + 10.0))
+    answer = takes(clock, seconds, leader(deadline=30.0, lease=written(4)))
+    result = run(answer, action="leaderelection.s3.s3_leader_renew", lease=before).result
+    assert result["is_leader"] is leads
+
+
+@pytest.mark.parametrize("before", ["no result", {}, dict(lease=None), leader(lease=written(3))])
+def test_what_is_no_result_of_this_run_has_not_lapsed(clock, before):
+    answer = takes(clock, 25.0, leader(deadline=30.0, lease=written(4)))
+    assert run(answer, action="leaderelection.s3.s3_leader_renew", lease=before).result["is_leader"] is True
 
 
 # -- Failures

@@ -94,7 +94,7 @@ def host(tmp_path, monkeypatch):
 
 @pytest.fixture
 def daemon(host):
-    return SystemdHost(config.load("db"), Claimant("web-1", "my-session"), Clock())
+    return SystemdHost(config.load("db"), Claimant("web-1", "my-session"), Clock(), "https://s3.example.com/leases/db")
 
 
 @pytest.fixture

@@ -197,9 +197,21 @@ def test_the_mark_is_made_within_the_time_that_the_daemon_waits_for_services():
     assert seconds("s3-leader-serving@.service", "TimeoutStartSec") == daemon.STARTING
 
 
-def test_a_daemon_that_is_stopped_has_the_time_to_give_the_lease_back():
-    needed = protocol.WRITES_APART * 1.5 + 2 * Config.request_timeout
-    assert seconds("s3-leader@db.service", "TimeoutStopSec") == needed + 1
+@pytest.mark.parametrize("request_timeout", [1, 2.5, 3, 60])
+def test_a_daemon_that_is_stopped_has_the_time_to_end_a_request_and_to_give_the_lease_back(request_timeout):
+    lease = dict(LEASE, request_timeout=request_timeout, lease_duration=600)
+    (drop_in,) = (text for path, text in units(lease).items() if "s3-leader@db.service.d" in path)
+    (value,) = settings(drop_in, "TimeoutStopSec")
+    planned = float(value.removesuffix("s"))
+    in_flight, release = request_timeout, 2 * request_timeout + protocol.WRITES_APART * 1.5
+    assert in_flight + release + protocol.WRITES_APART / 2 < planned <= in_flight + release + 4
+    assert planned == Config("db", "jobs/db", request_timeout=request_timeout, lease_duration=600).timing.time_to_end
+
+
+def test_nothing_but_the_daemon_itself_uses_up_the_time_in_which_it_has_to_end():
+    daemon_unit = UNITS[f"{_unit_files.UNITS}/s3-leader@.service"] + unit("s3-leader@db.service")
+    assert settings(daemon_unit, "ExecStop") == settings(daemon_unit, "ExecStopPost") == []
+    assert "After=s3-leader@db.service" in unit("s3-leader-fence@.service")  # so it has ended before
 
 
 def test_a_daemon_starts_again_when_the_fence_has_ended_all_as_the_documents_say():

@@ -406,7 +406,8 @@ def test_what_is_given_up_is_reset_and_not_delivered():
     ("options", "expected"),
     [
         ({"endpoint_url": "http://127.0.0.1:9000/"}, "http://127.0.0.1:9000/bucket"),
-        ({"region": "eu-central-1"}, "https://bucket.s3.eu-central-1.amazonaws.com"),
+        ({"endpoint_url": "http://s3.example.com", "addressing_style": "virtual"}, "http://s3.example.com/bucket"),
+        ({"region": "eu-central-1"}, "https://s3.eu-central-1.amazonaws.com/bucket"),
     ],
 )
 def test_the_bucket_has_one_url_whatever_configured_it(options, expected, monkeypatch):

@@ -192,6 +192,23 @@ def test_status_as_json_has_the_same_for_programs(say, tell):
     )
 
 
+@pytest.mark.parametrize("text", ["[" * 60000, '{"role": "leader", "until": 1e15, "reason": "\\u001b]0;a\\u0007"}'])
+def test_a_status_that_is_unreadable_is_told_and_nothing_of_it_gets_to_the_terminal(
+    say, tell, tmp_path, systemctl, text
+):
+    tell("db", "leader", until=leads())
+    (tmp_path / "run" / "db" / "status.json").write_text(text)
+    status, out, error = say("status")
+    assert (status, error) == (0, "")
+    assert out.splitlines()[1:] == [
+        "db     stopped  -     -       the status of its daemon is unreadable: see systemctl status s3-leader@db"
+    ]
+    assert json.loads(say("status", "--json")[1])["db"]["is_leader"] is False
+    assert say("check", "db") == (2, "", "s3-leader: the status of the lease db is unreadable\n")
+    assert say("step-down", "db")[0] == 0
+    assert len(systemctl.calls) == 1
+
+
 def test_status_of_a_daemon_that_tells_less_is_no_stack_trace(say, tell, tmp_path):
     tell("db", "standby")
     (tmp_path / "run" / "db" / "status.json").write_text('{"role": "standby", "until": null}')

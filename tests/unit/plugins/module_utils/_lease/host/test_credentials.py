@@ -135,6 +135,40 @@ def test_a_file_that_cannot_be_read_is_refused_rather_than_passed_over(server, p
         connect(configured(server, path))
 
 
+def test_new_keys_do_not_move_the_lease_to_another_store(server, path, monkeypatch):
+    path.write_text(keys("first"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+    connection = ReloadingConnection(Config(name="db", key="db", credentials_file=str(path)))
+    assert sent_as(server, connection) == "first"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")  # as a profile in the file may do, too
+    path.write_text(keys("second-keys"))
+    for _again in range(2):
+        with pytest.raises(CannotSend, match=f"the lease would move from {server.url}/.* to http://127.0.0.1:1/"):
+            connection.send("GET", {}, b"", 10, stamp())
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+    assert sent_as(server, connection) == "second-keys"
+
+
+@pytest.mark.parametrize("key", ["jobs/a+b", "leases/a b", "leases"])
+def test_a_lease_has_one_place_however_it_is_addressed(key):
+    def place(style, endpoint="https://s3.example.com", key=key):
+        return ReloadingConnection(Config("db", key, "leases", endpoint_url=endpoint, addressing_style=style)).place
+
+    assert place("virtual") == place("path") == f"https://s3.example.com/leases/{key}"
+    assert place("virtual") != place("path", endpoint="https://leases.s3.example.com")
+    assert place("virtual", key="leases/a") != place("path", endpoint="https://leases.s3.example.com", key="a")
+
+
+def test_leases_of_two_stores_two_buckets_and_two_keys_have_places_of_their_own(monkeypatch):
+    def place(url="https://s3.example.com/one", bucket="leases", key="a"):
+        return ReloadingConnection(Config("db", key, bucket, endpoint_url=url)).place
+
+    places = [place(), place(url="https://s3.example.com/two"), place(bucket="other"), place(key="b"), place(url=None)]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example.net")
+    places += [place(url=None)]
+    assert len({*places}) == 6
+
+
 def test_the_environment_stays_as_it_is(server, path):
     path.write_text(keys("configured"))
     before = dict(os.environ)

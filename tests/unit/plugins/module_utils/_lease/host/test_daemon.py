@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
@@ -24,8 +25,8 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
     CALM,
     LOST,
     STARTING,
-    WATCHDOG,
     SystemdHost,
+    standbys_watchdog,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
@@ -42,6 +43,10 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
 from support.listener import Listener
 
 ME = Claimant("web-1", "my-session")
+AWS = "https://s3.us-east-1.amazonaws.com/leader-election"
+PLACE = AWS + "/jobs/db"
+STANDBYS_SIGN = {"WATCHDOG_USEC": "24000000", "WATCHDOG": "1"}
+"""What systemd is told again and again: a message may be lost, and the watchdog of a leader may be shorter."""
 
 
 class Timeless:
@@ -121,7 +126,8 @@ def folder(monkeypatch, tmp_path):
 @pytest.fixture
 def make(folder, clock, notified, journal):
     def make(me=ME, **options):
-        return SystemdHost(Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options}), me, clock)
+        config = Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options})
+        return SystemdHost(config, me, clock, PLACE)
 
     return make
 
@@ -191,6 +197,23 @@ def test_where_the_file_cannot_be_written_nobody_leads(host, folder):
         host.promote(held(), until=1018.0)
 
 
+def test_who_cannot_promote_has_the_watchdog_of_a_standby_again(host, folder, notified):
+    (folder / "leader.new").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        host.promote(held(), until=1002.0)
+    assert notified()[-1]["WATCHDOG_USEC"] == "2000000"
+    host.demote("the services of this host cannot be told to start")
+    assert STANDBYS_SIGN in notified()  # at once: what follows is the release, which may take longer than that
+
+
+def test_as_long_as_services_may_run_the_watchdog_stays_a_leaders(host, notified):
+    host.promote(held(), until=1018.0)
+    mark()
+    notified()
+    host.demote("asked to stop")
+    assert [message for message in notified() if "WATCHDOG_USEC" in message] == []
+
+
 def test_each_confirmed_renewal_arms_the_watchdog_anew(host, clock, notified):
     host.promote(held(), until=1018.0)
     clock.time = 1005.0
@@ -208,7 +231,7 @@ def test_a_time_that_is_over_ends_the_process_at_once(host, notified):
 
 def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(host, notified):
     host.wait(0)
-    assert notified() == [{"WATCHDOG": "1"}]
+    assert notified() == [STANDBYS_SIGN]
     host.promote(held(), until=1018.0)
     host.trouble("the store is away")
     notified()
@@ -217,7 +240,26 @@ def test_a_leader_gives_no_sign_of_life_between_its_renewals_and_a_standby_does(
     host.demote("it was taken")
     notified()
     host.wait(0)
-    assert notified() == [{"WATCHDOG": "1"}]
+    assert notified() == [STANDBYS_SIGN]
+
+
+def test_between_its_requests_a_standby_shows_that_it_is_alive_and_a_leader_does_not(host, notified, monkeypatch):
+    monkeypatch.setattr(systemd, "listen", lambda: None)
+    host.listen()
+    assert notified() == [STANDBYS_SIGN]
+    host.promote(held(), until=1018.0)
+    notified()
+    host.listen()
+    assert notified() == []
+
+
+def test_between_its_requests_a_daemon_hears_that_it_is_to_stop(host, monkeypatch):
+    def stop():
+        raise Stop
+
+    monkeypatch.setattr(systemd, "listen", stop)
+    with pytest.raises(Stop):
+        host.listen()
 
 
 def test_a_leader_in_trouble_leads_until_its_time_is_over(host, clock):
@@ -376,7 +418,8 @@ def test_a_standby_begins_without_the_file_of_an_earlier_leader(host, folder, no
     (folder / "leader").touch()
     host.stand_by()
     assert not (folder / "leader").exists()
-    assert notified() == [{"WATCHDOG_USEC": str(int((WATCHDOG + 3) * 1e6))}]
+    assert notified() == [STANDBYS_SIGN]
+    assert standbys_watchdog(Config("db", "jobs/db").timing) == 24
     assert events(journal()) == ["standby"]
 
 
@@ -508,13 +551,12 @@ def replaced(monkeypatch):
     return calls
 
 
-STORE = "https://s3.example.com/bucket"
-THERE = ME._replace(store=STORE, sent=[])
+THERE = ME._replace(store=AWS, sent=[])
 
 
-def inherited(monkeypatch, environment, **options):
+def inherited(monkeypatch, environment, holder="web-1", place=PLACE):
     monkeypatch.setattr(os, "environ", dict(environment))
-    found = daemon._inherited(Config(**{"name": "db", "key": "jobs/db", "holder": "web-1", **options}), STORE)
+    found = daemon._inherited(holder, types.SimpleNamespace(place=place, bucket_url=AWS))
     assert daemon._STATE not in os.environ  # nor do children get it
     return found
 
@@ -526,23 +568,134 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, "")
+    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
-    handover = inherited(monkeypatch, replaced[0][2], holder="renamed", key="elsewhere")
-    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, "")
+    handover = inherited(monkeypatch, replaced[0][2], holder="renamed", place=AWS + "/elsewhere")
+    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, True, "")
 
 
 def test_a_new_program_knows_what_the_old_one_has_sent(make, replaced, monkeypatch):
-    make(ME._replace(sent=["nonce-1", "nonce-2"])).reload(None)
+    make(ME._replace(store=AWS, sent=["nonce-1", "nonce-2"])).reload(None)
     assert inherited(monkeypatch, replaced[0][2]).me.sent == ["nonce-1", "nonce-2"]
 
 
 def test_a_first_program_is_a_claimant_of_its_own(monkeypatch):
-    sessions = {inherited(monkeypatch, {}).me.session for _start in range(2)}
-    assert len(sessions) == 2
+    first, second = inherited(monkeypatch, {}), inherited(monkeypatch, {})
+    assert first.me.session != second.me.session
+    assert not first.resumed
+
+
+def changed(state, **changes):
+    """A state of a leader with other values, at whatever depth."""
+    held = {name: changes.get(name, value) for name, value in state["held"].items() if changes.get(name) != "missing"}
+    return {name: changes.get(name, value) for name, value in {**state, "held": held}.items()}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "[" * 60000,
+        "{}",
+        dict(session=None),
+        dict(session=7),
+        dict(session="short"),
+        dict(session="another-session"),
+        dict(place=None),
+        dict(held=None),
+        dict(held=[]),
+        dict(body="{}"),
+        dict(body=7),
+        dict(body="missing"),
+        dict(etag=""),
+        dict(etag="missing"),
+        dict(modified="now"),
+        dict(store_time=None),
+        dict(lapses_at=float("nan")),
+        dict(lapses_at=float("inf")),
+        dict(lapses_at=10**400),
+        dict(lapses_at=1017.0),
+        dict(until=float("nan")),
+        dict(until=float("-inf")),
+        dict(until=None),
+        dict(until=True),
+        dict(until="1018"),
+        dict(served="yes"),
+    ],
+    ids=lambda broken: str(broken)[:40],
+)
+def test_a_new_program_that_cannot_use_what_it_was_handed_ends_and_so_do_the_services(
+    host, folder, replaced, monkeypatch, journal, run, broken
+):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    journal()
+    if isinstance(broken, dict):
+        broken = json.dumps(changed(json.loads(replaced[0][2][daemon._STATE]), **broken))
+    monkeypatch.setenv(daemon._STATE, broken)
+    assert run() == LOST
+    assert daemon._STATE not in os.environ
+    assert not (folder / "leader").exists()
+    [entry] = journal()
+    assert entry["MESSAGE"] == "db: no longer leads: the replaced program handed over a state that is unusable"
+
+
+@pytest.fixture
+def loops(monkeypatch):
+    """What the loop is started with, instead of starting it."""
+    started = []
+    monkeypatch.setattr(daemon.Heartbeat, "run", lambda _loop, *arguments: started.append(arguments))
+    return started
+
+
+def test_a_new_program_leads_on_although_systemd_takes_no_message(
+    host, folder, replaced, notified, monkeypatch, run, loops
+):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    monkeypatch.setattr(daemon, "Clock", lambda: host._clock)
+    told = []
+
+    def notify(**state):
+        told.append(state)
+        assert len(told) < 100, "it goes on and on"
+        return False
+
+    monkeypatch.setattr(systemd, "notify", notify)
+    assert run() == 0
+    assert loops == [(held(), 1018.0, True)]
+    assert (folder / "leader").exists()
+
+
+def test_a_new_program_of_a_leader_has_its_watchdog_before_it_renews(host, replaced, notified, monkeypatch, run, loops):
+    host.promote(held(), until=1018.0)
+    mark()
+    host.confirmed(held(), until=1018.0)
+    host.reload(held())
+    shutil.rmtree(runtime.serving_path_of("db"))  # the loop sees it when it has renewed, and gives the lease back
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    monkeypatch.setattr(daemon, "Clock", lambda: host._clock)
+    notified()
+    assert run() == 0
+    assert notified() == [{"READY": "1"}, {"WATCHDOG_USEC": "18000000", "WATCHDOG": "1"}]
+    assert len(loops) == 1
+
+
+def test_a_new_program_of_a_standby_looks_for_what_the_old_one_may_have_acquired(
+    host, replaced, monkeypatch, run, loops
+):
+    assert run() == 0
+    host.reload(None)
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    assert run() == 0
+    assert loops == [(None, 0.0, False), (None, 0.0, True)]
 
 
 def test_a_new_program_gets_the_environment_that_the_old_one_got(make, replaced, monkeypatch):
@@ -576,9 +729,22 @@ def test_a_new_program_that_is_to_have_another_lease_ends(host, folder, replaced
     assert not (folder / "leader").exists()
     [entry] = journal()
     assert entry["MESSAGE"] == (
-        "db: no longer leads: the configuration now names s3://leader-election/elsewhere at AWS "
-        "instead of s3://leader-election/jobs/db at AWS"
+        "db: no longer leads: the lease is now at %s/elsewhere instead of %s/jobs/db" % ((AWS,) * 2)
     )
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_a_new_program_that_is_to_have_another_store_by_its_environment_ends(
+    host, folder, replaced, monkeypatch, journal, run, variable
+):
+    host.promote(held(), until=1018.0)
+    host.reload(held())
+    journal()
+    monkeypatch.setenv(variable, "https://s3.example.com")
+    monkeypatch.setenv(daemon._STATE, replaced[0][2][daemon._STATE])
+    assert run() == LOST
+    assert not (folder / "leader").exists()
+    assert "the lease is now at https://s3.example.com/leader-election/jobs/db instead" in journal()[0]["MESSAGE"]
 
 
 # -- What cannot begin ------------------------------------------------------------------------------------------------
@@ -587,6 +753,9 @@ def test_a_new_program_that_is_to_have_another_lease_ends(host, folder, replaced
 @pytest.fixture
 def run(folder, monkeypatch):
     monkeypatch.setattr(systemd, "hold_signals", lambda: None)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "no-file"))
     (folder.parent.parent / "etc" / "db.json").write_text('{"key": "jobs/db"}')
     return lambda: daemon.run("db")
 

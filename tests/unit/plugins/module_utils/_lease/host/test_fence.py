@@ -92,6 +92,15 @@ def test_the_daemon_is_told_what_is_waited_for(host, tmp_path):
     assert runtime.waiting("db") == ""
 
 
+def test_a_process_that_is_waited_for_does_nothing_to_terminals_by_its_name(host, monkeypatch):
+    monkeypatch.setattr(fence, "_standing", lambda unit: f"{unit.name}, kept by process 7 (\x1b]0;a\x07, state D)")
+    host.states["app.service"] = ends_after(5)
+    told = []
+    host.meanwhile = {1003.0: lambda: told.append(runtime.waiting("db"))}
+    fence.end("db")
+    assert told == ["waits for the end of app.service, kept by process 7 (?]0;a?, state D)"]
+
+
 @pytest.mark.parametrize("gone", [True, False])  # a hung one leaves it
 @pytest.mark.parametrize("left", [998.0, 1000.0])
 def test_when_the_daemon_is_dead_all_that_runs_is_killed_just_before_the_time_to_stop_is_over(

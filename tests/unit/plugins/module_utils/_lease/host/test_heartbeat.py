@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import standbys_watchdog
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
     Heartbeat,
     Lost,
@@ -17,6 +22,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record im
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
+    Raced,
     Refused,
     Seen,
     Unchanged,
@@ -70,6 +76,7 @@ class OneObject:
         self.written = []
         self.fault = None
         """What is answered instead of reading or writing."""
+        self.fault_of_writes = None
 
     def put(self, record):
         self.record, self.etag, self._modified = record, f"etag-{record!r}", self._clock.time
@@ -84,13 +91,16 @@ class OneObject:
         return Seen(self.record, self.etag, self._modified, self._clock.time)
 
     def write(self, body, replaces, _until, _quoted, _dated):
-        if self.fault:
-            return self.fault
+        if self.fault or self.fault_of_writes:
+            return self.fault or self.fault_of_writes
         if replaces != (self.etag if self.record else None):
             return Unknown("412", precondition_failed=True)
         self.put(decode(body))
         self.written.append(self.record)
         return Written(self.etag, self._clock.time)
+
+    def race(self, bodies, *how):
+        return Raced(tuple(self.write(body, *how) for body in bodies))
 
     def forget_connection(self):
         pass
@@ -107,8 +117,12 @@ class Host:
         """By the time of the clock, in seconds since the start: what to do or raise then."""
         self.services = False
         self.full = False
+        self.before_it_fails = lambda: None
+        self.signs = [clock.time]
+        """When the loop showed that it is alive, as a standby."""
 
     def wait(self, seconds):
+        self.signs.append(self._clock.time)
         due = [at for at in self.happens if 100 + at <= self._clock.time]
         for at in due:
             happening = self.happens.pop(at)
@@ -116,7 +130,15 @@ class Host:
                 raise happening
             happening()
         self._clock.sleep(min(seconds, 0.25))
-        assert self._clock.time < 500, "it goes on and on"
+        assert self._clock.time < 900, "it goes on and on"
+
+    def listen(self):
+        self.signs.append(self._clock.time)
+        if any(at + 100 <= self._clock.time and what is Stop for at, what in self.happens.items()):
+            raise Stop
+
+    def longest_silence(self):
+        return max(after - before for before, after in zip(self.signs, self.signs[1:]))
 
     def answered(self, outcome):
         pass
@@ -126,6 +148,7 @@ class Host:
 
     def promote(self, held, until):
         if self.full:
+            self.before_it_fails()
             raise OSError("No space left on device")
         self.heard.append(f"promote {held.seen.record.term}")
         self.untils.append(until)
@@ -134,6 +157,7 @@ class Host:
         self.untils.append(until)
 
     def demote(self, why):
+        self.signs.append(self._clock.time)
         self.heard.append(f"demote: {why}")
 
     def serving(self):
@@ -147,11 +171,11 @@ class Host:
 
 
 class Lab:
-    def __init__(self, record=FREE):
+    def __init__(self, record=FREE, times=TIMING, me=ME):
         self.clock = Timeless()
         self.store = OneObject(self.clock, record)
         self.host = Host(self.clock)
-        self.loop = Heartbeat(ME, TIMING, {}, self.store, self.clock, self.host)
+        self.loop = Heartbeat(me, times, {}, self.store, self.clock, self.host)
 
     def at(self, seconds, happening):
         self.host.happens[seconds] = happening
@@ -164,6 +188,28 @@ class Lab:
 
     def fail_with(self, fault):
         self.store.fault = fault
+
+    def slow(self, seconds):
+        """From now on, each request takes this long, unless its time is up before."""
+        bounded = self.clock.bounded
+
+        def cut(call, most):
+            end = self.clock.time + most
+            answer = bounded(call, most)
+            self.clock.time = min(self.clock.time, end)
+            return answer
+
+        def slowed(ask):
+            def asked(*arguments):
+                self.clock.sleep(seconds)
+                assert self.clock.time < 900, "it goes on and on"
+                return ask(*arguments)
+
+            return asked
+
+        self.clock.bounded = cut
+        self.store.read, self.store.write = slowed(self.store.read), slowed(self.store.write)
+        return self
 
 
 def test_a_free_lease_is_taken_and_led_until_somebody_asks_to_stop():
@@ -268,10 +314,191 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
     assert lab.store.record.released
 
 
+@pytest.mark.parametrize("may_hold", [True, False])
+def test_what_an_earlier_program_may_have_acquired_is_given_back_too(may_hold):
+    lab = Lab(FREE._replace(holder="web-1", session=ME.session, term=8), me=ME._replace(sent=["n"])).at(0, Stop)
+    lab.loop.run(None, 0.0, may_hold)
+    assert (lab.host.heard == ["released"]) is lab.store.record.released is may_hold
+
+
+def test_what_lands_after_it_was_looked_for_is_given_back_too():
+    lab = Lab()
+    write, late = lab.store.write, []
+
+    def land_and_stop():
+        lab.store.write = write
+        write(*late[0])
+        raise Stop
+
+    lab.store.write = lambda *arguments: late.append(arguments) or Unknown("no answer")
+    lab.at(1, land_and_stop).loop.run()
+    assert lab.host.heard == ["released"]
+    assert lab.store.record.released
+
+
+def test_so_is_what_lands_late_when_no_pause_comes_after_the_look():
+    lab = Lab(times=SLOW).slow(1).at(2.5, Stop)  # read, write, look, and the next write is not sent
+    read, write, late = lab.store.read, lab.store.write, []
+
+    def refuse(*arguments):
+        late.append(arguments)
+        lab.clock.sleep(1)
+        return Unknown("412", precondition_failed=True)
+
+    def land_and_read(*known):
+        if lab.clock.time >= 103 and late:
+            lab.store.write = write
+            write(*late.pop())
+        return read(*known)
+
+    lab.store.read, lab.store.write = land_and_read, refuse
+    lab.loop.run()
+    assert lab.host.heard == ["released"]
+
+
+def test_what_is_seen_to_be_somebody_elses_is_not_asked_for_again_when_asked_to_stop():
+    lab = Lab(BUSY).at(5, Stop)
+    requests = []
+    lab.store.write = lambda *_arguments: requests.append("write")
+    read = lab.store.read
+    lab.store.read = lambda *known: requests.append("read" if lab.clock.time < 105 else "late") or read(*known)
+    lab.loop.run(None, 0.0, True)
+    assert {*requests} == {"read"}
+
+
+def test_a_leader_that_can_start_no_thread_retries_until_its_time_is_up(monkeypatch):
+    def start(_thread):
+        raise RuntimeError("can't start new thread")
+
+    lab = Lab()
+
+    def at_last():
+        monkeypatch.setattr(threading.Thread, "start", start)
+        lab.clock.bounded = functools.partial(Clock.bounded, lab.clock)
+
+    assert lab.at(11, at_last).run_until_lost() == "the lease could not be renewed in time"
+    assert lab.clock.time == pytest.approx(lab.host.untils[-1] - REACTION)
+
+
 def test_a_new_program_goes_on_with_what_is_held():
     lab = Lab().at(11, Reload).at(30, Stop)
     lab.loop.run()  # the new program cannot be started, so the old one goes on
     assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
+
+
+SLOW = TIMING._replace(request_timeout=10)
+
+
+def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_stop():
+    lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(52, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
+    assert lab.clock.time < 100 + 52 + 3 * TIMING.renew_interval
+
+
+def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_reload():
+    lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(52, Reload).at(102, Stop)
+    reloaded = []
+    lab.host.reload = lambda held: reloaded.append((lab.clock.time, held.seen.record.sequence))
+    lab.loop.run()
+    [(at, sequence)] = reloaded
+    assert at < 100 + 52 + TIMING.renew_interval
+    assert sequence == lab.store.record.sequence - 11  # of the last renewal before it
+
+
+def test_signals_delay_no_renewal():
+    lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(102, Stop)
+    lab.loop.run()
+    began = [record.renewed_at for record in lab.store.written[1:-1]]
+    assert {round(after - before, 3) for before, after in zip(began, began[1:])} == {TIMING.renew_interval}
+
+
+def test_what_is_to_stop_sends_nothing_more_for_an_acquisition():
+    lab = Lab(times=SLOW).slow(10).at(5, Stop)
+    lab.loop.run()
+    assert lab.clock.time == 110
+    assert (lab.host.heard, lab.store.written) == ([], [])
+
+
+def test_what_is_to_stop_does_not_begin_to_lead():
+    lab = Lab(times=SLOW).slow(10).at(15, Stop)  # during the last request of the acquisition
+    lab.loop.run()
+    assert lab.host.heard == ["released"]
+    assert lab.store.record.released
+
+
+def test_a_reload_waits_until_the_acquisition_is_over():
+    lab = Lab(times=SLOW).slow(4).at(2, Reload).at(9, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
+
+
+def test_a_new_program_renews_before_it_is_replaced_again():
+    lab = Lab().at(11, Stop)
+    held = []
+    lab.host.confirmed = lambda one, until: held.append((one, until))
+    lab.host.services = True
+    lab.loop.run()
+    written = len(lab.store.written)
+    replaced = []
+    lab.host.reload = lambda _held: replaced.append(len(lab.store.written))
+    lab.at(10, Reload).at(12, Stop)
+    Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held[-1])
+    assert replaced == [written + 1]
+
+
+@pytest.mark.parametrize("request_timeout", [1, 3, 60])
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize("answer", [Unknown("no answer"), Unknown("412", precondition_failed=True), None])
+def test_a_daemon_ends_in_time_although_each_of_its_requests_takes_as_long_as_it_may(answer, leads, request_timeout):
+    times = TIMING._replace(request_timeout=request_timeout, lease_duration=400)
+    for asked in range(20):  # at whatever point of the request
+        lab = Lab(times=times)
+        lab.host.happens = {11.0: lambda lab=lab: (lab.slow(request_timeout), lab.fail_with(answer))}
+        if not leads:
+            lab.host.happens = {}
+            lab.slow(request_timeout).store.fault_of_writes = answer
+        at = (11.0 if leads else 0) + asked / 7 * request_timeout
+        lab.at(at, Stop)
+        lab.loop.run()
+        assert lab.clock.time - 100 - at <= times.time_to_end
+
+
+@pytest.mark.parametrize("request_timeout", [1, 3, 60])
+@pytest.mark.parametrize(
+    ("record", "answer", "full"),
+    [
+        pytest.param(None, None, False, id="acquires the first lease of a store"),
+        pytest.param(FREE, None, True, id="cannot promote, and gives the lease back"),
+        pytest.param(FREE, Unknown("no answer"), False, id="cannot write"),
+        pytest.param(BUSY, Unknown("no answer"), False, id="takes over, and cannot write"),
+    ],
+)
+def test_a_standby_is_never_silent_for_as_long_as_its_watchdog_waits(record, answer, full, request_timeout):
+    times = TIMING._replace(request_timeout=request_timeout, lease_duration=400)
+    lab = Lab(record, times).slow(request_timeout).at(450, Stop)
+    lab.store.fault_of_writes, lab.host.full = answer, full
+    lab.host.before_it_fails = lambda: lab.fail_with(Unknown("no answer"))  # nor can the lease be given back
+    lab.loop.run()
+    assert lab.host.longest_silence() < standbys_watchdog(times)
+    assert bool(lab.host.untils) is (answer is None and not full)
+
+
+@pytest.mark.parametrize("request_timeout", [3, 60])
+def test_so_is_none_that_acquires_a_lease_too_late_and_cannot_give_it_back(request_timeout):
+    times = TIMING._replace(request_timeout=request_timeout, lease_duration=request_timeout + 2, stop_grace=2)
+    lab = Lab(FREE, times).slow(request_timeout).at(450, Stop)
+    write = lab.store.write
+
+    def answer_once(*arguments):
+        answer = write(*arguments)
+        lab.fail_with(Unknown("no answer"))
+        return answer
+
+    lab.store.write = answer_once
+    lab.loop.run()
+    assert lab.host.longest_silence() < standbys_watchdog(times)
+    assert lab.host.untils == []
 
 
 def test_a_standby_reloads_without_the_lease():

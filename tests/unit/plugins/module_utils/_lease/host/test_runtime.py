@@ -8,7 +8,10 @@ import errno
 import json
 import os
 import resource
+import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
@@ -66,11 +69,108 @@ def test_this_host_leads_as_long_as_its_own_clock_says_so(tell, role, ahead, lea
         b'{"role": "leader"}',
         b'{"role": "leader", "until": "tomorrow"}',
         b'{"role": "leader", "until": [1]}',
+        b'{"role": "leader", "until": true}',
+        b'{"role": "leader", "until": NaN}',
+        b'{"role": "leader", "until": Infinity}',
+        b'{"role": "leader", "until": -Infinity}',
+        b'{"role": "leader", "until": 1e999}',
+        b'{"role": "leader", "until": ' + b"9" * 400 + b"}",
+        b'{"role": "leader", "until": ' + b"9" * 9000 + b"}",
+        b'{"role": ["leader"], "until": 1e9}',
+        b'{"role": null, "until": 1e9}',
+        b'{"role": "leader", "until": 1e9, "term": "7"}',
+        b'{"role": "leader", "until": 1e9, "term": 7.5}',
+        b'{"role": "leader", "until": 1e9, "term": false}',
+        b'{"role": "leader", "until": 1e9, "term": -1}',
+        b'{"role": "leader", "until": 1e9, "term": 9007199254740992}',
+        b'{"role": "leader", "until": 1e9, "holder": {"a": 1}}',
+        b'{"role": "leader", "until": 1e9, "holder": "\\u001b[2J"}',
+        b'{"role": "leader", "until": 1e9, "holder": "\\ud800"}',
+        b'{"role": "leader", "until": 1e9, "reason": null}',
+        b'{"role": "leader", "until": 1e9, "reason": "leads\\nso it says"}',
+        b'{"role": "leader\\u202e", "until": 1e9}',
+        b'{"role": "leader", "until": 1e9, "key": 7}',
+        b'{"role": "leader", "until": 1e9, "bucket": []}',
+        b'{"role": "leader", "until": 1e9, "name": 7}',
+        b'{"role": "leader", "until": 1e9, "reason": "' + b"a" * 65536 + b'"}',
+        b"[" * 60000,
+        b'{"role":' * 8000,
     ],
+    ids=lambda text: repr(text[:60]),
 )
 def test_what_cannot_be_read_says_nothing(tell, text):
     tell(text)
     assert runtime.status("db") is None
+    lease = runtime.describe("db")
+    assert (lease["role"], lease["is_leader"], lease["holder"], lease["term"]) == ("stopped", False, None, None)
+    assert lease["reason"] == "the status of its daemon is unreadable: see systemctl status s3-leader@db"
+
+
+def test_a_record_of_the_net_library_has_the_term_0(tell):
+    tell(role="standby", until=None, holder="web-2", term=0)
+    assert runtime.status("db")["term"] == 0
+
+
+def test_what_is_unknown_in_a_status_is_not_passed_on(tell):
+    tell(role="standby", until=None, name="other", secret={"a": [1]})
+    assert runtime.status("db") == {"role": "standby", "name": "other", "is_leader": False}
+    assert runtime.describe("db")["name"] == "db"
+
+
+GOOD = b'{"role": "leader", "until": 1e15, "term": 7}'
+
+
+def a_fifo(path):
+    os.mkfifo(path)
+
+
+def a_link(path):
+    (path.parent / "elsewhere").write_bytes(GOOD)
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def a_link_without_an_end(path):
+    path.symlink_to("/dev/zero")
+
+
+def a_link_to_itself(path):
+    path.symlink_to(path)
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def a_socket(path):
+    os.chdir(path.parent)  # the path of a socket is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
+
+
+def a_file_with_a_hole(path):
+    path.write_bytes(b"")
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize(
+    "put", [a_fifo, a_link, a_link_without_an_end, a_link_to_itself, a_folder, a_socket, a_file_with_a_hole]
+)
+def test_a_status_is_read_from_a_regular_file_only_and_without_waiting(folder, put, monkeypatch):
+    monkeypatch.chdir(folder)
+    put(folder / "db" / "status.json")
+    program = "import sys; from %s import runtime; runtime.FOLDER = %r; print(runtime.status('db'))"
+    room = 4 << 30
+    done = subprocess.run(
+        [sys.executable, "-c", program % (runtime.__name__.rpartition(".")[0], str(folder))],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room)),
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"None\n"
+    assert runtime.names() == ["db"]
+    assert "unreadable" in runtime.describe("db")["reason"]
 
 
 def test_without_a_daemon_nothing_is_told(folder):

@@ -114,7 +114,14 @@ systemd.hold_signals()
 if "replaced" not in sys.argv:
     print("ready", flush=True)
     sys.stdin.readline()  # while the signals come
-for _signal in range(int(sys.argv[1])):
+waits = int(sys.argv[1])
+if "listen" in sys.argv:
+    try:
+        systemd.listen()
+    except systemd.Stop:
+        print("heard", flush=True)
+        waits -= 1
+for _signal in range(waits):
     try:
         systemd.wait(600, Clock(), lambda: None)
     except systemd.Stop:
@@ -159,6 +166,18 @@ def test_a_signal_waits_until_it_is_waited_for(run, number, word):
 def test_signals_of_two_kinds_both_count(run):
     said, status = run(signal.SIGTERM, signal.SIGHUP)
     assert (sorted(said), status) == (["end", "reload", "stop"], 0)
+
+
+@pytest.mark.parametrize(
+    ("signals", "said"),
+    [
+        ([signal.SIGHUP], ["reload"]),
+        ([signal.SIGTERM], ["heard"]),
+        ([signal.SIGHUP, signal.SIGTERM], ["heard", "reload"]),
+    ],
+)
+def test_between_requests_a_stop_is_heard_and_a_reload_stays_pending(run, signals, said):
+    assert run(*signals, arguments=["listen"]) == ([*said, "end"], 0)
 
 
 def test_a_signal_that_comes_while_the_program_is_replaced_is_not_lost(run):
