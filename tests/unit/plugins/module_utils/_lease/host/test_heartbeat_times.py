@@ -119,13 +119,16 @@ class World:
 
     # -- the host
 
-    def wait(self, seconds):
+    def listen(self):
         for at in [at for at in self.happens if at <= self.time]:
             happening = self.happens.pop(at)
             if isinstance(happening, type):
                 self.until_then = list(self.requests)
                 raise happening
             happening()
+
+    def wait(self, seconds):
+        self.listen()
         self.sleep(min(seconds, 0.25))
         assert self.time < 1000, "it goes on and on"
 
@@ -229,7 +232,7 @@ def test_who_is_confirmed_when_the_services_would_have_to_stop_at_once_gives_the
     world = World()
     world.suspend = seconds
     world.successor = BUSY
-    world.at(seconds, Stop).loop.run()
+    world.at(seconds + 0.1, Stop).loop.run()
     assert world.promoted == promoted
     assert "released" in world.heard
 
