@@ -10,14 +10,17 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock imp
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
     Ended,
     Heartbeat,
+    Interruptible,
     Lost,
     Stop,
+    TimeIsUp,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, decode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
+    Held,
     Refused,
     Seen,
     Unchanged,
@@ -313,3 +316,77 @@ def test_a_lease_whose_services_cannot_start_again_is_given_back():
     with pytest.raises(Ended):
         world.loop.run()
     assert world.heard[-2:] == ["demote: the services failed", "released"]
+
+
+# -- a new program ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [100, 101])
+def test_a_new_program_renews_at_once_what_the_old_one_held_and_gives_it_back(stop):
+    world = World(BUSY._replace(holder="web-1", session="session-1"))
+    world.time = 100.0
+    held = Held(Seen(world.record, world._etag, 0.0, 95.0), 125.0)
+    world.at(stop, Stop).loop.run(held, until=113.0)
+    assert world.times("write")[0] == 100
+    assert world.heard[-1] == "released"
+    assert world.record.term == 7
+
+
+# -- the clock of an operation that can be interrupted ----------------------------------------------------------------
+
+
+class Standing:
+    """A clock that only moves when somebody waits, as long as was asked for."""
+
+    def __init__(self):
+        self.time = 100.0
+        self.waits = []
+
+    def now(self):
+        return self.time
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+        self.time += seconds
+
+    def bounded(self, call, seconds):
+        return call(self.time + seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waits", "in_time"),
+    [(3, [3], True), (0, [0], True), (-3, [0], True), (9.5, [9.5], True), (10, [10], False), (20, [10], False)],
+)
+def test_a_pause_is_waited_for_as_a_whole_but_not_beyond_the_time_to_lead(seconds, waits, in_time):
+    clock = Standing()
+    interruptible = Interruptible(clock, clock.wait, until=110.0)
+    if in_time:
+        interruptible.sleep(seconds)
+    else:
+        with pytest.raises(TimeIsUp):
+            interruptible.sleep(seconds)
+    assert clock.waits == waits
+
+
+def test_a_wait_that_ends_early_is_followed_by_another_one():
+    clock = Standing()
+    interruptible = Interruptible(clock, lambda seconds: clock.wait(min(seconds, 2)), until=110.0)
+    interruptible.sleep(5)
+    assert clock.waits == [2, 2, 1]
+
+
+@pytest.mark.parametrize(("seconds", "until"), [(3, 103), (10, 110), (20, 110)])
+def test_a_request_is_bounded_by_the_time_to_lead(seconds, until):
+    clock = Standing()
+    assert Interruptible(clock, clock.wait, until=110.0).bounded(lambda until: until, seconds) == until
+
+
+@pytest.mark.parametrize("until", [100.0, 99.0])
+def test_where_no_time_is_left_nothing_is_waited_for_or_asked(until):
+    clock = Standing()
+    interruptible = Interruptible(clock, clock.wait, until)
+    with pytest.raises(TimeIsUp):
+        interruptible.sleep(3)
+    with pytest.raises(TimeIsUp):
+        interruptible.bounded(lambda until: until, 3)
+    assert clock.waits == []
