@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable, from_utc
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -280,6 +280,17 @@ def test_rule_14_an_observer_counts_anew_from_the_answer_that_showed_a_renewal()
 )
 def test_an_acquisition_is_tried_for_the_lease_duration_at_most_or_the_patience_or_the_rest_of_the_wait(want, seconds):
     acquiring(**want).answer(FREE, after=1).expect(Write, until=START + 1 + seconds)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_taken_over_is_dated_by_the_latest_that_the_store_can_show_when_it_is_written(waits):
+    dialogue = acquiring(wait_timeout=600)
+    if waits:
+        dialogue.answer(seen(THEIRS, age=31), after=0).wait()
+        dialogue.answer(Unchanged(STORE_TIME + 32), after=4)
+    else:
+        dialogue.answer(seen(THEIRS, age=32), after=4)
+    assert from_utc(dialogue.written()["renewedAt"]) == STORE_TIME + 36
 
 
 def test_rule_22_a_lease_of_ones_own_that_was_read_lapses_as_if_the_store_had_read_it_at_once():
