@@ -17,8 +17,7 @@ HERE, ELSEWHERE = "https://here/bucket", "https://elsewhere/bucket"
 
 class Connection:
     origin = "the store"
-    bucket_url = HERE
-    place = HERE + "/lease"
+    bucket_url = place = HERE
 
     def __init__(self, process: Process, network: Network, request_timeout: float) -> None:
         self._process = process
