@@ -321,9 +321,9 @@ class Host:
     def _check_until(self) -> None:
         """A leader's watchdog ends it before its services have no time left."""
         until = self._process.boottime() + self._watchdog
-        if self.held and LEADER in self.files and self._watchdog > AT_ONCE:
-            if until > self.held.lapses_at - self._grace() + ROUNDING:
-                raise Violation(f"{self.name} leaves its services no time to stop (heartbeat)")
+        leads = self.held and LEADER in self.files
+        if leads and self._watchdog > AT_ONCE and until > self.held.lapses_at - self._grace() + ROUNDING:
+            raise Violation(f"{self.name} leaves its services no time to stop (heartbeat)")
 
     def leads(self) -> None:
         """The daemon was told that it leads, by its last operation or by the program before."""
