@@ -328,7 +328,9 @@ class Checker:
         """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the
         conditions (rule 18); and what was refused may be sent in another form at once.
         """
-        if request.method == "PUT":
+        # A copy of it may have been carried out before its use-by date passed.
+        in_time = request.lasts is None or self._bucket.time() <= request.signed_at + request.lasts
+        if request.method == "PUT" and in_time:
             self.answers[request.body] = self._world.now, response.status
         if response.status in (200, 400, 401, 403):
             self._sent.pop(request.body or response.body, None)
