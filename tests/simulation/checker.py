@@ -329,7 +329,8 @@ class Checker:
         conditions (rule 18); and what was refused may be sent in another form at once.
         """
         # A copy of it may have been carried out before its use-by date passed.
-        in_time = request.lasts is None or self._bucket.time() <= request.signed_at + request.lasts
+        latest = EPOCH + self._world.now + self._bucket.clock_off + self._skew
+        in_time = request.lasts is None or latest <= request.signed_at + request.lasts
         if request.method == "PUT" and in_time:
             self.answers[request.body] = self._world.now, response.status
         if response.status in (200, 400, 401, 403):
