@@ -4,6 +4,7 @@
 
 `make bench ARGS=preflight` tells what preflights find, how long they take, and how many requests.
 `make bench ARGS=heartbeat` tells what a daemon costs, beside a loop of boto3.
+`make bench ARGS=late` tells how many PUTs that are held back beyond their time land, on SeaweedFS and Ceph; needs root.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from bench_check import bench_check
 from bench_heartbeat import bench_heartbeat
+from bench_late import bench_late
 from support import playbook
 from support.proxy import FaultProxy
 from support.stores.odd import ChecksThenPuts
@@ -188,10 +190,13 @@ def print_times(took: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
-    parser.add_argument("what", nargs="?", choices=("tasks", "check", "preflight", "heartbeat"), default="tasks")
+    parser.add_argument(
+        "what", nargs="?", choices=("tasks", "check", "preflight", "heartbeat", "late"), default="tasks"
+    )
     parser.add_argument("--runs", type=int, default=10, help="preflights on SeaweedFS (default: %(default)s)")
     parser.add_argument("--racy-runs", type=int, default=100, help="on a racy store (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="to watch daemons for (default: %(default)s)")
+    parser.add_argument("--puts", type=int, default=200, help="held back in each way (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.what == "check":
         bench_check(arguments.rounds)
@@ -203,6 +208,10 @@ def main() -> None:
     if arguments.what == "heartbeat":
         print(f"Starting SeaweedFS, daemons and loops, then measuring for {arguments.seconds:g} s.", flush=True)
         bench_heartbeat(arguments.seconds)
+        return
+    if arguments.what == "late":
+        print(f"Holding {arguments.puts} PUTs back in each way, on each store; this takes minutes.", flush=True)
+        bench_late(arguments.puts)
         return
     print("Starting SeaweedFS, then playing each operation; this takes about two minutes.", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, SeaweedFS() as server:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures for tests of the daemon as a process."""
+"""Fixtures: the daemon as a process, and a second real S3 server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from support.daemon import TIMES, Daemon
+
+if t.TYPE_CHECKING:
+    from support.stores.ceph import Ceph
 
 Make = Callable[..., Daemon]
 
@@ -42,3 +45,16 @@ def stored(seaweedfs, bucket, key) -> Callable[[], dict[str, t.Any]]:
     """What really stands in the store."""
     s3 = seaweedfs.client()
     return lambda: json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """Ceph's S3 server, for the whole session (with pytest-xdist: for each worker that needs it)."""
+    from support.stores.ceph import Ceph, check
+
+    try:
+        check()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    with Ceph() as server:
+        yield server

@@ -20,7 +20,8 @@ import botocore.exceptions
 import pytest
 from botocore.config import Config
 from support import proxy as faults
-from support.stores import odd, seaweedfs as servers
+from support.stores import ceph as clusters, odd, seaweedfs as servers
+from support.waiting import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Lost = (botocore.exceptions.ConnectionClosedError, botocore.exceptions.ReadTimeoutError)
@@ -118,6 +119,42 @@ class TestSeaweedFS:
             assert [*tmp_path.iterdir(), *sockets] == []
         for left in sockets:  # nobody was there to do it
             left.unlink()
+
+
+class TestCeph:
+    """What tests may take for granted about the other server."""
+
+    def test_it_keeps_the_conditions_and_takes_only_bare_etags(self, ceph, key):
+        ceph.create_bucket("leader-election")
+        s3 = ceph.client()
+        lease = {"Bucket": "leader-election", "Key": key}
+        assert status_of(s3.put_object, **lease, Body=b"1", IfMatch="0") == 412  # AWS: 404
+        first = s3.put_object(**lease, Body=b"1", IfNoneMatch="*")["ETag"]
+        assert status_of(s3.put_object, **lease, Body=b"2", IfNoneMatch="*") == 412
+        assert status_of(s3.put_object, **lease, Body=b"2", IfMatch=first) == 412
+        assert status_of(s3.put_object, **lease, Body=b"2", IfMatch=first.strip('"')) == 200
+        assert status_of(s3.put_object, **lease, Body=b"3", IfMatch=first.strip('"')) == 412
+        assert status_of(s3.get_object, **lease, IfNoneMatch=first) == 200
+
+    def test_it_says_why_it_did_not_start(self, ceph, monkeypatch):
+        monkeypatch.setattr(clusters, "CONFIGURATION", clusters.CONFIGURATION.replace("{address}:{port}", "nowhere"))
+        with pytest.raises(clusters.CephError, match=r"(?s)radosgw ended.*nowhere"), clusters.Ceph():
+            pass
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    def test_it_ends_with_the_process_that_started_it(self, ceph, number, tmp_path):
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "tests")}
+        code = "from support.stores.ceph import Ceph\nwith Ceph(): print('up', flush=True); input()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        ) as script:
+            assert script.stdout
+            assert script.stdout.readline() == b"up\n"
+            daemons = _descendants(script.pid)
+            names = [_command(pid).partition(b"\0")[0].decode() for pid in daemons]
+            assert sorted(names) == ["ceph-mon", "ceph-osd", "radosgw"]
+            script.send_signal(number)
+        wait_for(lambda: not any(_command(pid) for pid in daemons), "no daemon is left")
 
 
 def _descendants(pid: int) -> list[int]:

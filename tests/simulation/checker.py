@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import typing as t
 
 from . import machine
-from .bucket import SKEW, Bucket, Request
-from .world import DRIFT, Process, World
+from .connection import HERE
+from .store import Bucket, Request
+from .times import GRAIN
+from .world import DRIFT, EPOCH, Process, World
 
-GRAIN = 1.0
-"""Seconds: of Date and Last-Modified."""
+if t.TYPE_CHECKING:
+    from .host import Host
+
+
+SLACK, ROUNDED_UP = 2.0, 2.0
+"""Seconds: of a use-by date, and of its whole seconds."""
 
 
 class Violation(AssertionError):
@@ -49,8 +56,9 @@ class Belief(t.NamedTuple):
 class Checker:
     """Is told what happens by the world, and what it is told by those who live in it."""
 
-    def __init__(self, world: World, bucket: Bucket, core: t.Any) -> None:
+    def __init__(self, world: World, bucket: Bucket, core: t.Any, skew: float) -> None:
         self._world = world
+        self._skew = skew
         self._bucket = bucket
         self._core = core
         self._beliefs: dict[str, Belief] = {}
@@ -58,9 +66,18 @@ class Checker:
         self._versions: list[tuple[float, str]] = [(0.0, "")]
         """Since when which ETag stood in the store, '' where there was nothing."""
         self._overruled: set[str] = set()
+        self._unaware: set[str] = set()
+        """Sessions that lost the lease to an operator or a lying clock, and may not have noticed."""
+        self._serving: dict[Host, tuple[float, str]] = {}
+        """Hosts on which services run, since when, and in which session."""
         self._sent: dict[bytes, tuple[t.Mapping[str, str], float]] = {}
-        self._put_by: dict[str, list[bytes]] = {}
+        self._last_sent: dict[str, float] = {}
+        self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
+        self.answers: dict[bytes, tuple[float, int]] = {}
+        """When the last answer to a write reached its sender, and its status."""
+        self._hung: set[str] = set()
+        """Who has a write that hangs."""
         self._never: set[bytes] = set()
         """What was told never to land."""
         self._landed: set[bytes] = set()
@@ -89,6 +106,8 @@ class Checker:
             raise Violation(f"{name} was made leader after its deadline (rule 8)")
         if self._bucket.ignores:
             raise Violation(f"{name} leads by a store that ignores {self._bucket.ignores} (rule 18)")
+        if self._bucket.checks_first:
+            raise Violation(f"{name} leads by a store that checks first and writes later (rule 18)")
         etag = getattr(verdict.lease, "etag", "")
         if etag in self._overruled:
             return
@@ -101,16 +120,39 @@ class Checker:
         if held and commit.record.sequence == held.seen.record.sequence + 1 and clock.now() >= held.lapses_at:
             raise Violation(f"{name} leads on in term {term}, whose time it knew to be over (rule 22)")
         earlier = commit.replaced
-        if not commit.record.proof:
+        if not commit.record.proof or commit.record.proof.store != HERE:
             raise Violation(f"{name} leads by a lease whose store was not asked for its conditions (rule 18)")
-        if earlier and now > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + SKEW:
+        if (
+            earlier
+            and not self._bucket.clock_lies
+            and now > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + self._skew
+        ):
             raise Violation(f"{name} leads on in term {term}, which had lapsed (rule 22)")
-        for other in self._beliefs.values():
-            if other.session != me.session and other.stands:
-                raise Violation(f"{name} leads with term {term}, and {other.process.name} with {other.term} still does")
+        self._alone(process, me.session, term)
+        late = EPOCH + process.true_time(verdict.deadline) - commit.record.lease_until
+        if late > 0 and not self._bucket.clock_lies:
+            raise Violation(f"{name} leads for {late:.2f} s after its leaseUntilUtc (.NET library)")
+        self._unaware.discard(me.session)
         self._beliefs[me.session] = Belief(process, process.life, clock, me.session, term, verdict.deadline)
         self.led_at = now
         self._world.tell(name, f"leads with term {term} until {process.true_time(verdict.deadline):.3f}")
+
+    def peer_leads(self, process: Process, clock: t.Any, name: str, until: float, etag: str) -> None:
+        """An application with the .NET library leads, until its own clock shows this time."""
+        if clock.now() >= until or etag in self._overruled:
+            return
+        self._alone(process, name, 0)
+        self._beliefs[name] = Belief(process, process.life, clock, name, 0, until)
+        self.led_at = self._world.now
+        self._world.tell(process.name, f"leads for {until - clock.now():.3f} s")
+
+    def _alone(self, process: Process, session: str, term: int) -> None:
+        """Make sure that nobody else leads."""
+        for other in self._beliefs.values():
+            if other.session != session and other.stands:
+                raise Violation(
+                    f"{process.name} leads with term {term}, and {other.process.name} with {other.term} still does"
+                )
 
     def answered(self, process: Process, since: float, verdict: t.Any, held: t.Any) -> None:
         """An operation ended: what it says of the lease must have been true at some instant since it began."""
@@ -118,7 +160,7 @@ class Checker:
             raise Violation(f"{process.name} was told {verdict.why.value}, of another term than it held (rule 22)")
         etag = getattr(verdict.lease, "etag", "")
         stood = any(version == etag for version in self._stood_since(since))
-        if not stood or not self._is_apt(verdict):
+        if not self._is_apt(verdict) or not (stood or self._bucket.reads_stale):
             raise Violation(
                 f"{process.name} was told {verdict.why.value}, of what was not so since {since:.3f} (rule 16)"
             )
@@ -133,6 +175,8 @@ class Checker:
         """Tell whether the word goes with the lease that it is said of."""
         record = getattr(verdict.lease, "record", None)
         why: str = verdict.why.name
+        if why == "FOUND":
+            return True
         if record is None:
             return why in ("GONE", "FREE")
         if not isinstance(record, self._core.record.Record):
@@ -144,25 +188,83 @@ class Checker:
     def begins(self, process: Process) -> None:
         """An operation begins."""
         self._put_by[process.name] = []
+        self._hung.discard(process.name)
 
-    def gave_up(self, process: Process, took: float, patience: float, error: t.Any) -> None:
-        """An operation could not be carried out; where there is no doubt, it never will be."""
-        if error.doubtful and not self._put_by[process.name]:
-            raise Violation(f"{process.name} was told that something may have been written, and sent nothing (rule 12)")
-        if not error.doubtful and not self._bucket.ignores:
-            self._never.update(self._put_by[process.name])
-            if not self._never.isdisjoint(self._landed):
-                raise Violation(f"{process.name} was told that nothing was written, and it was (rule 12)")
-        if isinstance(error, self._core.types.StoreUnreachable) and patience > 1 and took < patience / 4:
-            raise Violation(f"{process.name} gave up after {took:.2f} of {patience} s for an error (rule 10)")
-        self._world.tell(process.name, f"could not: {error}")
+    def may_have_written(self, process: Process) -> bool:
+        """Tell whether its present operation has sent a write, or has one that hangs before it is sent."""
+        return bool(self._put_by[process.name]) or process.name in self._hung
 
-    def stops(self, process: Process, me: t.Any) -> None:
+    def hangs(self, who: str, method: str) -> None:
+        """A request hangs before it is sent. Its sender does not know how far it came."""
+        if method == "PUT":
+            self._hung.add(who)
+
+    def never_lands(self, process: Process) -> None:
+        """A process was told that nothing was written, nor will be."""
+        if self._bucket.is_unsafe:
+            return
+        self._never.update(self._put_by[process.name])
+        if not self._never.isdisjoint(self._landed):
+            raise Violation(f"{process.name} was told that nothing was written, and it was (rule 12)")
+
+    def looked(self, process: Process, began: float, verdict: t.Any, session: str) -> None:
+        """A session looked whether it leads: by the store's clock, which may be late by the grain and the skew."""
+        commit = self._commits.get(getattr(verdict.lease, "etag", ""))
+        if commit is None or self.store_misleads:
+            return
+        slack = GRAIN + self._skew + commit.record.lease_duration * 2 * DRIFT
+        end = commit.at + commit.record.lease_duration
+        mine = commit.record.session == session and bool(commit.record.proof) and not commit.record.released
+        if verdict.is_leader and not (mine and began < end + slack):
+            raise Violation(f"{process.name} was told that it leads, and its time was over (rule 15)")
+        if not verdict.is_leader and mine and self._world.now < end - slack:
+            raise Violation(f"{process.name} was told that it does not lead, and it did (rule 15)")
+
+    def stops(self, process: Process, session: str) -> None:
         """A process does not act as leader any more."""
-        if self._beliefs.pop(me.session, None):
+        if self._beliefs.pop(session, None):
             self._world.tell(process.name, "leads no more")
 
+    def serves(self, host: Host, run: bool) -> None:
+        """The services of the lease start or have stopped on a host."""
+        if not run:
+            since, session = self._serving.pop(host)
+            belief = self._beliefs.get(session)
+            if belief and not belief.stands and not host.slept(since):
+                raise Violation(f"services ran on {host.name} when its lease had expired (heartbeat)")
+            return
+        if host.me.session not in self._unaware and not host.slept(host.led_at):
+            if self.belief_of(host.me.session) is None:
+                raise Violation(f"services of the lease start on {host.name}, which does not lead (heartbeat)")
+            for other, (since, _session) in self._serving.items():
+                if other.me.session not in self._unaware and not other.slept(since):
+                    raise Violation(f"services of the lease run on {host.name}, and on {other.name} they still do")
+        self._serving[host] = host.led_at, host.me.session
+
+    def says_that_it_leads(self, host: Host) -> None:
+        """A host says so to whoever asks it, without a request."""
+        if host.me.session not in self._unaware and self.belief_of(host.me.session) is None:
+            raise Violation(f"{host.name} says that it leads, and does not (heartbeat)")
+
     # -- what is so
+
+    def sent_at(self, process: Process) -> float:
+        """Return when a process sent its last write."""
+        return self._last_sent.get(process.name, 0.0)
+
+    @property
+    def store_misleads(self) -> bool:
+        """Whoever only reads may be told what is not so."""
+        return self._bucket.clock_lies or self._bucket.reads_stale
+
+    @property
+    def changes(self) -> int:
+        """How often the object has changed."""
+        return len(self._versions)
+
+    def leaders_but(self, session: str) -> list[Belief]:
+        """Return who leads now, but for this session."""
+        return [belief for belief in self._beliefs.values() if belief.session != session and belief.stands]
 
     def leader(self) -> Process | None:
         """Who leads, and is there."""
@@ -177,9 +279,20 @@ class Checker:
 
     def excuse(self) -> None:
         """An operator interfered: who led by a write of before may not have noticed."""
+        self._unaware.update(self._beliefs, (commit.record.session for commit in self._commits.values()))
         self._beliefs.clear()
         self._overruled.update(self._commits)
         self._commits.clear()
+
+    def _excuse_a_clock(self, record: t.Any) -> None:
+        """Somebody took over by a store's clock that lies. Whoever observes takes over by its own (rule 14)."""
+        self._unaware.update(commit.record.session for commit in self._commits.values())
+        self._unaware.discard(record.session)
+        for session in [session for session, belief in self._beliefs.items() if belief.stands]:
+            if session != record.session:
+                self._world.fault("taken from its leader by a store's clock that lies")
+                self._unaware.add(session)
+                self.stops(self._beliefs[session].process, session)
 
     def acts(self, belief: Belief) -> None:
         """A leader's write arrives at a resource that refuses a term lower than the highest it has seen (rule 21)."""
@@ -194,15 +307,30 @@ class Checker:
         """A request leaves its sender."""
         if request.method != "PUT":
             return
+        self._check_use_by_date(request)
         headers, at = self._sent.get(request.body, ({}, 0.0))
         if headers == request.headers and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
+        self._last_sent[request.who] = self._world.now
         self._sent[request.body] = request.headers, self._world.now
 
-    def succeeded(self, body: bytes) -> None:
-        """A sender knows that its write is in the store: to send it once more asks for the conditions (rule 18)."""
-        self._sent.pop(body, None)
+    def _check_use_by_date(self, request: Request) -> None:
+        """The store refuses a write soon after its sender has turned away."""
+        if request.lasts is None or self._bucket.clock_lies:
+            return
+        good_for = request.signed_at + request.lasts - EPOCH - self._world.now
+        if good_for > request.waits + SLACK + ROUNDED_UP + self._skew:
+            raise Violation(f"{request.who} sent a write that is good for {good_for:.1f} s (rule 25)")
+
+    def answered_to(self, request: Request, response: t.Any) -> None:
+        """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the
+        conditions (rule 18); and what was refused may be sent in another form at once.
+        """
+        if request.method == "PUT":
+            self.answers[request.body] = self._world.now, response.status
+        if response.status in (200, 400, 401, 403):
+            self._sent.pop(request.body or response.body, None)
 
     def committed(self, before: bytes | None, after: bytes | None) -> None:
         """The store changed the object."""
@@ -222,8 +350,10 @@ class Checker:
             replaced = None
         self._commits[etag] = Commit(now, new, replaced)
         self._overruled.discard(etag)
-        if self.operator_at_work or self._bucket.ignores:
+        if self.operator_at_work or self._bucket.is_unsafe:
             return
+        if replaced is None and self._bucket.clock_lies and not new.holder.startswith("daemon"):
+            self._excuse_a_clock(new)
         if new.released and isinstance(old, record_type) and new.term < old.term:
             raise Violation(f"a release let the term fall from {old.term} to {new.term} (rule 4)")
         if new.session in self.operators:

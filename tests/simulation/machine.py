@@ -10,6 +10,11 @@ whatever is due next.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import posixpath
+import stat
+import types
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -32,6 +37,10 @@ class Time:
     def clock_gettime(clock: int) -> float:
         process = Now.process
         return process.boottime() if clock == Time.CLOCK_BOOTTIME else process.monotonic()
+
+    @staticmethod
+    def strftime(_format: str) -> str:
+        return ""
 
     @staticmethod
     def time() -> float:
@@ -65,7 +74,7 @@ class _Thread:
         self._ended = _Event()
 
     def start(self) -> None:
-        Now.process.start(self._run)
+        Now.process.start_thread(self._run)
 
     def join(self, timeout: float) -> None:
         self._ended.wait(timeout)
@@ -141,3 +150,178 @@ def run_as(process: Process) -> t.Iterator[None]:
         yield
     finally:
         Now.process = before
+
+
+class Executed(BaseException):
+    """The program of the running process was replaced."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        super().__init__()
+        self.environ = environ
+
+
+def _at(path: str) -> str:
+    return path.rstrip("/")
+
+
+class _Writing(io.StringIO):
+    """A file that is being written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def fileno(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            Now.process.host.files[self._path] = self.getvalue()
+        super().close()
+
+
+def open_file(path: str, mode: str = "r", **_how: t.Any) -> io.StringIO:
+    """The function open, on the running process's host."""
+    if "w" in mode:
+        return _Writing(path)
+    try:
+        return io.StringIO(Now.process.host.files[path])
+    except KeyError:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path) from None
+
+
+class _Path:
+    join = staticmethod(posixpath.join)
+
+    @staticmethod
+    def exists(path: str) -> bool:
+        return _at(path) in Now.process.host.files
+
+    lexists = exists
+
+
+class _Os:
+    """The module os, as far as a daemon uses it."""
+
+    O_RDONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_CLOEXEC = 0, 64, 131072, 2048, 256, 524288
+    path = _Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        environ: dict[str, str] = Now.process.host.environ
+        return environ
+
+    @staticmethod
+    def open(path: str, flags: int, _mode: int = 0) -> int:
+        host = Now.process.host
+        if flags & _Os.O_CREAT:
+            host.files.setdefault(path, "")
+        host.opened = open_file(path).getvalue()
+        return 0
+
+    @staticmethod
+    def read(_file: int, _most: int) -> bytes:
+        content: str = Now.process.host.opened
+        return content.encode()
+
+    @staticmethod
+    def fstat(_file: int) -> types.SimpleNamespace:
+        return types.SimpleNamespace(st_mode=stat.S_IFREG)
+
+    @staticmethod
+    def rename(path: str, to: str) -> None:
+        host = Now.process.host
+        host.wrote(to)
+        host.files[to] = host.files.pop(path)
+
+    @staticmethod
+    def unlink(path: str) -> None:
+        if Now.process.host.files.pop(path, None) is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+    @staticmethod
+    def execve(_path: str, _arguments: t.Sequence[str], environ: dict[str, str]) -> None:
+        if Now.process.world.rng.random() < 0.2:
+            Now.process.world.fault("a program cannot be replaced")
+            Now.process.host.environ = dict(Now.process.host.environ)  # it was heard all the same
+            raise OSError(errno.ENOENT, "No such file or directory")
+        raise Executed(environ)
+
+    @staticmethod
+    def _nothing(*_arguments: t.Any) -> None:
+        pass
+
+    close = fchmod = utime = _nothing
+
+
+Os = _Os()
+
+
+class Fcntl:
+    """The module fcntl: nobody else takes the lock."""
+
+    LOCK_EX, LOCK_NB = 2, 4
+
+    @staticmethod
+    def flock(_file: int, _how: int) -> None:
+        pass
+
+
+class _Received(t.NamedTuple):
+    si_signo: int
+    si_errno: int = 0
+    si_code: int = 0
+
+
+class Signal:
+    """The module signal."""
+
+    SIGHUP, SIGINT, SIGTERM = 1, 2, 15
+    SIG_BLOCK = 0
+
+    @staticmethod
+    def pthread_sigmask(_how: int, _signals: t.Any) -> None:
+        pass
+
+    @staticmethod
+    def sigtimedwait(signals: t.Collection[int], seconds: float) -> _Received | None:
+        process = Now.process
+        if seconds > 0 and not any(number in signals for number in process.signals):
+            process.wait_for_signal(seconds)
+        for number in process.signals:
+            if number in signals:
+                process.signals.remove(number)
+                return _Received(number)
+        return None
+
+
+class _Socket:
+    """A datagram socket: what it sends is taken by the host."""
+
+    def __init__(self, _family: int, _kind: int) -> None:
+        pass
+
+    def __enter__(self) -> _Socket:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def setblocking(self, _blocks: bool) -> None:
+        pass
+
+    def sendto(self, text: bytes, address: str) -> None:
+        Now.process.host.message(address, text.decode())
+
+
+class Socket:
+    """The module socket."""
+
+    AF_UNIX, SOCK_DGRAM = 1, 2
+    socket = _Socket
+
+
+class Sys:
+    """The module sys."""
+
+    argv: t.ClassVar[list[str]] = ["s3-leader"]

@@ -10,19 +10,18 @@ import json
 import typing as t
 
 from . import core as cores
-from .bucket import Bucket, Network
 from .checker import Checker, Violation
-from .host import NO_SPACE, Surroundings
-from .workload import DURATIONS, LONGEST, PATIENCE, POLL, Life
-from .world import EPOCH, Process, World
+from .connection import ELSEWHERE, HERE
+from .host import Host, Surroundings
+from .network import Network
+from .peace import OPERATION, Peace
+from .peer import CLOCK_ERROR, Peer
+from .store import Bucket
+from .times import Times
+from .workload import Life
+from .world import DAY, EPOCH, Process, World
 
-TROUBLE = 15.0
-"""Seconds in which faults happen; after them everything that is still on its way arrives, and then all is well."""
-TWO_POLLS = 2 * POLL * 1.2
-"""Seconds, with the jitter of rule 20."""
 LEAST_EVENTS = 200
-ROUND_TRIPS = 2.0
-"""Seconds that the requests of an acquisition take at most in peace, the retry for a bare ETag among them."""
 
 
 @functools.cache
@@ -37,27 +36,31 @@ class Schedule:
         """``core`` is what is put to the test: the core that ships, or a mutant of it."""
         self._core = core or real_core()
         self.world = world = World(seed, trace)
-        self._bucket = Bucket(world, self._core)
-        network = Network(world, self._bucket, self._core)
-        self._checker = Checker(world, self._bucket, self._core)
-        network.on_send, network.on_success = self._checker.sent, self._checker.succeeded
-        self._around = Surroundings(world, self._core, self._bucket, network, self._checker)
         rng = world.rng
-        # Seconds for which each process takes the lease. The others find them in its record.
-        durations = rng.choices(DURATIONS, k=rng.randint(2, 3))
+        self._times = times = Times(rng, self._core)
+        self._bucket = Bucket(world, self._core, times.skew)
+        network = Network(world, self._bucket, self._core, times.latest)
+        self._checker = Checker(world, self._bucket, self._core, times.skew)
+        network.on_send, network.on_answer = self._checker.sent, self._checker.answered_to
+        network.on_hang = self._checker.hangs
+        self._around = Surroundings(world, self._core, times, self._bucket, network, self._checker)
         self._operators = 0
+        self._rhythm = 0.0
+        """Seconds between two refused reads that go on in peace; 0 without them."""
         self._begin_store()
-        network.trouble = rng.choice((0.0, 0.1, 0.3, 0.5))
+        network.trouble = 0.0 if self._bucket.checks_first else rng.choice((0.0, 0.1, 0.3, 0.5))
         self._processes = [
-            self._process("daemon" if turn == 0 or rng.random() < 0.5 else "play", turn, duration)
-            for turn, duration in enumerate(durations)
+            self._process("daemon" if turn == 0 or rng.random() < 0.5 else "play", turn)
+            for turn in range(1 if self._bucket.checks_first else rng.randint(2, 3))
         ]
+        if rng.random() < 0.1 and self._times.kind != "long" and not self._bucket.clock_lies:
+            self._processes.append(self._peer())
         for process in self._processes:
-            world.after(rng.uniform(0, 2), process.begin)
-        for _fault in range(rng.randint(0, 4)):
-            world.after(rng.uniform(0, TROUBLE), self._disturb)
+            world.after(rng.uniform(0, 2), process.host.boot if process.host else process.begin)
+        for _fault in range(0 if self._bucket.checks_first else rng.randint(0, 4)):
+            world.after(rng.uniform(0, times.trouble), self._disturb)
         for _fault in range(rng.choice((0, 0, 0, 1, 2))):
-            world.after(rng.uniform(0, TROUBLE), self._interfere)
+            world.after(rng.uniform(0, times.trouble), self._interfere)
 
     def verdict(self) -> str:
         """Run, and return what was found wrong, or ''."""
@@ -73,31 +76,51 @@ class Schedule:
 
     def _run(self) -> None:
         world = self.world
-        world.run(TROUBLE)
+        world.run(self._times.trouble)
         self._around.network.trouble = 0.0
         self._clean_up()
+        if world.rng.random() < 0.15:
+            self._go_on_refusing()
         while world.troubled_until > world.now:
             world.run(world.troubled_until)
-        if not self._bucket.ignores:
-            self._expect_a_leader()
+        if not self._bucket.is_unsafe:
+            Peace(self._around, self._processes, self._rhythm).check()
         while world.events < LEAST_EVENTS:
             world.run(world.now + 1)
 
-    def _process(self, kind: str, turn: int, lease_duration: float) -> Process:
-        def live(process: Process) -> None:
-            getattr(Life(self._around, process, lease_duration), kind)()
+    def _process(self, kind: str, turn: int) -> Process:
+        pace = self._times.play()
 
-        return Process(self.world, f"{kind}-{turn}", live)
+        def live(process: Process) -> None:
+            getattr(Life(self._around, process, pace), kind)()
+
+        process = Process(self.world, f"{kind}-{turn}", live)
+        if kind == "daemon":
+            process.host = Host(self._around, process)
+        return process
+
+    def _peer(self) -> Process:
+        peer = Process(self.world, "dotnet-0", lambda process: Peer(self._around, process).live())
+        peer.set_clock(self.world.rng.uniform(-CLOCK_ERROR, CLOCK_ERROR))
+        return peer
 
     def _begin_store(self) -> None:
         rng, bucket = self.world.rng, self._bucket
         bucket.wants_bare_etags = rng.random() < 0.05
+        bucket.refuses_bare_etags = not bucket.wants_bare_etags and rng.random() < 0.1
         bucket.ignores = rng.choice(("If-Match", "If-None-Match")) if rng.random() < 0.03 else ""
+        bucket.checks_first = not bucket.ignores and rng.random() < 0.02
+        bucket.takes_query_signatures = rng.random() < 0.9
+        bucket.reads_stale = rng.random() < 0.03
+        bucket.clock_lies = rng.random() < 0.03
+        if bucket.clock_lies:
+            for _step in range(rng.randint(1, 4)):
+                self.world.after(rng.uniform(0, self._times.trouble), self._step_clock)
         self._checker.operator_at_work = True
         beginning = rng.random()
-        if beginning < 0.5 and not bucket.ignores:
+        if beginning < 0.5:
             bucket.put(self._old_lease(released=beginning < 0.3))
-        elif beginning < 0.6:
+        elif beginning < 0.6 and not bucket.clock_lies:
             until = self._core.record.utc(EPOCH + rng.uniform(-10, 10))
             bucket.put(json.dumps({"holderId": "dotnet", "leaseUntilUtc": until}).encode())
         self._checker.operator_at_work = False
@@ -110,38 +133,78 @@ class Schedule:
             term=self.world.rng.choice((1, 41)),
             sequence=7,
             nonce="somebody's",
-            lease_duration=LONGEST,
+            lease_duration=self._times.longest,
             acquired_at=EPOCH,
             renewed_at=EPOCH,
-            lease_until=EPOCH + LONGEST,
+            lease_until=EPOCH + self._times.longest,
             metadata={},
-            proof=self._core.record.Proof("", EPOCH) if self.world.rng.random() < 0.8 else None,
+            proof=self._old_proof(),
         )
         body: bytes = self._core.record.encode(record)
         return body
+
+    def _old_proof(self) -> t.Any:
+        """Of this store, of another one from which the lease was copied, or too old."""
+        rng, bucket, proof = self.world.rng, self._bucket, self._core.record.Proof
+        drawn = rng.random()
+        form = not bucket.wants_bare_etags, bucket.takes_query_signatures
+        if drawn < 0.6 and not bucket.is_unsafe:
+            return proof(HERE, EPOCH, *form)
+        if drawn < 0.8:
+            return proof(ELSEWHERE, EPOCH, *form)
+        return proof(HERE, EPOCH - 1.01 * DAY, *form) if drawn < 0.9 else None
 
     # -- what goes wrong
 
     def _disturb(self) -> None:
         rng = self.world.rng
         process = rng.choice(self._processes)
-        seconds = rng.choice((1.0, LONGEST, 2 * LONGEST)) * rng.uniform(0.5, 1.5)
-        cut_off = functools.partial(self._around.network.cut_off, process.name)
-        rng.choice((process.crash, process.stop, process.suspend, process.jump, cut_off))(seconds)
+        longest, name, network = self._times.longest, process.name, self._around.network
+        seconds = rng.choice((1.0, longest, 2 * longest)) * rng.uniform(0.5, 1.5)
+        host = process.host
+        rng.choice(
+            (
+                host.crash if host else process.crash,
+                process.stop,
+                process.suspend,
+                process.jump,
+                process.lack_threads,
+                functools.partial(network.cut_off, name),
+                functools.partial(network.slow_down, name),
+                functools.partial(network.refuse_reads, name, every=rng.uniform(0.5, longest)),
+            )
+        )(seconds)
+        if host:
+            for asked in (host.reload, host.terminate, host.stop_services):
+                if rng.random() < 0.1:
+                    self.world.after(seconds * rng.random(), asked)
+
+    def _go_on_refusing(self) -> None:
+        """Refuse a read now and then, for as long as the schedule goes on: whoever watches has to cope."""
+        self._rhythm = self.world.rng.uniform(3 * self._times.two_polls, self._times.longest)
+        for process in self._processes:
+            self._around.network.refuse_reads(process.name, 0.0, self._rhythm)
+
+    def _step_clock(self) -> None:
+        """Set the store's clocks, by more than they may be: nobody who observes is harmed (rule 14)."""
+        self._bucket.clock_off = self.world.rng.uniform(-1, 1) * self._times.longest
+        self.world.fault("the store's clock steps")
+        self.world.tell("store", f"its clock is {self._bucket.clock_off:+.1f} s off")
 
     def _interfere(self) -> None:
         world, bucket, checker = self.world, self._bucket, self._checker
         if bucket.time() <= checker.highest_term + 1:
             # Terms outlive a deletion where the lease changed hands less than once a second: no more is promised.
-            if world.now + 2 < TROUBLE:
+            if world.now + 2 < self._times.trouble:
                 world.after(2, self._interfere)
             return
-        what = world.rng.choice(("delete", "corrupt", "break"))
-        world.fault(f"operator: {what}", PATIENCE)
+        # Where the store's clock lies, the term of a new object may be lower than that of the deleted one.
+        what = "break" if bucket.clock_lies else world.rng.choice(("delete", "corrupt", "break"))
+        world.fault(f"operator: {what}", OPERATION)
         world.tell("operator", what)
         if what == "break":
             self._operators += 1
-            self._process("operator", self._operators, LONGEST).begin()
+            self._process("operator", self._operators).begin()
             return
         checker.operator_at_work = True
         if what == "delete":
@@ -161,39 +224,6 @@ class Schedule:
         self._bucket.put(None)
         self._around.network.deleted()
         self._checker.excuse()
-
-    # -- peace
-
-    def _expect_a_leader(self) -> None:
-        """Somebody leads soon, and when it hands over, somebody does again, sooner."""
-        checker, began = self._checker, self.world.now
-        protocol = self._core.protocol
-        takeover = LONGEST + protocol.margin(LONGEST) + TWO_POLLS + ROUND_TRIPS
-        # A watcher may have begun to pause just before, for as long as it ever does between two tries.
-        self._expect("somebody leads", protocol.SLOWEST_RETRY + takeover, lambda: checker.led_at > began)
-        if NO_SPACE in self.world.faults:  # such a host stays out for a lease duration after it gave the lease back
-            self.world.run(self.world.now + PATIENCE + LONGEST)
-        daemons = [process for process in self._processes if process.name.startswith("daemon")]
-        leader = checker.leader()
-        if leader in daemons and len(daemons) > 1 and checker.led_at > checker.lost_at:
-            self._expect_a_handover(leader, 2 * takeover)
-
-    def _expect_a_handover(self, leader: Process, seconds: float) -> None:
-        checker, asked = self._checker, self.world.now
-        leader.stepping_down = True
-        # Who was confirmed late may lose the lease before it hears that it is to give it back.
-        self._expect("the lease is released", seconds, lambda: max(checker.released_at, checker.lost_at) > asked)
-        given_back = checker.released_at
-        if given_back > asked:
-            self._expect("somebody leads again", TWO_POLLS + ROUND_TRIPS, lambda: checker.led_at > given_back)
-
-    def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
-        world = self.world
-        end = world.now + seconds
-        while not is_so():
-            if world.now >= end:
-                raise Violation(f"it was not so within {seconds:.1f} s of peace that {what}")
-            world.run(world.now + 0.25)
 
 
 def caught(seed: int, core: t.Any = None) -> str:

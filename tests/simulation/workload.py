@@ -9,34 +9,39 @@ import contextlib
 import math
 import typing as t
 
-from .bucket import SKEW, Connection
-from .checker import GRAIN
-from .host import Host, Replaced, Surroundings, act
+from . import machine
+from .connection import HERE, Connection
+from .host import LEASE, Surroundings, act
+from .machine import Executed
+from .operation import Operation
+from .times import GRAIN, Pace
 from .world import Process
-
-REQUEST_TIMEOUT = 1.0
-PATIENCE = 4.0
-POLL = 1.0
-STAY_AWAY = 5.0
-"""Seconds after a release that was asked for: another one leads by then."""
-LONGEST = 8.4
-DURATIONS = (3.1, 4.3, 6.2)
-"""Seconds for which processes take the lease. Ages are whole seconds: with these, every margin counts."""
-OTHERS = (None, DURATIONS[0], LONGEST)
-"""For a task, other than what its play began with."""
 
 
 class ResultLost(Exception):
     """A task did its work, and its run never heard of it: the host became unreachable, or the task was killed."""
 
 
+class Task(t.NamedTuple):
+    """An operation that is about to be carried out."""
+
+    steps: t.Any
+    held: t.Any
+    """What was handed over."""
+    deadline: float
+    """When errors are not retried any more, by the clock, if patience does not end before."""
+    most: float
+    """Seconds that it may take."""
+
+
 class Life:
     """One life of a process, from its start to its crash: one session, unless it says otherwise."""
 
-    def __init__(self, around: Surroundings, process: Process, lease_duration: float) -> None:
+    def __init__(self, around: Surroundings, process: Process, pace: Pace) -> None:
         self._around = around
+        self.core = around.core
         self._process = process
-        self._duration = lease_duration
+        self._pace = pace
         self._rng = around.world.rng
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
@@ -45,37 +50,29 @@ class Life:
         self._begin_session()
 
     def daemon(self) -> None:
-        """Run the heartbeat; begin anew when it ended, with a new session."""
-        core, rng = self._around.core, self._rng
+        """Run the daemon that ships, as systemd does. What it is told goes to the checker, too."""
+        core, process, host = self._around.core, self._process, self._process.host
         core.host.heartbeat.drive = _carry_out_for_daemon
+        core.host.daemon.Heartbeat = _heartbeat
+        process.connect = lambda: Connection(process, self._around.network, host.loaded.request_timeout)
+        process.does = self
+        host.starts()
         while True:
-            self._begin_session()
-            self._me = self._me._replace(sent=[])  # outlives a reload
-            self._host = Host(self._around, self._process, self._clock, self._me)
-            self._run_heartbeat()
-            self._clock.sleep(STAY_AWAY if self._process.stepping_down else rng.uniform(1, 2) * POLL)
-            self._process.stepping_down = False
-
-    def _run_heartbeat(self) -> None:
-        core, rng, held, duration = self._around.core, self._rng, None, self._duration
-        while True:
-            timing = core.host.timing.Timing(duration, 0.2 * duration, 0.1 * duration, POLL, REQUEST_TIMEOUT)
-            heartbeat = core.host.heartbeat.Heartbeat(self._me, timing, {}, self._store, self._clock, self._host)
-            self._host.grace = timing.stop_grace
             try:
-                heartbeat.run(held, self._host.until)
+                host.ended(core.host.daemon.run(LEASE))
                 return
-            except core.host.heartbeat.Lost:
-                self._around.checker.lost_at = self._around.world.now
-                return
-            except Replaced as replaced:
-                held, duration = replaced.held, rng.choice(DURATIONS)
+            except Executed as program:
+                process.end_other_threads()
+                host.runs_another_program(program.environ)
 
-    def carry_out_for_daemon(self, steps: t.Any, clock: t.Any) -> t.Any:
+    def carry_out_for_daemon(self, steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
         """Tell the checker all but who leads: that begins when the host is told."""
-        host = self._host
-        host.verdict = self._drive(steps, clock, host.held, host.held.lapses_at if host.held else math.inf)
-        return host.verdict
+        host = self._process.host
+        self._pace = host.loaded
+        deadline = host.held.lapses_at if host.held else clock.now() + self._pace.lease_duration
+        _operation, verdict = self._drive(Task(steps, host.held, deadline, math.inf), clock, store)
+        host.verdict = verdict if verdict.is_leader else None
+        return verdict
 
     def play(self) -> None:
         """Run one playbook after the other: acquire, work, maybe renew, maybe release. An error may be rescued."""
@@ -95,28 +92,39 @@ class Life:
                     verdict = first  # a result that was registered before, under another name
                 if not (verdict and verdict.is_leader) and rng.random() < 0.7:
                     break
-                self._clock.sleep(self._duration * 0.8 * rng.random() ** 2)
-                act(self._around, self._me)
+                self._clock.sleep(self._pace.lease_duration * 0.8 * rng.random() ** 2)
+                act(self._around, self._me.session)
             if rng.random() < 0.8:
                 with contextlib.suppress(self._around.core.types.StoreError, ResultLost):
-                    self._release(verdict, handed_over=rng.random() < 0.5)
+                    self._around.checker.stops(self._process, self._me.session)  # work ends first (rule 23)
+                    self._carry_out(self._release(verdict, handed_over=rng.random() < 0.5))
             self._clock.sleep(rng.uniform(1, 4))
 
     def _acquire_once(self) -> t.Any:
         rng = self._rng
-        wait, takeover = rng.choice((0.0, 0.0, 8.0)), rng.choice(("store_clock", "store_clock", "never"))
-        return self._acquire(wait, takeover, rng.choice(OTHERS))
+        wait, takeover = rng.choice((0.0, self._pace.wait_timeout)), rng.choice(("store_clock", "store_clock", "never"))
+        if rng.random() < 0.1:
+            self._predict(self._acquire(wait, takeover, None, dry_run=True))
+        return self._carry_out(self._acquire(wait, takeover, rng.choice(self._pace.others)))
 
     def _renew_somehow(self, verdict: t.Any) -> t.Any:
         rng = self._rng
-        return self._renew(verdict, handed_over=rng.random() < 0.5, lease_duration=rng.choice(OTHERS))
+        handed_over, duration = rng.random() < 0.5, rng.choice(self._pace.others)
+        drawn = rng.random()
+        if drawn < 0.1:
+            self._look()
+        elif drawn < 0.2:
+            self._predict(self._renew(verdict, handed_over, duration, dry_run=True))
+        elif drawn < 0.25:
+            self._predict(self._release(verdict, handed_over, dry_run=True))
+        return self._carry_out(self._renew(verdict, handed_over, duration))
 
     def operator(self) -> None:
         """Break the lease, whoever holds it."""
         now, nonce = self._now_and_nonce()
         with contextlib.suppress(self._around.core.types.StoreError):
-            steps = self._protocol.release(self._me, None, now, PATIENCE, nonce, True, "it burnt down")
-            self._carry_out(self._noting_what_is_seen(steps))
+            steps = self._protocol.release(self._me, None, now, self._pace.patience, nonce, True, "it burnt down")
+            self._carry_out(Task(self._noting_what_is_seen(steps), None, math.inf, self._pace.patience))
 
     def _noting_what_is_seen(self, steps: t.Any) -> t.Any:
         types, operators, session = self._around.core.types, self._around.checker.operators, self._me.session
@@ -130,67 +138,104 @@ class Life:
     def _begin_session(self) -> None:
         core, process = self._around.core, self._process
         # Those of a kind share a name (rule 17).
-        self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce())
-        self._store = core.store.Store(
-            Connection(process, self._around.network), core.settings.Location("bucket", "lease"), self._clock
-        )
-        self._store.life = self
+        self._me = core.types.Claimant(process.name[:-1], core.driver.fresh_nonce(), HERE)
 
-    def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None = None) -> t.Any:
-        duration = lease_duration or self._duration
-        want = self._around.core.types.Want(duration, PATIENCE, wait_timeout, POLL, takeover)
-        return self._carry_out(self._protocol.acquire(self._me, want, *self._now_and_nonce()))
+    def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None, dry_run: bool = False) -> Task:
+        pace, (now, nonce) = self._pace, self._now_and_nonce()
+        duration = lease_duration or pace.lease_duration
+        want = self._around.core.types.Want(duration, pace.patience, wait_timeout, pace.poll_interval, takeover)
+        steps = self._protocol.acquire(self._me, want, now, nonce, dry_run)
+        most = wait_timeout + pace.patience + min(duration, max(pace.patience, wait_timeout))
+        return Task(steps, None, now + duration, most)
 
-    def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None = None) -> t.Any:
+    def _renew(self, verdict: t.Any, handed_over: bool, lease_duration: float | None, dry_run: bool = False) -> Task:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        steps = self._protocol.renew(self._me, held, lease_duration, now, PATIENCE, nonce)
-        return self._carry_out(steps, held, verdict.deadline if held else now)
+        steps = self._protocol.renew(self._me, held, lease_duration, now, self._pace.patience, nonce, dry_run)
+        most = self._pace.patience + (max(0.0, verdict.deadline - now) if held else self._around.times.longest)
+        return Task(steps, held, verdict.deadline if held else now, most)
 
-    def _release(self, verdict: t.Any, handed_over: bool) -> None:
-        self._around.checker.stops(self._process, self._me)  # work stops before the lease is given back (rule 23)
+    def _release(self, verdict: t.Any, handed_over: bool, dry_run: bool = False) -> Task:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
-        self._carry_out(self._protocol.release(self._me, held, now, PATIENCE, nonce), held)
+        patience = self._pace.patience
+        steps = self._protocol.release(self._me, held, now, patience, nonce, dry_run=dry_run)
+        return Task(steps, held, math.inf, patience)
 
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
-            return self._around.core.types.Held(verdict.lease, verdict.deadline)
+            lease = verdict.lease._replace(store_time=verdict.lease.modified)  # a result tells no more
+            return self._around.core.types.Held(lease, verdict.deadline)
         return None
+
+    def _open(self, held: t.Any) -> t.Any:
+        """Return the store as a task finds it, with what it is told of the store's time."""
+        core, process = self._around.core, self._process
+        location = core.settings.Location("bucket", "lease")
+        connection = Connection(process, self._around.network, self._pace.request_timeout)
+        store = core.store.Store(connection, location, self._clock)
+        if held:
+            store.learn_time(held)
+        return store
 
     def _now_and_nonce(self) -> tuple[float, t.Any]:
         return self._clock.now(), self._around.core.driver.fresh_nonce
 
-    def _carry_out(self, steps: t.Any, held: t.Any = None, deadline: float = math.inf) -> t.Any:
-        """Do it, and tell the checker all. Raises StoreError or ResultLost."""
+    def _carry_out(self, task: Task) -> t.Any:
+        """Do it, and tell the checker who leads. Raises StoreError or ResultLost."""
         checker, process = self._around.checker, self._process
-        verdict = self._drive(steps, self._clock, held, deadline)
+        _operation, verdict = self._drive(task, self._clock, self._open(task.held))
         if verdict.is_leader:
-            checker.leads(process, self._clock, self._me, verdict, held)
+            checker.leads(process, self._clock, self._me, verdict, task.held)
         else:
-            checker.stops(process, self._me)
+            checker.stops(process, self._me.session)
         return verdict
 
-    def _drive(self, steps: t.Any, clock: t.Any, held: t.Any, deadline: float) -> t.Any:
+    def _predict(self, task: Task) -> None:
+        """Do it in check mode."""
+        operation, verdict = self._drive(task, self._clock, self._open(task.held))
+        operation.predicted(verdict, self._me.session)
+
+    def _look(self) -> None:
+        patience = self._pace.patience
+        steps = self._protocol.inspect(self._me, self._clock.now(), patience)
+        operation, verdict = self._drive(Task(steps, None, math.inf, patience), self._clock, self._open(None))
+        operation.looked(verdict, self._me.session)
+
+    def _drive(self, task: Task, clock: t.Any, store: t.Any) -> tuple[Operation, t.Any]:
         """Raises StoreError, after some patience where no deadline comes first."""
-        core, checker, process = self._around.core, self._around.checker, self._process
-        began, start = self._around.world.now, self._clock.now()
-        checker.begins(process)
+        core, process, timeout = self._around.core, self._process, self._pace.request_timeout
+        operation = Operation(self._around.checker, core, process, clock, timeout)
+        start = clock.now()
         try:
-            verdict = core.driver.drive(steps, self._store, REQUEST_TIMEOUT, clock)
+            verdict = core.driver.drive(operation.overheard(task.steps), store, timeout, clock)
         except core.types.StoreError as error:
             # It also ends where the lease would be over, by the store's clock maybe, before it could write again.
-            patience = min(PATIENCE, deadline - core.protocol.WRITES_APART - GRAIN - SKEW - start)
-            checker.gave_up(process, self._clock.now() - start, patience, error)
+            slack = core.protocol.WRITES_APART + GRAIN + self._around.times.skew
+            operation.ended(task.most)
+            operation.failed(error, min(self._pace.patience, task.deadline - slack - start))
             raise
+        operation.ended(task.most)
         if self._loses_results and self._rng.random() < self._around.network.trouble / 5:
             self._around.world.fault("result lost")
             self._around.world.tell(process.name, "never hears how it ended")
             raise ResultLost
-        checker.answered(process, began, verdict, held)
-        self._around.world.tell(process.name, f"was told {verdict.why.value}")
-        return verdict
+        operation.told(verdict, task.held)
+        return operation, verdict
 
 
-def _carry_out_for_daemon(steps: t.Any, store: t.Any, _request_timeout: float, clock: t.Any) -> t.Any:
-    return store.life.carry_out_for_daemon(steps, clock)
+def _heartbeat(me: t.Any, timing: t.Any, metadata: t.Any, store: t.Any, clock: t.Any, systemd_host: t.Any) -> t.Any:
+    """Tell the host in which session the daemon is about to run its loop, and later whenever it leads."""
+    process, resume = machine.Now.process, systemd_host.resume
+    process.host.me = me
+
+    def told(held: t.Any, until: float) -> None:
+        process.host.leads()
+        resume(held, until)
+
+    systemd_host.resume = told
+    return process.does.core.host.heartbeat.Heartbeat(me, timing, metadata, store, clock, systemd_host)
+
+
+def _carry_out_for_daemon(steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
+    return machine.Now.process.does.carry_out_for_daemon(steps, store, request_timeout, clock)

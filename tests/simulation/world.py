@@ -15,6 +15,7 @@ from . import machine
 
 DRIFT = 0.0004
 """Each clock's rate is within 1 ± this, so that two differ by less than the thousandth that the protocol allows."""
+DAY = 86400.0
 EPOCH = 1_700_000_000.0
 """True time 0, in seconds since 1970."""
 
@@ -82,15 +83,24 @@ class Process:
         self.world = world
         world.processes.append(self)
         self.name = name
-        self.stepping_down = False
-        """It was asked to hand the lease over."""
+        self.host: t.Any = None
+        """Of a daemon."""
+        self.does: t.Any = None
+        """What it does in its present life."""
+        self.connect: t.Callable[[], t.Any]
+        """Returns a connection to the store."""
+        self.signals: list[int] = []
+        """Those that are pending."""
+        self._waits_for_signal: t.Callable[[], object] | None = None
         self._live = live
         self._rate = 1 + rng.uniform(-DRIFT, DRIFT)
         self._booted = rng.uniform(0, 10**6)
-        self._wall_offset = rng.choice((0.0, rng.uniform(-5, 5), rng.uniform(-(10**6), 10**6)))
+        self._wall_offset = rng.choice((0.0, rng.uniform(-5, 5), rng.uniform(-(10**6), 10**6), rng.choice((-DAY, DAY))))
+        self._wall_is_right = False
         self.life = 0
         """Counts its lives."""
         self._still_until = 0.0
+        self._threadless_until = 0.0
         self._suspended = 0.0
         """Seconds so far, the last suspend left out."""
         self._suspend: tuple[float, float] = (0.0, 0.0)
@@ -124,6 +134,10 @@ class Process:
         self.life += 1
         self.start(lambda: self._live(self))
 
+    def set_clock(self, error: float) -> None:
+        """Have a wall clock that is right, but for so many seconds; nobody sets it."""
+        self._wall_offset, self._wall_is_right = error, True
+
     def crash(self, restart_after: float) -> None:
         """Lose everything but what is on its way already."""
         self.world.tell(self.name, "crashes")
@@ -134,9 +148,21 @@ class Process:
     def kill(self) -> None:
         """End its life, with all its threads."""
         self.life += 1
+        self.signals.clear()
         machine.Now.process = self
         while self._fibers:
             self._fibers.pop().greenlet.throw()
+
+    @property
+    def asleep_until(self) -> float:
+        """When the machine's last suspend is over."""
+        return self._suspend[1]
+
+    def signal(self, number: int) -> None:
+        """Be sent a signal."""
+        self.signals.append(number)
+        if self._waits_for_signal:
+            self.world.after(0, self._waits_for_signal)
 
     def stop(self, seconds: float) -> None:
         """Stand still, as by SIGSTOP; all clocks run on."""
@@ -157,13 +183,30 @@ class Process:
 
     def jump(self, _seconds: float) -> None:
         """Have the wall clock set, to anything."""
+        if self._wall_is_right:
+            return
         self.world.fault("wall clock jumps")
-        self._wall_offset = self.world.rng.uniform(-(10**6), 10**6)
+        self._wall_offset = self.world.rng.choice((self.world.rng.uniform(-(10**6), 10**6), -DAY, DAY))
+
+    def lack_threads(self, seconds: float) -> None:
+        """Be unable to start a thread, as where too many hang."""
+        self.world.tell(self.name, f"can start no thread for {seconds:.1f} s")
+        self.world.fault("no thread can be started for a while", seconds)
+        self._threadless_until = self.world.now + seconds
+
+    def stood_still(self, since: float) -> bool:
+        """Tell whether it did for a moment, so that nothing that it does has to be in time."""
+        return self._still_until > since
 
     # -- what it may ask of its machine
 
+    def start_thread(self, target: t.Callable[[], None]) -> None:
+        """Raises RuntimeError where that is impossible."""
+        if self.world.now < self._threadless_until:
+            raise RuntimeError("can't start new thread")
+        self.start(target)
+
     def start(self, target: t.Callable[[], None]) -> None:
-        """Start a thread."""
         fiber = _Fiber(target, self.world.hub)
         self._fibers.add(fiber)
         life, turn = self.life, fiber.turn
@@ -175,6 +218,26 @@ class Process:
             fiber, life, end = self._this_fiber(), self.life, self.monotonic() + seconds
             turn = fiber.turn
             self.world.after(seconds / self._rate, lambda: self._time_out(fiber, turn, life, end))
+        self.world.hub.switch()
+
+    def wait_for_signal(self, seconds: float) -> None:
+        """Let the running thread wait for one, at most so many seconds."""
+        self._waits_for_signal = self.waker()
+        self.block(seconds)
+        self._waits_for_signal = None
+
+    def end_other_threads(self) -> None:
+        """End all but the running thread, as a new program does."""
+        running, wake = self._this_fiber(), self.waker()
+
+        def end() -> None:
+            machine.Now.process = self
+            for fiber in self._fibers - {running}:
+                fiber.greenlet.throw()
+            self._fibers.intersection_update({running})
+            wake()
+
+        self.world.after(0, end)
         self.world.hub.switch()
 
     def waker(self) -> t.Callable[[], object]:

@@ -43,11 +43,12 @@ def at_once(writes: Sequence[Write], seconds: float, clock: Clock) -> List[Outco
 
     threads = [threading.Thread(target=contend, args=(number,), daemon=True) for number in range(len(writes))]
     started = []
-    for thread in threads:
+    for number, thread in enumerate(threads):
         try:
             thread.start()
             started.append(thread)
         except RuntimeError:  # too many threads hang
+            outcomes[number] = Unknown("there was no thread for it", sent=False)
             start.abort()
     for thread in started:
         thread.join(max(0.0, end - clock.now()))

@@ -347,9 +347,7 @@ def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Ste
                 form, requoted = other, True  # nothing was written, so it can be sent at once
                 continue
             form = other
-        if view.at + WRITES_APART >= until:
-            raise _unreachable(outcome)
-        yield Pause(WRITES_APART, WRITES_APART * 1.5)
+        yield _apart(view.at, until, outcome)
 
 
 def _requoted(form: Form, body: bytes, until: float) -> Steps[Form]:
@@ -364,33 +362,29 @@ def _requoted(form: Form, body: bytes, until: float) -> Steps[Form]:
 def prove(
     me: Claimant,
     view: View,
-    body: bytes,
-    draft: Callable[[float], Record],
+    renewed: Callable[[Record, float], Record],
     until: float,
-    fresh_nonce: Callable[[], str],
+    term: Optional[int] = None,
 ) -> Steps[Union[Landed, View]]:
-    """Refuse a store that ignores write conditions (rule 18): it would let everybody lead. Then replace the record.
+    """Refuse a store that ignores write conditions (rule 18): it would let everybody lead. Then say so in the record.
 
-    The current bytes are put again under two conditions that do not hold. Only a clear refusal passes; a store that
-    accepts them has at least stored nothing new. The draft, made for the store's time, is written as a race of two,
-    of which one has to lose. Returns as put() does.
+    The record is put again under two conditions that do not hold: only a clear refusal passes, and a store that accepts
+    them has at least stored nothing new. Then two renewals race: one has to win, and the other to be clearly refused.
+    Only the write after that has the proof. ``renewed`` drafts a renewal for the store's time. Returns as put() does.
     """
-    yield from _ask(body, None, "If-None-Match", until)
-    form, at = yield from _ask(body, _NO_ETAG, "If-Match", until)
-    requoted = False
-    while True:
-        now = view._replace(at=at).store_time
-        proof = Proof(me.store, now, form.quoted, form.dated)
-        result = yield from _race(draft(now)._replace(proof=proof), _version(view.found), until, fresh_nonce)
-        if not isinstance(result, float):
-            return result
-        at = result
-        other = yield from _requoted(form, body, until)
-        if requoted or other == form:
-            if at + WRITES_APART >= until:
-                raise StoreUnreachable("the store refuses a write whose If-Match condition holds")
-            at = (yield Pause(WRITES_APART, WRITES_APART * 1.5)).at
-        form, requoted = other, True
+    record = record_of(view.found)
+    if record is None:
+        raise TypeError("%r is no lease" % (view.found,))
+    yield from _ask(encode(record), None, "If-None-Match", until)
+    form, at = yield from _ask(encode(record), _NO_ETAG, "If-Match", until)
+    result = yield from _race(view._replace(at=at), renewed, form, until)
+    if isinstance(result, View):
+        return result
+    now = View(result.seen, result.anchor, result.at).store_time
+    winner = record_of(result.seen) or record
+    draft = renewed(winner, now)._replace(term=term or winner.term)
+    proof = Proof(me.store, now, result.form.quoted, result.form.dated)
+    return (yield from put(draft._replace(proof=proof), result.seen.etag, until, result.form))
 
 
 def _ask(body: bytes, replaces: Optional[str], name: str, until: float) -> Steps[Tuple[Form, float]]:
@@ -408,44 +402,43 @@ def _ask(body: bytes, replaces: Optional[str], name: str, until: float) -> Steps
                 raise StoreRefused(*outcome)
             form = form._replace(dated=False)
             continue
-        if answer.at + WRITES_APART >= until:
-            raise _unreachable(outcome)
-        yield Pause(WRITES_APART, WRITES_APART * 1.5)
+        yield _apart(answer.at, until, outcome)
 
 
 def _race(
-    draft: Record, replaces: Optional[str], until: float, fresh_nonce: Callable[[], str]
-) -> Steps[Union[Landed, View, float]]:
-    """Write the record twice at the same instant, each time with a nonce of its own. Return as put() does; or, if the
-    store refuses both, when it did: maybe it wants ETags in the other form (rule 19).
+    view: View, renewed: Callable[[Record, float], Record], form: Form, until: float
+) -> Steps[Union[Landed, View]]:
+    """Let two renewals race until one wins, and the other is clearly refused. A View holds what is in the store instead.
     """
-    drafts = (draft, draft._replace(nonce=fresh_nonce()))
-    bodies = encode(drafts[0]), encode(drafts[1])
-    form = form_of(draft.proof)
-    anchor: Optional[float] = None
+    requoted = False
     while True:
-        answer = yield Race(bodies, replaces, until, *form)
-        anchor = answer.asked if anchor is None else anchor
+        record, etag = record_of(view.found), _version(view.found)
+        if record is None:
+            return view
+        drafts = renewed(record, view.store_time), renewed(record, view.store_time)
+        bodies = encode(drafts[0]), encode(drafts[1])
+        answer = yield Race(bodies, etag, until, *form)
         outcome = answer.outcome
         outcomes = outcome.outcomes if isinstance(outcome, Raced) else (outcome,)
         won = [(one, body, of) for one, body, of in zip(drafts, bodies, outcomes) if isinstance(of, Written)]
+        refuted = [of for of in outcomes if isinstance(of, Unknown) and of.refuted]
         if len(won) > 1:
             raise StoreRefused("the store carried out two writes that replace one version", _ENFORCE)
-        for one, body, written in won:
+        if won and refuted:
+            one, body, written = won[0]
             seen = Seen(one, written.etag, written.store_time, written.store_time)
-            return Landed(seen, body, anchor, answer.at, form)
+            return Landed(seen, body, answer.asked, answer.at, form)
         view = yield from look(until)
-        record = record_of(view.found)
-        for one, body in zip(drafts, bodies):
-            if isinstance(view.found, Seen) and record and record.nonce == one.nonce:
-                return Landed(view.found, body, anchor, view.at, form)
-        if _version(view.found) != replaces:
+        unchanged = _version(view.found) == etag
+        if not unchanged and _nonce(view.found) not in (drafts[0].nonce, drafts[1].nonce):
             return view
-        if all(isinstance(of, Unknown) and of.precondition_failed for of in outcomes):
-            return view.at
-        if view.at + WRITES_APART >= until:
-            raise _unreachable(outcomes[0])
-        yield Pause(WRITES_APART, WRITES_APART * 1.5)
+        if unchanged and len(refuted) == len(outcomes):
+            other = yield from _requoted(form, bodies[0], until)
+            if other != form and not requoted:
+                form, requoted = other, True
+                continue
+            form = other
+        yield _apart(view.at, until, outcomes[0])
 
 
 _ENFORCE = "Use a store that enforces conditional writes"
@@ -454,6 +447,13 @@ _ENFORCE = "Use a store that enforces conditional writes"
 def _ignores(condition: str) -> StoreRefused:
     why = "the store accepted a write whose %s condition does not hold, so several could lead at once" % condition
     return StoreRefused(why, _ENFORCE)
+
+
+def _apart(at: float, until: float, outcome: Outcome) -> Pause:
+    """Return the pause before the next write (rule 20). Raises StoreUnreachable if no time is left for it."""
+    if at + WRITES_APART >= until:
+        raise _unreachable(outcome)
+    return Pause(WRITES_APART, min(WRITES_APART * 1.5, until - at))
 
 
 def _unreachable(outcome: Outcome) -> StoreUnreachable:
@@ -469,6 +469,15 @@ def _version(found: Found) -> Optional[str]:
     return found.etag if isinstance(found, Seen) else None
 
 
+def _nonce(found: Found) -> Optional[str]:
+    record = record_of(found)
+    return record.nonce if record else None
+
+
+def _may_land(outcome: Outcome) -> bool:
+    return not (isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.sent))
+
+
 Operation = TypeVar("Operation", bound=Callable[..., Steps[Verdict]])
 
 
@@ -481,9 +490,10 @@ def tells_of_doubt(operation: Operation) -> Operation:
 
         def hear(step: Step, answer: Answer) -> None:
             nonlocal doubtful
-            outcome = answer.outcome
-            unsent = isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.sent)
-            doubtful = doubtful or (isinstance(step, (Write, Race)) and not unsent)
+            if isinstance(step, (Write, Race)):
+                outcome = answer.outcome
+                outcomes = outcome.outcomes if isinstance(outcome, Raced) else (outcome,)
+                doubtful = doubtful or any(_may_land(one) for one in outcomes)
 
         try:
             return (yield from overheard(operation(*args, **kwargs), after=hear))
@@ -557,17 +567,18 @@ def acquire(
         result = yield from put(draft, _version(found), until, form_of(draft.proof or proof_of(found, me)))
         late = isinstance(result, Landed) and _came_late(found, result)
         if isinstance(result, Landed) and (late or draft.proof is None):
-            view, body = View(result.seen, result.anchor, result.at), result.body
+            view = View(result.seen, result.anchor, result.at)
             # Every earlier term is lower than the store's time now. Nobody has led by the term of the draft.
             term = max(draft.term, int(view.found.store_time)) if late else draft.term
 
-            def complete(now: float, draft: Record = draft, term: int = term, promised: float = promised) -> Record:
-                return renewal(draft, now, want.lease_duration, fresh_nonce(), promised)._replace(term=term)
+            def renewed(record: Record, now: float, promised: float = promised) -> Record:
+                return renewal(record, now, want.lease_duration, fresh_nonce(), promised)
 
             if draft.proof is None:
-                result = yield from prove(me, view, body, complete, until, fresh_nonce)
+                result = yield from prove(me, view, renewed, until, term)
             else:
-                result = yield from put(complete(view.store_time), _version(view.found), until, result.form)
+                again = renewed(draft, view.store_time)._replace(term=term)
+                result = yield from put(again, _version(view.found), until, result.form)
         if isinstance(result, View):
             view = result
             continue
@@ -611,15 +622,15 @@ def renew(
         if mine.proof is None:
             return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed midway
 
-        def draft(now: float, mine: Record = mine, promised: float = promised) -> Record:
-            return renewal(mine, now, lease_duration or mine.lease_duration, fresh_nonce(), promised)
+        def renewed(record: Record, now: float, promised: float = promised) -> Record:
+            return renewal(record, now, lease_duration or record.lease_duration, fresh_nonce(), promised)
 
         if dry_run:
-            return Verdict(True, Why.RENEWED, found._replace(record=draft(view.store_time)), before)
+            return Verdict(True, Why.RENEWED, found._replace(record=renewed(mine, view.store_time)), before)
         if proof_of(found, me):
-            result = yield from put(draft(view.store_time), found.etag, lapses_at, form_of(mine.proof))
+            result = yield from put(renewed(mine, view.store_time), found.etag, lapses_at, form_of(mine.proof))
         else:  # rule 18: this is another store, or it is reached in another way
-            result = yield from prove(me, view, encode(mine), draft, lapses_at, fresh_nonce)
+            result = yield from prove(me, view, renewed, lapses_at)
         if isinstance(result, Landed):
             deadline = result.anchor + _duration_of(result)
             if result.at >= min(lapses_at, deadline):

@@ -133,7 +133,7 @@ class Store:
             if date is None or response.status not in (400, 401, 403) or not stamp.refuses(date):
                 return self._outcome(method, headers, response, date)
             if not first or self._clock.now() >= until:
-                return Unknown("%s, since its date was too far off" % self._answered(response))
+                return Unknown("%s, since its date was too far off" % self._answered(response), sent=False)
             first = False  # the answer has told the store's time
 
     def _outcome(self, method: str, headers: Mapping[str, str], response: Response, date: Optional[float]) -> Outcome:

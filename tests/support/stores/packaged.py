@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from support.child_process import die_with_parent
 from support.ports import free_ports
 
-from .seaweedfs import POLL
+from .served import POLL
 
 BUCKET = "leader-election"
 START_TIMEOUT = 60.0  # seconds

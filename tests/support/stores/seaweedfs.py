@@ -27,11 +27,12 @@ from collections.abc import Mapping, Sequence
 from support.child_process import die_with_parent
 from support.ports import free_ports
 
+from .served import POLL, Served
+
 START_TIMEOUT = 30.0  # seconds; 3 are usual
 START_ATTEMPTS = 4
 # A clean stop takes weed 15 s, and the data is thrown away anyhow.
 STOP_GRACE = 0.5  # seconds between SIGTERM and SIGKILL
-POLL = 0.05  # seconds
 SOCKET = "/tmp/seaweedfs-{}-grpc-{}.sock"  # by server and port
 
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
@@ -63,7 +64,7 @@ class SeaweedFSError(RuntimeError):
     """The server did not start; the message ends with the tail of its log."""
 
 
-class SeaweedFS:
+class SeaweedFS(Served):
     """A context manager: one SeaweedFS with S3 on free ports of an address (loopback), its data in a temporary folder.
 
     The first identity must be an administrator; it makes the buckets.
@@ -77,12 +78,9 @@ class SeaweedFS:
         address: str = "127.0.0.1",
         metrics: bool = False,
     ) -> None:
+        super().__init__(identities[0].access_key, identities[0].secret_key, region)
         self.identities = {identity.name: identity for identity in identities}
-        self.access_key = identities[0].access_key
-        self.secret_key = identities[0].secret_key
-        self.region = region
         self.address = address
-        self.endpoint_url = ""
         self._names = [*SERVERS, *(f"{server}.grpc" for server in SERVERS), *(["metrics"] if metrics else [])]
         self._folder: pathlib.Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,57 +97,22 @@ class SeaweedFS:
     def __exit__(self, *_exc: object) -> None:
         self.stop()
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables that boto3 and the collection's modules read."""
-        return {
-            "AWS_ACCESS_KEY_ID": self.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_URL": self.endpoint_url,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_REGION": self.region,
-        }
-
-    @property
-    def options(self) -> dict[str, str]:
-        """The connection options of the collection's modules."""
-        return self.options_of(next(iter(self.identities)))
-
     def options_of(self, identity: str) -> dict[str, str]:
         """The connection options for one of the other identities."""
         who = self.identities[identity]
-        return {
-            "endpoint_url": self.endpoint_url,
-            "access_key": who.access_key,
-            "secret_key": who.secret_key,
-            "region": self.region,
-        }
+        return {**self.options, "access_key": who.access_key, "secret_key": who.secret_key}
 
     @property
     def pid(self) -> int | None:
         """The server's process id while it runs."""
         return self._process.pid if self._process else None
 
-    def client(self, identity: str | None = None, endpoint_url: str | None = None, **options: t.Any) -> t.Any:
-        """A boto3 client that tries once and addresses buckets by path."""
-        import boto3
-        from botocore.config import Config
-
-        who = self.identities[identity] if identity else next(iter(self.identities.values()))
-        config = Config(
-            retries={"total_max_attempts": 1},
-            s3={"addressing_style": "path"},
-            connect_timeout=options.pop("connect_timeout", 5),
-            read_timeout=options.pop("read_timeout", 30),
-        )
-        session = boto3.session.Session(who.access_key, who.secret_key, region_name=self.region)
-        return session.client("s3", endpoint_url=endpoint_url or self.endpoint_url, config=config, **options)
-
-    def create_bucket(self, name: str) -> None:
-        """Make a bucket; that it exists already is fine. A name has 3 to 63 characters."""
-        client = self.client()
-        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
-            client.create_bucket(Bucket=name)
+    def client(self, identity: str | None = None, **options: t.Any) -> t.Any:
+        """A boto3 client, as one of the other identities if it is named; the options are Served.client()'s."""
+        if identity:
+            who = self.identities[identity]
+            options = {"access_key": who.access_key, "secret_key": who.secret_key, **options}
+        return super().client(**options)
 
     def metrics(self) -> str:
         """What it counts, in Prometheus' words. It was made with metrics."""

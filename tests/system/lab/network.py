@@ -12,6 +12,7 @@ CONTROLLER = "10.77.0.1"
 STORE = "10.77.0.2"  # of its own, so that a fault can hit the store alone
 BRIDGE = "lab"
 TABLE = "fault"
+LISTEN = "0A"  # TCP_LISTEN in include/net/tcp_states.h of Linux
 
 
 def set_up() -> None:
@@ -56,12 +57,31 @@ def remove_rules(name: str) -> None:
     _run("nsenter", f"--net=/run/netns/{name}", "nft", "delete", "table", "inet", TABLE)
 
 
+def lose_from(name: str, address: str) -> None:
+    """Lose what an address sends, on arrival at this side: the sender's link stays up, and its kernel tries again."""
+    chain = f"{{ type filter hook input priority 0; ip saddr {address} drop; }}"
+    _run("nft", f"table inet lost-{name} {{ chain input {chain}; }};")
+
+
+def lose_no_more(name: str) -> None:
+    """End lose_from()."""
+    _run("nft", "delete", "table", "inet", f"lost-{name}")
+
+
+def unsent(name: str) -> int:
+    """How many connections of a host have data that has not arrived yet, also those of processes that have ended."""
+    table = _run("nsenter", f"--net=/run/netns/{name}", "cat", "/proc/net/tcp")
+    states_and_queues = [line.split()[3:5] for line in table.splitlines()[1:]]
+    return sum(state != LISTEN and int(queues.partition(":")[0], 16) > 0 for state, queues in states_and_queues)
+
+
 def ip(*arguments: str) -> None:
     """Run ip. Raises RuntimeError with what it says."""
     _run("ip", *arguments)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {result.returncode}: {result.stderr.strip()}")
+    return result.stdout

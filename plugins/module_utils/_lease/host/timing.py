@@ -16,8 +16,6 @@ from ..protocol import WRITES_APART
 REACTION = 0.5
 """Seconds to react. The daemon gives up this long before systemd would kill it, and the fence kills services this
 long before ``stop_grace`` ends."""
-LAST_PAUSE = WRITES_APART * 0.5
-"""Seconds by which the last pause of a release may outlast the patience for it."""
 ENDING = 2
 """Seconds in which a process under load ends, or a program that was just replaced gets to look for signals."""
 
@@ -43,4 +41,4 @@ class Timing(NamedTuple):
 
         It is the TimeoutStopSec= of its unit. The services' time does not count: they stop before.
         """
-        return math.ceil(self.request_timeout + self.patience_to_release + LAST_PAUSE + ENDING)
+        return math.ceil(self.request_timeout + self.patience_to_release + ENDING)

@@ -110,8 +110,10 @@ def created(dialogue):
     dialogue.answer(Absent(STORE_TIME)).expect(Write, replaces=None)
     dialogue.answer(Written("e1", STORE_TIME))
     asked(dialogue).expect(Race, replaces="e1")
+    assert dialogue.written()["conditionsProven"] is None
+    dialogue.answer(WON).expect(Write, replaces="e2")
     assert dialogue.written()["conditionsProven"]["store"] == ME.store
-    return dialogue.answer(WON).verdict
+    return dialogue.answer(Written("e3", STORE_TIME)).verdict
 
 
 def asked(dialogue):
@@ -134,7 +136,7 @@ def test_rule_3_a_created_lease_starts_its_term_at_the_stores_clock():
 def test_rule_3_a_creation_that_landed_late_starts_its_term_when_it_landed():
     """Another lease may have come, with higher terms, and been deleted meanwhile."""
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME + 20))
-    assert asked(dialogue).written()["term"] == int(STORE_TIME) + 20
+    assert asked(dialogue).answer(WON).written()["term"] == int(STORE_TIME) + 20
 
 
 @pytest.mark.parametrize(
@@ -418,8 +420,9 @@ def test_rule_18_a_lease_that_was_copied_to_another_store_is_renewed_there_only_
     dialogue = renewing(holding(elsewhere))
     dialogue.expect(Read)
     asked(dialogue.answer(seen(elsewhere, age=1))).expect(Race, replaces="e1")
+    dialogue.answer(WON).expect(Write, replaces="e2")
     assert (dialogue.written()["term"], dialogue.written()["conditionsProven"]["store"]) == (7, ME.store)
-    assert dialogue.answer(WON).verdict.is_leader
+    assert dialogue.answer(Written("e3", STORE_TIME)).verdict.is_leader
 
 
 def test_rule_18_a_session_is_no_leader_by_a_copy_in_another_store():
@@ -444,25 +447,39 @@ def test_rule_18_who_races_against_itself_does_so_with_two_bodies():
 
 
 @pytest.mark.parametrize("turn", [0, 1])
-@pytest.mark.parametrize("lost", [True, False])
-def test_rule_12_either_of_the_two_may_be_the_one_that_landed(turn, lost):
+def test_rule_18_either_of_the_two_may_win(turn):
     dialogue = in_the_race()
     nonce = json.loads(dialogue.expect(Race).bodies[turn])["nonce"]
-    if lost:
-        dialogue.answer(Raced((LOST, LOST))).answer(seen(mine(nonce=nonce), etag="e2"))
-    else:
-        outcomes = [PRECONDITION_FAILED, PRECONDITION_FAILED]
-        outcomes[turn] = Written("e2", STORE_TIME)
-        dialogue.answer(Raced(tuple(outcomes)))
-    assert (dialogue.verdict.is_leader, dialogue.verdict.lease.record.nonce) == (True, nonce)
+    outcomes = [PRECONDITION_FAILED, PRECONDITION_FAILED]
+    outcomes[turn] = Written("e2", STORE_TIME)
+    dialogue.answer(Raced(tuple(outcomes))).expect(Write, replaces="e2")
+    assert dialogue.written()["sequence"] == 3
+    assert dialogue.written()["nonce"] != nonce
+    assert dialogue.answer(Written("e3", STORE_TIME)).verdict.is_leader
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize(
+    "outcomes",
+    [(Written("e2", STORE_TIME), LOST), (LOST, LOST), (LOST, PRECONDITION_FAILED)],
+    ids=["the other's answer is lost", "both answers are lost", "the winner's answer is lost"],
+)
+def test_rule_18_a_race_without_a_clear_loser_proves_nothing_and_is_run_again(turn, outcomes):
+    dialogue = in_the_race()
+    nonce = json.loads(dialogue.expect(Race).bodies[turn])["nonce"]
+    dialogue.answer(Raced(outcomes)).answer(seen(mine(nonce=nonce, sequence=2, proof=None), etag="e2"))
+    assert dialogue.wait().at_least >= 2
+    dialogue.expect(Race, replaces="e2")
+    assert dialogue.written()["sequence"] == 3
 
 
 def test_rule_19_where_both_are_refused_the_other_quoting_is_asked_for_and_raced_with():
     dialogue = in_the_race().answer(Raced((PRECONDITION_FAILED, PRECONDITION_FAILED)))
-    dialogue.answer(seen(mine(), etag="e1")).expect(Write, quoted=False)
+    dialogue.answer(seen(mine(proof=None), etag="e1")).expect(Write, quoted=False)
     dialogue.answer(PRECONDITION_FAILED).expect(Race, quoted=False)
+    dialogue.answer(WON).expect(Write, quoted=False)
     assert dialogue.written()["conditionsProven"]["quotedEtags"] is False
-    assert dialogue.answer(WON).verdict.is_leader
+    assert dialogue.answer(Written("e3", STORE_TIME)).verdict.is_leader
 
 
 def test_rule_20_a_store_that_refuses_every_race_is_not_hammered():
@@ -472,12 +489,10 @@ def test_rule_20_a_store_that_refuses_every_race_is_not_hammered():
     assert dialogue.wait().at_least >= 2
 
 
-def test_rule_12_a_race_without_an_answer_is_run_again_after_a_pause():
-    dialogue = in_the_race()
-    first = dialogue.expect(Race).bodies
-    dialogue.answer(Raced((LOST, LOST))).answer(seen(mine(nonce="nonce-1"), etag="e1"))
+def test_rule_12_a_race_of_which_nothing_landed_is_run_again_after_a_pause():
+    dialogue = in_the_race().answer(Raced((LOST, LOST))).answer(seen(mine(nonce="before", proof=None), etag="e1"))
     assert dialogue.wait().at_least >= 2
-    assert dialogue.expect(Race, replaces="e1").bodies == first
+    dialogue.expect(Race, replaces="e1")
 
 
 def test_a_race_that_another_claimant_has_won_is_lost():
@@ -511,13 +526,13 @@ def test_rule_25_whether_it_takes_them_is_found_out_with_the_conditions_and_kept
         dialogue.answer(Refused("403")).expect(Write, dated=False)
         dialogue.answer(PRECONDITION_FAILED)
     dialogue.expect(Race, dated=False)
-    assert dialogue.written()["conditionsProven"]["useByDates"] is False
+    assert dialogue.answer(WON).written()["conditionsProven"]["useByDates"] is False
     renewing(holding(mine(proof=PROOF._replace(dated=False)))).expect(Write, dated=False)
 
 
 def test_rule_25_a_single_refusal_is_not_kept():
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME))
-    dialogue.answer(Refused("403")).answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED)
+    dialogue.answer(Refused("403")).answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED).answer(WON)
     assert dialogue.written()["conditionsProven"]["useByDates"] is True
 
 

@@ -1,0 +1,95 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has to happen when the faults have stopped: somebody leads again, and soon."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .checker import Violation
+from .host import NEVER_STARTS, NO_SPACE, Surroundings, restart_after
+from .times import GRAIN
+from .world import Process
+
+ROUND_TRIPS = 2.0
+"""Seconds that the requests of an acquisition take at most, the retry for a bare ETag among them."""
+OPERATION = 30.0
+"""Seconds that an operation takes at most where no lease bounds it."""
+USE_BY = 2.0
+"""Seconds after its timeout by which a request is refused by the store (rule 25)."""
+GONE = 100_000.0
+
+
+class Peace:
+    def __init__(self, around: Surroundings, processes: t.Sequence[Process], refuses_every: float) -> None:
+        """``refuses_every``: seconds between two reads of a process that are refused even now; 0 where none are."""
+        self._around = around
+        self._world = around.world
+        self._times = around.times
+        self._checker = around.checker
+        self._daemons = [process for process in processes if process.host]
+        protocol, longest = around.core.protocol, around.times.longest
+        self._pause = protocol.SLOWEST_RETRY
+        lied = 2 * longest if around.bucket.clock_lies else 0.0
+        refused = 2 * self._times.two_polls if refuses_every else 0.0
+        self._poll = self._times.two_polls + ROUND_TRIPS + self._times.slowest_timeout - 1 + lied + refused
+        """Seconds in which whoever watches sees that the lease is free, and acquires it."""
+        self._takeover = longest + protocol.margin(longest) + self._poll
+
+    def check(self) -> None:
+        """Somebody leads soon; and when it hands over, or is no more, somebody does again."""
+        checker, world, began = self._checker, self._world, self._world.now
+        # A watcher may have begun to pause just before, for as long as it ever does between two tries.
+        self._expect("somebody leads", self._pause + self._takeover, lambda: checker.led_at > began)
+        if {NO_SPACE, NEVER_STARTS} & world.faults.keys():  # such a host stays out for a lease duration
+            world.run(world.now + OPERATION + self._times.longest)
+        # Whoever waited for an answer or paused when the faults stopped is back.
+        world.run(world.now + self._times.slowest_timeout + self._pause)
+        leader = checker.leader()
+        if leader in self._daemons and len(self._daemons) > 1 and checker.led_at > checker.lost_at:
+            world.rng.choice((self._expect_a_handover, self._expect_a_failover))(leader)
+
+    def _expect_a_handover(self, leader: Process) -> None:
+        checker, asked = self._checker, self._world.now
+        leader.host.step_down()
+        # Who was confirmed late may lose the lease before it hears that it is to give it back.
+        is_over = lambda: max(checker.released_at, checker.lost_at) > asked  # noqa: E731
+        self._expect("the lease is released", 2 * self._takeover, is_over)
+        given_back = checker.released_at
+        if given_back > asked:
+            self._expect("somebody leads again", self._poll, lambda: checker.led_at > given_back)
+
+    def _expect_a_failover(self, leader: Process) -> None:
+        """The leader is no more, and its last requests may come late: its lease lasts from the last that it sent."""
+        world, checker, network = self._world, self._checker, self._around.network
+        if world.rng.random() < 0.7:
+            network.cut_off(leader.name, world.rng.uniform(0, 2 * self._times.longest), "delivered late")
+        world.run(world.now + world.rng.uniform(0, self._times.longest / 2))
+        leader.host.lose_power(GONE)
+        died, sent = world.now, checker.sent_at(leader)
+        lands = leader.host.loaded.request_timeout + USE_BY + GRAIN + self._times.skew
+        record = self._around.core.store.decode(self._around.bucket.body)
+        duration = max(record.lease_duration, leader.host.loaded.lease_duration)
+        lasts = duration + self._around.core.protocol.margin(duration)
+        most = self._times.longest if self._around.bucket.takes_query_signatures else GONE
+        self._expect(
+            "somebody leads after the leader's last request",
+            max(0.0, min(sent + lands, most + died) + lasts + self._poll - died),
+            lambda: checker.leader() not in (None, leader),
+        )
+
+    def _restart(self, since: float) -> float:
+        """Return the seconds for which a daemon that lost the lease around then stays out."""
+        hosts = [process.host for process in self._daemons]
+        return max(
+            restart_after(host.loaded) if host.ended_at > since - restart_after(host.loaded) else 0.0 for host in hosts
+        )
+
+    def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
+        world = self._world
+        end = world.now + seconds
+        while not is_so():
+            if world.now >= end + self._restart(end - seconds):
+                raise Violation(f"it was not so within {seconds:.1f} s of peace that {what}")
+            world.run(world.now + 0.25)
