@@ -38,9 +38,9 @@ RESULTS = ROOT / ".cache" / "mutants" / "results.jsonl"
 
 CHUNK = 100
 """Schedules in a process."""
-MOST_CPU = 5
+MOST_CPU = 10
 MOST_TIME = 30
-"""Seconds after which a mutant counts as killed by an endless loop. Tests and schedules take less than a second."""
+"""Seconds after which a mutant counts as killed by an endless loop. Tests and schedules take two at most."""
 MEMORY = 2**31
 ENDLESS = "an endless loop"
 
