@@ -144,6 +144,11 @@ def test_rule_20_the_same_write_goes_again_after_2_to_3_s():
     dialogue.expect(Write, replaces="e1", quoted=True, dated=True)
 
 
+def test_the_pause_before_a_write_ends_in_time():
+    pause = releasing(patience=10.5).answer(LOST, after=4).answer(seen(MINE), after=4).expect(Pause)
+    assert (pause.at_least, pause.at_most) == (2, 2.5)
+
+
 def test_a_write_is_tried_again_as_long_as_the_next_one_can_begin_in_time():
     releasing(patience=10.01).answer(LOST, after=4).answer(seen(MINE), after=4).expect(Pause)
     with pytest.raises(StoreUnreachable, match="no answer"):
