@@ -75,7 +75,7 @@ class Checker:
         self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
         self.answers: dict[bytes, tuple[float, int]] = {}
-        """When the last answer to a write reached its sender, and its status."""
+        """When the answer to a write reached its sender, and its status; without those that were sent once more."""
         self._hung: set[str] = set()
         """Who has a write that hangs."""
         self._never: set[bytes] = set()
@@ -312,6 +312,7 @@ class Checker:
         if headers == _form(request) and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
+        self.answers.pop(request.body, None)
         self._last_sent[request.who] = self._world.now
         self._sent[request.body] = _form(request), self._world.now
 
