@@ -309,12 +309,12 @@ class Checker:
             return
         self._check_use_by_date(request)
         headers, at = self._sent.get(request.body, ({}, 0.0))
-        if headers == request.headers and self._world.now < at + 1.99:
+        if headers == _form(request) and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
         self.answers.pop(request.body, None)
         self._last_sent[request.who] = self._world.now
-        self._sent[request.body] = request.headers, self._world.now
+        self._sent[request.body] = _form(request), self._world.now
 
     def _check_use_by_date(self, request: Request) -> None:
         """The store refuses a write soon after its sender has turned away."""
@@ -328,11 +328,11 @@ class Checker:
         """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the
         conditions (rule 18); and what was refused may be sent in another form at once.
         """
-        # A copy of it may have been carried out before its use-by date passed.
-        latest = EPOCH + self._world.now + self._bucket.clock_off + self._skew
-        in_time = request.lasts is None or latest <= request.signed_at + request.lasts
-        if request.method == "PUT" and in_time:
-            self.answers[request.body] = self._world.now, response.status
+        if request.method == "PUT":
+            # What is refused for its date may be the second copy of what was carried out before.
+            latest = EPOCH + self._world.now + self._bucket.clock_off + self._skew
+            too_late = request.lasts is not None and latest > request.signed_at + request.lasts
+            self.answers[request.body] = self._world.now, 0 if too_late else response.status
         if response.status in (200, 400, 401, 403):
             self._sent.pop(request.body or response.body, None)
 
@@ -384,6 +384,11 @@ class Checker:
             self._given[new.term] = new.session
         elif self._given[new.term] != new.session:
             raise Violation(f"term {new.term} was given twice (rule 3)")
+
+
+def _form(request: Request) -> t.Any:
+    """Return how a write is sent: in another form, it may be sent again at once."""
+    return request.headers, request.lasts is None
 
 
 def _whose(found: t.Any) -> t.Any:

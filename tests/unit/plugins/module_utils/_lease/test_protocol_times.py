@@ -55,7 +55,7 @@ def acquiring(**want):
 
 
 def renewing(lapses_at=30.0, lease_duration=None, dry_run=False):
-    held = Held(seen(MINE), START + lapses_at)
+    held = Held(seen(MINE), START + lapses_at, START)
     return Dialogue(protocol.renew(ME, held, lease_duration, START, 15.0, nonces(), dry_run), START)
 
 
@@ -65,7 +65,7 @@ def reading(dry_run=False):
 
 
 def releasing(patience=15.0):
-    return Dialogue(protocol.release(ME, Held(seen(MINE), START + 30), START, patience, nonces()), START)
+    return Dialogue(protocol.release(ME, Held(seen(MINE), START + 30, START), START, patience, nonces()), START)
 
 
 def breaking(found, after=0.1, dry_run=False):
@@ -142,6 +142,11 @@ def test_rule_20_the_same_write_goes_again_after_2_to_3_s():
     pause = dialogue.answer(LOST, after=0).answer(seen(MINE), after=0).wait()
     assert (pause.at_least, pause.at_most) == (2, 3)
     dialogue.expect(Write, replaces="e1", quoted=True, dated=True)
+
+
+def test_the_pause_before_a_write_ends_in_time():
+    pause = releasing(patience=10.5).answer(LOST, after=4).answer(seen(MINE), after=4).expect(Pause)
+    assert (pause.at_least, pause.at_most) == (2, 2.5)
 
 
 def test_a_write_is_tried_again_as_long_as_the_next_one_can_begin_in_time():
