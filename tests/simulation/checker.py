@@ -75,7 +75,7 @@ class Checker:
         self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
         self.answers: dict[bytes, tuple[float, int]] = {}
-        """When the last answer to a write reached its sender, and its status."""
+        """When the answer to a write reached its sender, and its status; without those that were sent once more."""
         self._hung: set[str] = set()
         """Who has a write that hangs."""
         self._never: set[bytes] = set()
@@ -309,11 +309,12 @@ class Checker:
             return
         self._check_use_by_date(request)
         headers, at = self._sent.get(request.body, ({}, 0.0))
-        if headers == request.headers and self._world.now < at + 1.99:
+        if headers == _form(request) and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
+        self.answers.pop(request.body, None)
         self._last_sent[request.who] = self._world.now
-        self._sent[request.body] = request.headers, self._world.now
+        self._sent[request.body] = _form(request), self._world.now
 
     def _check_use_by_date(self, request: Request) -> None:
         """The store refuses a write soon after its sender has turned away."""
@@ -328,7 +329,9 @@ class Checker:
         conditions (rule 18); and what was refused may be sent in another form at once.
         """
         if request.method == "PUT":
-            self.answers[request.body] = self._world.now, response.status
+            # What is refused for its date may be the second copy of what was carried out before.
+            too_late = request.lasts is not None and self._world.now + EPOCH > request.signed_at + request.lasts
+            self.answers[request.body] = self._world.now, 0 if too_late else response.status
         if response.status in (200, 400, 401, 403):
             self._sent.pop(request.body or response.body, None)
 
@@ -380,6 +383,11 @@ class Checker:
             self._given[new.term] = new.session
         elif self._given[new.term] != new.session:
             raise Violation(f"term {new.term} was given twice (rule 3)")
+
+
+def _form(request: Request) -> t.Any:
+    """Return how a write is sent: in another form, it may be sent again at once."""
+    return request.headers, request.lasts is None
 
 
 def _whose(found: t.Any) -> t.Any:

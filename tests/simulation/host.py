@@ -320,10 +320,10 @@ class Host:
 
     def _check_until(self) -> None:
         """A leader's watchdog ends it before its services have no time left."""
+        leads = self.held and LEADER in self.files and self._watchdog > AT_ONCE
         until = self._process.boottime() + self._watchdog
-        if self.held and LEADER in self.files and self._watchdog > AT_ONCE:
-            if until > self.held.lapses_at - self._grace() + ROUNDING:
-                raise Violation(f"{self.name} leaves its services no time to stop (heartbeat)")
+        if leads and until > self.held.lapses_at - self._grace() + ROUNDING:
+            raise Violation(f"{self.name} leaves its services no time to stop (heartbeat)")
 
     def leads(self) -> None:
         """The daemon was told that it leads, by its last operation or by the program before."""
@@ -331,7 +331,7 @@ class Host:
         core = self._around.core
         if verdict is not None:
             self._around.checker.leads(self._process, core.clock.Clock(), self.me, verdict, self.held)
-            self.held = core.types.Held(verdict.lease, verdict.deadline)
+            self.held = core.types.Held(verdict.lease, verdict.deadline, core.clock.Clock().now())
         act(self._around, self.me.session)
         self._after(self._around.world.rng.expovariate(0.5), self._look)
 

@@ -46,6 +46,8 @@ class Life:
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
         self._loses_results = False
+        self._heard_at: dict[str, float] = {}
+        """When a lease was known to be held, by its ETag."""
         self._me: t.Any = None
         self._begin_session()
 
@@ -165,7 +167,7 @@ class Life:
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
             lease = verdict.lease._replace(store_time=verdict.lease.modified)  # a result tells no more
-            return self._around.core.types.Held(lease, verdict.deadline)
+            return self._around.core.types.Held(lease, verdict.deadline, self._heard_at[lease.etag])
         return None
 
     def _open(self, held: t.Any) -> t.Any:
@@ -186,6 +188,7 @@ class Life:
         checker, process = self._around.checker, self._process
         _operation, verdict = self._drive(task, self._clock, self._open(task.held))
         if verdict.is_leader:
+            self._heard_at[verdict.lease.etag] = self._clock.now()
             checker.leads(process, self._clock, self._me, verdict, task.held)
         else:
             checker.stops(process, self._me.session)

@@ -55,7 +55,7 @@ def acquiring(**want):
 
 
 def renewing(lapses_at=30.0, lease_duration=None, dry_run=False):
-    held = Held(seen(MINE), START + lapses_at)
+    held = Held(seen(MINE), START + lapses_at, START)
     return Dialogue(protocol.renew(ME, held, lease_duration, START, 15.0, nonces(), dry_run), START)
 
 
@@ -65,7 +65,7 @@ def reading(dry_run=False):
 
 
 def releasing(patience=15.0):
-    return Dialogue(protocol.release(ME, Held(seen(MINE), START + 30), START, patience, nonces()), START)
+    return Dialogue(protocol.release(ME, Held(seen(MINE), START + 30, START), START, patience, nonces()), START)
 
 
 def breaking(found, after=0.1, dry_run=False):

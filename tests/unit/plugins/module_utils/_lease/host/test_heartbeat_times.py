@@ -325,7 +325,7 @@ def test_a_lease_whose_services_cannot_start_again_is_given_back():
 def test_a_new_program_renews_at_once_what_the_old_one_held_and_gives_it_back(stop):
     world = World(BUSY._replace(holder="web-1", session="session-1"))
     world.time = 100.0
-    held = Held(Seen(world.record, world._etag, 0.0, 95.0), 125.0)
+    held = Held(Seen(world.record, world._etag, 0.0, 95.0), 125.0, 95.0)
     world.at(stop, Stop).loop.run(held, until=113.0)
     assert world.times("write")[0] == 100
     assert world.heard[-1] == "released"
