@@ -18,7 +18,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-system check bench simulate model stress compatibility clean
+.PHONY: help quickstart test test-system check bench simulate mutants model stress compatibility clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ bench: $(call ready,bench) | $(LINK) ## measure the figures that the documentati
 
 simulate: $(call ready,test) | $(LINK) ## run the core through schedules of faults; SEED=7 replays one; ARGS="--seconds 60"
 	@$(call within,test) python tools/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: $(call ready,test) | $(LINK) ## break every decision of the core, and see who notices; ARGS="protocol -k _poll_pause"
+	@$(call within,test) python tools/mutants.py $(ARGS)
 
 model: ## search every state of the protocol's model (needs spin and gcc); ARGS="--trail RULE_5_ANYBODYS"
 	@$(PYTHON) -m model.search $(ARGS)

@@ -14,6 +14,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from support import late
+from support.child_process import die_with_parent
 from support.proxy import FaultProxy, late_request
 from support.stores.ceph import Ceph
 from support.stores.seaweedfs import SeaweedFS
@@ -21,11 +22,12 @@ from support.stores.served import Served
 from system.far import Cut, Far
 from system.lab import namespaces, network
 
-AT_ONCE = 50
+AT_ONCE = 100
 STORES: Mapping[str, type[Ceph] | type[SeaweedFS]] = {"SeaweedFS": SeaweedFS, "Ceph RGW": Ceph}
 
 Told = t.Iterable[str]
 Without = t.Collection[late.Layer]
+HoldBack = Callable[[Served, list[str], Without], Told]
 
 
 def by_proxy(store: Served, keys: list[str], without: Without) -> Told:
@@ -40,15 +42,16 @@ def by_proxy(store: Served, keys: list[str], without: Without) -> Told:
     return told
 
 
-def by_cut(cut: Cut) -> Callable[[Served, list[str], Without], Told]:
-    """A link is cut just before the PUTs, and back once their time is over."""
+def by_cut(cut: Cut, seconds: float) -> HoldBack:
+    """A link is cut just before the PUTs, and back after so many seconds and when all callers have turned away."""
 
     def hold_back(store: Served, keys: list[str], without: Without) -> Told:
         with Far(store, keys, without) as far:
-            began = time.monotonic()
+            end = time.monotonic() + seconds
             with far.cut(cut):
-                told = far.write()
-                time.sleep(max(0.0, began + late.USE_BY - time.monotonic()))
+                far.send()
+                told = far.told()
+                time.sleep(max(0.0, end - time.monotonic()))
             far.wait_until_quiet()
         return told
 
@@ -67,11 +70,19 @@ def by_thread(store: Served, keys: list[str], without: Without) -> Told:
     return told
 
 
-WAYS: Mapping[str, Callable[[Served, list[str], Without], Told]] = {
+WAYS: Mapping[str, HoldBack] = {
     "a proxy": by_proxy,
-    "a cut cable": by_cut("cable"),
-    "a link cut further on": by_cut("beyond"),
+    "a cut cable": by_cut("cable", late.USE_BY),
+    "a link cut further on": by_cut("beyond", late.USE_BY),
+    "the same, back at once": by_cut("beyond", 0),
     "a hung thread": by_thread,
+}
+KINDS: Mapping[str, Without] = {
+    "all layers": (),
+    "store alone": ("caller", *late.KERNEL),
+    "caller alone": ("store", *late.KERNEL),
+    "kernel alone": ("store", "caller"),
+    "no layer": late.LAYERS,
 }
 
 
@@ -79,32 +90,32 @@ def bench_late(puts: int) -> None:
     """Do it in namespaces of its own, as root. Raises CannotRun where there can be none."""
     namespaces.check()
     command = [*namespaces.TOGETHER, *namespaces.APART, *namespaces.PRIVATE_RUN, sys.executable, __file__, str(puts)]
-    subprocess.run(command, env={**os.environ, "TMPDIR": "/run/tmp"}, check=True)
+    subprocess.run(command, env={**os.environ, "TMPDIR": "/run/tmp"}, check=True, preexec_fn=die_with_parent())
 
 
 def main(puts: int) -> None:
     network.set_up()
-    print(f"{'store':10} {'held back by':22} {'PUTs':>5}  told unknown  carried out  without the layers", flush=True)
+    print(f"{puts} PUTs, carried out:{'':16}", *(f"{kind:>13}" for kind in KINDS), flush=True)
     with contextlib.ExitStack() as stack:
-        for name, kind in STORES.items():
-            store = stack.enter_context(kind(address=network.STORE))
+        for name, server in STORES.items():
+            store = stack.enter_context(server(address=network.STORE))
             late.make_bucket(store)
             for way, hold_back in WAYS.items():
-                unknown, landed = count(store, hold_back, puts)
-                _unknown, landed_before = count(store, hold_back, puts, late.LAYERS)
-                print(f"{name:10} {way:22} {puts:5}  {unknown:12}  {landed:11}  {landed_before:19}", flush=True)
+                print(f"{name:10} {way:24}", end=" ", flush=True)
+                for without in KINDS.values():
+                    print(f"{count(store, hold_back, puts, without):13}", end=" ", flush=True)
+                print(flush=True)
 
 
-def count(
-    store: Served, hold_back: Callable[[Served, list[str], Without], Told], puts: int, without: Without = ()
-) -> tuple[int, int]:
-    """Hold so many PUTs back; how many callers were told that the outcome is unknown, and how many PUTs landed."""
-    unknown = landed = 0
+def count(store: Served, hold_back: HoldBack, puts: int, without: Without) -> int:
+    """Hold so many PUTs back; how many landed. Raises RuntimeError where a caller was told that its PUT did."""
+    landed = 0
     for first in range(0, puts, AT_ONCE):
         keys = late.new_keys(min(AT_ONCE, puts - first))
-        unknown += sum(told == "unknown" for told in hold_back(store, keys, without))
+        if (told := set(hold_back(store, keys, without))) != {"unknown"}:
+            raise RuntimeError(f"callers were told: {told}")
         landed += late.carried_out(store, keys)
-    return unknown, landed
+    return landed
 
 
 if __name__ == "__main__":

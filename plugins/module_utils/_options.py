@@ -109,7 +109,9 @@ class Handle:
                 proof=_proof(lease.get("conditions_proven")),
             )
             settings.check_range("lease_duration", record.lease_duration)
-            elapsed = None if result.get("elapsed") is None else float(result["elapsed"])
+            elapsed, heard = (
+                None if result.get(name) is None else float(result[name]) for name in ("elapsed", "heard")
+            )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise BadOption("lease", result, _WHOLE_RESULT) from None
         location = Location(texts["bucket"], texts["key"])
@@ -118,10 +120,10 @@ class Handle:
             return None, None
         if location != self.location:
             raise BadOption("lease", str(location), f"it is not the lease that this task names, {self.location}")
-        if elapsed is None or not texts["etag"]:
+        if elapsed is None or heard is None or not texts["etag"]:
             return record.session, None
         seen = Seen(record, texts["etag"], modified=renewed_at, store_time=renewed_at)
-        return record.session, Held(seen, self.started + record.lease_duration - elapsed)
+        return record.session, Held(seen, self.started + record.lease_duration - elapsed, self.started - heard)
 
 
 _WHOLE_RESULT = "pass the whole registered result of s3_leader_acquire or s3_leader_renew"

@@ -191,6 +191,10 @@ deadline:
       description: A reading of the controller's clock, in seconds. It counts from before the task was sent.
       type: float
       sample: 86432.1
+    heard:
+      description: A reading of the controller's clock when the result arrived, in seconds.
+      type: float
+      sample: 86402.4
 """
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol

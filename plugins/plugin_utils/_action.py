@@ -66,8 +66,9 @@ class LeaseAction(ActionBase):
             return
         waited = max(0.0, after - result["lease"]["lease_duration"])
         at = began + after - waited * MARGIN_RATE
-        result["deadline"] = dict(run=_run.RUN, at=at)
-        if _run.now() >= at:
+        heard = _run.now()
+        result["deadline"] = dict(run=_run.RUN, at=at, heard=heard)
+        if heard >= at:
             self.too_late(result)
 
     def too_late(self, result: dict[str, t.Any]) -> None:
@@ -94,17 +95,21 @@ def _lapsed(handed_over: t.Any, result: t.Mapping[str, t.Any]) -> bool:
 
 
 def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Reduce a registered result to what the module needs, and add its age by this run's clock."""
+    """Reduce a registered result to what the module needs. Add, by this run's clock, the seconds since the lease was
+    written, and since the controller has heard of it.
+    """
     if result.get("skipped"):
         return {}
     if "is_leader" not in result:
         return dict(result)  # the module refuses it
     lease = result.get("lease")
     left = _run.time_left(result)
-    elapsed = None
+    elapsed = heard = None
     if left is not None and isinstance(lease, t.Mapping) and isinstance(lease.get("lease_duration"), (int, float)):
         elapsed = max(0.0, lease["lease_duration"] - left)
-    return dict(is_leader=result.get("is_leader"), lease=lease, elapsed=elapsed)
+        heard_at = result["deadline"].get("heard")
+        heard = max(0.0, _run.now() - heard_at) if isinstance(heard_at, (int, float)) else None
+    return dict(is_leader=result.get("is_leader"), lease=lease, elapsed=elapsed, heard=heard)
 
 
 def metadata(given: t.Any) -> t.Any:

@@ -21,6 +21,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, decode
 from support.child_process import die_with_parent
 from support.proxy import (
     Fault,
@@ -34,6 +35,7 @@ from support.proxy import (
     late_answer,
     late_request,
 )
+from support.recorder import Request
 from support.server import Exchange
 
 from . import history, session
@@ -42,14 +44,46 @@ LONGEST_STOP = 6.0  # seconds: longer than a lease and its margin
 STATUSES = (409, 412, 500, 503)
 
 
+class Event(t.NamedTuple):
+    """Something that happened to a request, by the clock of the sessions."""
+
+    at: float
+    number: int
+    """The request's, from 1."""
+    key: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.at:.3f}  request {self.number} for {self.key}: {self.what}"
+
+
 class RandomFaults(FaultProxy):
     """Breaks the given share of all requests, each in a way that the seed's chance chooses."""
 
     def __init__(self, upstream_url: str, seed: int, share: float) -> None:
         super().__init__(upstream_url)
+        self.journal: list[Event] = []
+        self._numbers: dict[int, int] = {}
         self._rng = random.Random(seed)
         self._share = share
         self._turn = threading.Lock()
+
+    def add(self, request: Request) -> None:
+        """Record a request that came in."""
+        super().add(request)
+        record = decode(request.body)
+        who = f" {record.nonce[:8]} of {record.session}" if isinstance(record, Record) else ""
+        with self._turn:
+            self._numbers[id(request)] = len(self._numbers) + 1  # the recorder keeps the request, and so its id
+        self._enter(request, f"{request.method} {request.condition}{who}")
+
+    def note(self, request: Request, **changes: object) -> None:
+        """Change a record."""
+        super().note(request, **changes)
+        self._enter(request, ", ".join(f"{name} {value}" for name, value in changes.items()))
+
+    def _enter(self, request: Request, what: str) -> None:
+        self.journal.append(Event(Clock().now(), self._numbers[id(request)], request.key, what))
 
     def handle(self, exchange: Exchange) -> None:
         with self._turn:

@@ -123,7 +123,7 @@ class Session:
         if verdict.deadline is None or not isinstance(verdict.lease, Seen):
             self._held = None
         else:
-            self._held = Held(verdict.lease, verdict.deadline)
+            self._held = Held(verdict.lease, verdict.deadline, self.clock.now())
 
     def _tempt_fate(self) -> None:
         for number, share in MISHAPS.items():

@@ -19,6 +19,10 @@ if t.TYPE_CHECKING:
     from .host import Host
 
 
+SLACK, ROUNDED_UP = 2.0, 2.0
+"""Seconds: of a use-by date, and of its whole seconds."""
+
+
 class Violation(AssertionError):
     """Something happened that must never happen."""
 
@@ -71,7 +75,7 @@ class Checker:
         self._put_by: dict[str, list[bytes]] = collections.defaultdict(list)
         """The bodies that the present operation of each process has sent."""
         self.answers: dict[bytes, tuple[float, int]] = {}
-        """When the last answer to a write reached its sender, and its status."""
+        """When the answer to a write reached its sender, and its status; without those that were sent once more."""
         self._hung: set[str] = set()
         """Who has a write that hangs."""
         self._never: set[bytes] = set()
@@ -303,19 +307,32 @@ class Checker:
         """A request leaves its sender."""
         if request.method != "PUT":
             return
+        self._check_use_by_date(request)
         headers, at = self._sent.get(request.body, ({}, 0.0))
-        if headers == request.headers and self._world.now < at + 1.99:
+        if headers == _form(request) and self._world.now < at + 1.99:
             raise Violation(f"{request.who} sent the same write again after {self._world.now - at:.2f} s (rule 20)")
         self._put_by[request.who].append(request.body)
+        self.answers.pop(request.body, None)
         self._last_sent[request.who] = self._world.now
-        self._sent[request.body] = request.headers, self._world.now
+        self._sent[request.body] = _form(request), self._world.now
+
+    def _check_use_by_date(self, request: Request) -> None:
+        """The store refuses a write soon after its sender has turned away."""
+        if request.lasts is None or self._bucket.clock_lies:
+            return
+        good_for = request.signed_at + request.lasts - EPOCH - self._world.now
+        if good_for > request.waits + SLACK + ROUNDED_UP + self._skew:
+            raise Violation(f"{request.who} sent a write that is good for {good_for:.1f} s (rule 25)")
 
     def answered_to(self, request: Request, response: t.Any) -> None:
         """A sender has an answer. Once it knows that its write is in the store, sending it once more asks for the
         conditions (rule 18); and what was refused may be sent in another form at once.
         """
         if request.method == "PUT":
-            self.answers[request.body] = self._world.now, response.status
+            # What is refused for its date may be the second copy of what was carried out before.
+            latest = EPOCH + self._world.now + self._bucket.clock_off + self._skew
+            too_late = request.lasts is not None and latest > request.signed_at + request.lasts
+            self.answers[request.body] = self._world.now, 0 if too_late else response.status
         if response.status in (200, 400, 401, 403):
             self._sent.pop(request.body or response.body, None)
 
@@ -367,6 +384,11 @@ class Checker:
             self._given[new.term] = new.session
         elif self._given[new.term] != new.session:
             raise Violation(f"term {new.term} was given twice (rule 3)")
+
+
+def _form(request: Request) -> t.Any:
+    """Return how a write is sent: in another form, it may be sent again at once."""
+    return request.headers, request.lasts is None
 
 
 def _whose(found: t.Any) -> t.Any:

@@ -17,11 +17,11 @@ HERE, ELSEWHERE = "https://here/bucket", "https://elsewhere/bucket"
 
 class Connection:
     origin = "the store"
-    bucket_url = HERE
-    place = HERE + "/lease"
+    bucket_url = place = HERE
 
-    def __init__(self, process: Process, network: Network) -> None:
+    def __init__(self, process: Process, network: Network, request_timeout: float) -> None:
         self._process = process
+        self._request_timeout = request_timeout
         self._network = network
 
     def send(
@@ -45,7 +45,8 @@ class Connection:
             answers.append(response)
             wake()
 
-        request = Request(self._process.name, method, headers, body, answered, stamp.at, stamp.lasts)
+        waits = self._request_timeout
+        request = Request(self._process.name, method, headers, body, answered, stamp.at, waits, stamp.lasts)
         self._network.send(request)
         self._process.block()
         response = answers[0]

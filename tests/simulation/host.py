@@ -54,11 +54,6 @@ def act(around: Surroundings, session: str) -> None:
         around.world.after(around.world.rng.expovariate(2), lambda: around.checker.acts(belief))
 
 
-def time_to_stop(pace: Pace) -> float:
-    """Return TimeoutStopSec of the role's drop-in, in seconds: by then the daemon has ended."""
-    return 3 * pace.request_timeout + 4
-
-
 def restart_after(pace: Pace) -> float:
     """Return RestartSec of the role's drop-in, in seconds."""
     return pace.stop_grace + 3
@@ -75,6 +70,8 @@ class Host:
         """Their content by path, folders among them."""
         self.ended_at = -1000.0
         """When the daemon did last."""
+        self.opened = ""
+        """The content of the file that was opened last."""
         self.environ: dict[str, str] = {}
         """Of the daemon."""
         self._boots = 0
@@ -106,8 +103,12 @@ class Host:
 
     def _configure(self, pace: Pace) -> None:
         self._pace = pace
-        times = {name: getattr(pace, name) for name in self._around.core.host.timing.Timing._fields}
+        times = self._timing(pace)._asdict()
         self.files[CONFIG] = json.dumps({"key": LEASE, "bucket": "bucket", "holder": self.name[:-1], **times})
+
+    def _timing(self, pace: Pace) -> t.Any:
+        timing = self._around.core.host.timing.Timing
+        return timing(**{name: getattr(pace, name) for name in timing._fields})
 
     def _after(self, seconds: float, do: t.Callable[[], object]) -> None:
         """Let this machine do something, unless it has booted since. While it is suspended, it does nothing."""
@@ -283,7 +284,7 @@ class Host:
         world, process, asked = self._around.world, self._process, self._around.world.now
         world.tell(self.name, f"is asked to {what}")
         main, environ = self._main, self.environ
-        seconds = time_to_stop(self.loaded)
+        seconds = self._timing(self.loaded).time_to_end
 
         def check() -> object:
             if main != self._main or not self._runs or environ is not self.environ:
@@ -313,22 +314,24 @@ class Host:
             raise OSError(errno.EAGAIN, "no room")
         if "WATCHDOG_USEC" in fields:
             self._rearm(int(fields["WATCHDOG_USEC"]) / 1e6)
-            if "WATCHDOG" in fields:
-                self._leads()
+            self._check_until()
         elif "WATCHDOG" in fields:
             self._rearm(self._watchdog)
 
-    def _leads(self) -> None:
-        """The daemon was told to lead, until its watchdog ends it."""
-        verdict, self.verdict = self.verdict, None
-        clock, checker, held = self._around.core.clock.Clock(), self._around.checker, self.held
-        if verdict is not None:
-            checker.leads(self._process, clock, self.me, verdict, held)
-            self.held = held = self._around.core.types.Held(verdict.lease, verdict.deadline)
-        until = clock.now() + self._watchdog
-        grace = self._grace() if LEADER in self.files else self.loaded.stop_grace
-        if held and self._watchdog > AT_ONCE and until > held.lapses_at - grace + ROUNDING:
+    def _check_until(self) -> None:
+        """A leader's watchdog ends it before its services have no time left."""
+        leads = self.held and LEADER in self.files and self._watchdog > AT_ONCE
+        until = self._process.boottime() + self._watchdog
+        if leads and until > self.held.lapses_at - self._grace() + ROUNDING:
             raise Violation(f"{self.name} leaves its services no time to stop (heartbeat)")
+
+    def leads(self) -> None:
+        """The daemon was told that it leads, by its last operation or by the program before."""
+        verdict, self.verdict = self.verdict, None
+        core = self._around.core
+        if verdict is not None:
+            self._around.checker.leads(self._process, core.clock.Clock(), self.me, verdict, self.held)
+            self.held = core.types.Held(verdict.lease, verdict.deadline, core.clock.Clock().now())
         act(self._around, self.me.session)
         self._after(self._around.world.rng.expovariate(0.5), self._look)
 

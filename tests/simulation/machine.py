@@ -13,6 +13,8 @@ import contextlib
 import errno
 import io
 import posixpath
+import stat
+import types
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -195,11 +197,13 @@ class _Path:
     def exists(path: str) -> bool:
         return _at(path) in Now.process.host.files
 
+    lexists = exists
+
 
 class _Os:
     """The module os, as far as a daemon uses it."""
 
-    O_RDONLY, O_CREAT, O_NOFOLLOW = 0, 64, 131072
+    O_RDONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_CLOEXEC = 0, 64, 131072, 2048, 256, 524288
     path = _Path
 
     @property
@@ -208,9 +212,21 @@ class _Os:
         return environ
 
     @staticmethod
-    def open(path: str, _flags: int, _mode: int = 0) -> int:
-        Now.process.host.files.setdefault(path, "")
+    def open(path: str, flags: int, _mode: int = 0) -> int:
+        host = Now.process.host
+        if flags & _Os.O_CREAT:
+            host.files.setdefault(path, "")
+        host.opened = open_file(path).getvalue()
         return 0
+
+    @staticmethod
+    def read(_file: int, _most: int) -> bytes:
+        content: str = Now.process.host.opened
+        return content.encode()
+
+    @staticmethod
+    def fstat(_file: int) -> types.SimpleNamespace:
+        return types.SimpleNamespace(st_mode=stat.S_IFREG)
 
     @staticmethod
     def rename(path: str, to: str) -> None:
@@ -268,11 +284,15 @@ class Signal:
         pass
 
     @staticmethod
-    def sigtimedwait(_signals: t.Any, seconds: float) -> _Received | None:
+    def sigtimedwait(signals: t.Collection[int], seconds: float) -> _Received | None:
         process = Now.process
-        if not process.signals and seconds > 0:
+        if seconds > 0 and not any(number in signals for number in process.signals):
             process.wait_for_signal(seconds)
-        return _Received(process.signals.pop(0)) if process.signals else None
+        for number in process.signals:
+            if number in signals:
+                process.signals.remove(number)
+                return _Received(number)
+        return None
 
 
 class _Socket:

@@ -11,8 +11,6 @@ from .checker import Checker, Violation
 from .world import Process
 
 ROUNDING = 0.001
-LAST_PAUSE = 0.001
-"""Seconds by which the pause before the same write is sent again may outlast the time for it."""
 REFUSED = (400, 403)
 """Answers by which a sender knows that its write was not carried out."""
 
@@ -63,7 +61,7 @@ class Operation:
     def ended(self, most: float) -> None:
         """It has to be over within this many seconds; each time that others change the lease, it may begin anew."""
         took = self._clock.now() - self._start
-        if not self._process.stood_still(self._began) and took > LAST_PAUSE + most * (
+        if not self._process.stood_still(self._began) and took > ROUNDING + most * (
             1 + self._checker.changes - self._changes
         ):
             raise Violation(

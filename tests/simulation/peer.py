@@ -38,7 +38,7 @@ class Peer:
         self._rng = rng
         self._clock = WallClock(process)
         self._timer = around.core.clock.Clock()
-        self._connection = Connection(process, around.network)
+        self._connection = Connection(process, around.network, TIMEOUT)
         self._me = f"{process.name}.{process.life}"
         self._lasts = rng.uniform(0.5, 1) * around.times.longest
         """Seconds for which it takes the lease."""

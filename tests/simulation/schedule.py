@@ -48,16 +48,17 @@ class Schedule:
         self._rhythm = 0.0
         """Seconds between two refused reads that go on in peace; 0 without them."""
         self._begin_store()
-        network.trouble = 0.0 if self._bucket.checks_first else rng.choice((0.0, 0.1, 0.3, 0.5))
-        self._processes = [
-            self._process("daemon" if turn == 0 or rng.random() < 0.5 else "play", turn)
-            for turn in range(1 if self._bucket.checks_first else rng.randint(2, 3))
-        ]
-        if rng.random() < 0.1 and self._times.kind != "long" and not self._bucket.clock_lies:
-            self._processes.append(self._peer())
-        for process in self._processes:
-            world.after(rng.uniform(0, 2), process.host.boot if process.host else process.begin)
-        for _fault in range(0 if self._bucket.checks_first else rng.randint(0, 4)):
+        self._processes: list[Process] = []
+        if self._bucket.checks_first:
+            # A race finds it out, but for what others do in between. So there are none, and no trouble.
+            self._begin("daemon" if rng.random() < 0.5 else "play")
+            return
+        network.trouble = rng.choice((0.0, 0.1, 0.3, 0.5))
+        for turn in range(rng.randint(2, 3)):
+            self._begin("daemon" if turn == 0 or rng.random() < 0.5 else "play")
+        if rng.random() < 0.1 and times.kind != "long" and not self._bucket.clock_lies:
+            self._begin_peer()
+        for _fault in range(rng.randint(0, 4)):
             world.after(rng.uniform(0, times.trouble), self._disturb)
         for _fault in range(rng.choice((0, 0, 0, 1, 2))):
             world.after(rng.uniform(0, times.trouble), self._interfere)
@@ -99,10 +100,16 @@ class Schedule:
             process.host = Host(self._around, process)
         return process
 
-    def _peer(self) -> Process:
+    def _begin(self, kind: str) -> None:
+        process = self._process(kind, len(self._processes))
+        self._processes.append(process)
+        self.world.after(self.world.rng.uniform(0, 2), process.host.boot if process.host else process.begin)
+
+    def _begin_peer(self) -> None:
         peer = Process(self.world, "dotnet-0", lambda process: Peer(self._around, process).live())
         peer.set_clock(self.world.rng.uniform(-CLOCK_ERROR, CLOCK_ERROR))
-        return peer
+        self._processes.append(peer)
+        self.world.after(self.world.rng.uniform(0, 2), peer.begin)
 
     def _begin_store(self) -> None:
         rng, bucket = self.world.rng, self._bucket

@@ -31,6 +31,8 @@ class Request(t.NamedTuple):
     """Takes the Response, or the error that the caller is to meet."""
     signed_at: float
     """In seconds since 1970."""
+    waits: float
+    """Seconds after which its sender turns away at the latest."""
     lasts: int | None
     """Seconds after which the store has to refuse it; None where it is signed in headers."""
 

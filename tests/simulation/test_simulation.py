@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from simulation import mutations
 from simulation.mutants import MUTANTS, load, shown
 from simulation.schedule import Schedule, caught
 
@@ -57,3 +58,33 @@ def test_no_fresh_schedule_violates_the_protocol():
 def test_a_broken_rule_is_caught(name):
     core = load(name)
     assert any(shown(name, caught(seed, core)) for seed in (CATCHES[name], *range(MOST)))
+
+
+def test_what_survives_is_a_mutant_and_has_a_reason():
+    reasons = mutations.survivors()
+    assert set(reasons) <= {mutant.name for mutant in mutations.mutants()}
+    assert all(reasons.values())
+
+
+def test_no_two_mutants_are_alike():
+    made = mutations.mutants()
+    assert len({mutant.name for mutant in made}) == len(made) == len({mutant.source for mutant in made})
+
+
+@pytest.mark.parametrize(
+    ("source", "changes"),
+    [
+        ("if a < 1:", {"if True:", "if False:", "if a <= 1:", "if a >= 1:", "if a < 2:", "if a < 0:"}),
+        ("if a and not b:", {"if True:", "if False:", "if (a or not b):", "if (a):", "if (not b):", "if a and (b):"}),
+        ("f(a, b, c=d)", {"pass", "f(b, a, c=d)", "f(a, c=d)", "f(a, b)"}),
+        ("a = min(b, '')", {"pass", "a = max(b, '')", "a = min(b, 'mutant')"}),
+        ("a = b * c + d.at", {"pass", "a = (b * c - d.at)", "a = (b / c) + d.at", "a = b * c + d.asked"}),
+        ("raise a", {"pass"}),
+        ("return a", {"return None"}),
+    ],
+)
+def test_mutations_are_of_every_kind(source, changes):
+    colon = "\n        pass" if source.startswith("if") else ""
+    made = mutations.mutants_of("file", f"def function():\n    {source}{colon}\n")
+    assert {mutant.name.partition(" => ")[2] for mutant in made} == changes
+    assert all(mutant.name.startswith(f"file.py function: {source} => ") for mutant in made)

@@ -46,6 +46,8 @@ class Life:
         self._protocol = around.core.protocol
         self._clock = around.core.clock.Clock()
         self._loses_results = False
+        self._heard_at: dict[str, float] = {}
+        """When a lease was known to be held, by its ETag."""
         self._me: t.Any = None
         self._begin_session()
 
@@ -54,7 +56,7 @@ class Life:
         core, process, host = self._around.core, self._process, self._process.host
         core.host.heartbeat.drive = _carry_out_for_daemon
         core.host.daemon.Heartbeat = _heartbeat
-        process.connect = lambda: Connection(process, self._around.network)
+        process.connect = lambda: Connection(process, self._around.network, host.loaded.request_timeout)
         process.does = self
         host.starts()
         while True:
@@ -165,14 +167,15 @@ class Life:
     def _held(self, verdict: t.Any, handed_over: bool) -> t.Any:
         if handed_over and verdict and verdict.is_leader:
             lease = verdict.lease._replace(store_time=verdict.lease.modified)  # a result tells no more
-            return self._around.core.types.Held(lease, verdict.deadline)
+            return self._around.core.types.Held(lease, verdict.deadline, self._heard_at[lease.etag])
         return None
 
     def _open(self, held: t.Any) -> t.Any:
         """Return the store as a task finds it, with what it is told of the store's time."""
         core, process = self._around.core, self._process
         location = core.settings.Location("bucket", "lease")
-        store = core.store.Store(Connection(process, self._around.network), location, self._clock)
+        connection = Connection(process, self._around.network, self._pace.request_timeout)
+        store = core.store.Store(connection, location, self._clock)
         if held:
             store.learn_time(held)
         return store
@@ -185,6 +188,7 @@ class Life:
         checker, process = self._around.checker, self._process
         _operation, verdict = self._drive(task, self._clock, self._open(task.held))
         if verdict.is_leader:
+            self._heard_at[verdict.lease.etag] = self._clock.now()
             checker.leads(process, self._clock, self._me, verdict, task.held)
         else:
             checker.stops(process, self._me.session)
@@ -223,11 +227,17 @@ class Life:
         return operation, verdict
 
 
-def _heartbeat(me: t.Any, *rest: t.Any) -> t.Any:
-    """Note the session of the daemon that is about to run its loop."""
-    process = machine.Now.process
+def _heartbeat(me: t.Any, timing: t.Any, metadata: t.Any, store: t.Any, clock: t.Any, systemd_host: t.Any) -> t.Any:
+    """Tell the host in which session the daemon is about to run its loop, and later whenever it leads."""
+    process, resume = machine.Now.process, systemd_host.resume
     process.host.me = me
-    return process.does.core.host.heartbeat.Heartbeat(me, *rest)
+
+    def told(held: t.Any, until: float) -> None:
+        process.host.leads()
+        resume(held, until)
+
+    systemd_host.resume = told
+    return process.does.core.host.heartbeat.Heartbeat(me, timing, metadata, store, clock, systemd_host)
 
 
 def _carry_out_for_daemon(steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:

@@ -38,9 +38,11 @@ from .waiting import wait_for
 BUCKET = "leader-election"
 REQUEST_TIMEOUT = 2.0  # seconds
 USE_BY = REQUEST_TIMEOUT + 3  # seconds after which the store must have refused a write, whatever else happened to it
-Layer = t.Literal["store", "caller", "kernel"]
-"""What keeps a late write from landing: its use-by date, its caller's last look, and the options of its socket."""
+Layer = t.Literal["store", "caller", "linger", "user timeout"]
+"""What keeps a late write from landing: its use-by date, its caller's last look, and two options of its socket."""
 LAYERS: Sequence[Layer] = t.get_args(Layer)
+KERNEL: Sequence[Layer] = ("linger", "user timeout")
+OPTIONS = {"linger": socket.SO_LINGER, "user timeout": socket.TCP_USER_TIMEOUT}
 Hanging = t.Literal["getaddrinfo", "connect"]
 BEFORE, AFTER = b'{"the object": "before"}', b'{"the object": "after the late write"}'
 
@@ -108,9 +110,11 @@ class Writer:
     @contextlib.contextmanager
     def _layers(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            if "kernel" in self._without:
-                options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-                stack.enter_context(mock.patch.object(connection, "_socket_options", return_value=options))
+            options = connection._socket_options(REQUEST_TIMEOUT)
+            left_out = [OPTIONS[layer] for layer in KERNEL if layer in self._without]
+            kept = [option for option in options if option[1] not in left_out]
+            assert len(kept) == len(options) - len(left_out)
+            stack.enter_context(mock.patch.object(connection, "_socket_options", return_value=kept))
             if "caller" in self._without:
                 send = connection.Connection.send
 

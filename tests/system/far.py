@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ class Far:
         self._name, self._address = f"far{number}", f"10.77.0.{250 - number % 20}"
         given = json.dumps({"options": store.options, "keys": keys, "without": list(without)})
         self._command = [sys.executable, "-m", "support.late", given]
+        self._writes = len(keys)
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> t.Self:
@@ -51,6 +53,7 @@ class Far:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.go_on()
         self.end()
         network.remove_host(self._name)
 
@@ -67,14 +70,25 @@ class Far:
         else:
             network.lose_no_more(self._name)
 
-    def write(self) -> list[str]:
-        """Send all writes; what their callers were told, in the order of the keys."""
-        assert self._process
-        assert self._process.stdin
-        self._process.stdin.write("write\n")
-        self._process.stdin.flush()
+    def send(self) -> None:
+        """Send all writes."""
+        self._say("write")
+
+    def told(self) -> list[str]:
+        """Wait until all callers have been told what became of their writes. What it was, in the order of the keys."""
         told: list[str] = json.loads(self._read())
         return told
+
+    def stop(self) -> None:
+        """Stop the process once all of its writes are in the hands of its kernel."""
+        assert self._process
+        wait_for(lambda: network.unsent(self._name) == self._writes, "all writes are under way")
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let the process that was stopped go on."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Let the process end; its kernel lives on."""
@@ -85,6 +99,11 @@ class Far:
         """Wait until the kernel has nothing left to deliver, and the store has surely dealt with what has arrived."""
         wait_for(lambda: not network.unsent(self._name), "nothing is under way to the store")
         time.sleep(SETTLE)
+
+    def _say(self, line: str) -> None:
+        assert self._process
+        assert self._process.stdin
+        print(line, file=self._process.stdin, flush=True)
 
     def _read(self) -> str:
         assert self._process

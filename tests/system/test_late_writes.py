@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from support import late
@@ -32,34 +32,63 @@ def store(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Served]:
         pytest.skip(str(missing))
 
 
-@pytest.mark.parametrize(("cut", "without"), [("cable", "kernel"), ("beyond", "kernel"), ("cable", "store")])
+@pytest.mark.parametrize(
+    ("cut", "without"),
+    [
+        pytest.param("cable", late.KERNEL, id="cable, the store alone"),
+        pytest.param("beyond", late.KERNEL, id="beyond, the store alone"),
+        pytest.param("cable", ["store"], id="cable, the kernel alone"),
+    ],
+)
 def test_a_link_that_is_back_after_the_use_by_date_delivers_nothing(
-    store: Served, cut: Cut, without: late.Layer
+    store: Served, cut: Cut, without: Sequence[late.Layer]
 ) -> None:
     """The store refuses these writes, and the kernel has thrown them away: either is enough."""
     keys = late.new_keys(PUTS)
-    with Far(store, keys, (without,)) as far:
+    with Far(store, keys, without) as far:
         end = time.monotonic() + late.USE_BY
         with far.cut(cut):
-            assert far.write() == ["unknown"] * PUTS
+            far.send()
+            assert far.told() == ["unknown"] * PUTS
             wait_for(lambda: time.monotonic() >= end, "the store refuses the writes by now")
         far.wait_until_quiet()
         assert late.carried_out(store, keys) == 0
 
 
 @pytest.mark.parametrize(
-    ("without", "landed"), [((), 0), (("kernel",), PUTS)], ids=["with all layers", "without the kernel's"]
+    ("without", "landed"), [(["user timeout"], 0), (late.KERNEL, PUTS)], ids=["with SO_LINGER", "without"]
 )
 @pytest.mark.parametrize("then", ["lives on", "ends"])
-def test_a_link_that_is_back_at_once_delivers_nothing(
-    store: Served, then: str, without: tuple[late.Layer, ...], landed: int
+def test_a_socket_that_is_closed_delivers_nothing(
+    store: Served, then: str, without: Sequence[late.Layer], landed: int
 ) -> None:
-    """The store would still take these writes, but the kernel has thrown them away. Does the process live on or end?"""
+    """The link is back at once, and the store would still take these writes. Does the process live on or end?"""
     keys = late.new_keys(PUTS)
     with Far(store, keys, without) as far:
         with far.cut("beyond"):
-            assert far.write() == ["unknown"] * PUTS
+            far.send()
+            assert far.told() == ["unknown"] * PUTS
             if then == "ends":
                 far.end()
         far.wait_until_quiet()
         assert late.carried_out(store, keys) == landed
+
+
+@pytest.mark.parametrize(
+    ("without", "landed"),
+    [(["store"], 0), (["store", "user timeout"], PUTS)],
+    ids=["with TCP_USER_TIMEOUT", "without"],
+)
+def test_a_process_that_is_stopped_delivers_nothing(store: Served, without: Sequence[late.Layer], landed: int) -> None:
+    """Nobody closes its sockets."""
+    keys = late.new_keys(PUTS)
+    with Far(store, keys, without) as far:
+        end = time.monotonic() + late.USE_BY
+        with far.cut("beyond"):
+            far.send()
+            far.stop()
+            wait_for(lambda: time.monotonic() >= end, "the store would refuse the writes by now")
+        far.wait_until_quiet()
+        assert late.carried_out(store, keys) == landed
+        far.go_on()
+        far.told()

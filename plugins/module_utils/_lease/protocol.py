@@ -341,22 +341,24 @@ def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Ste
         if _version(found) != replaces:
             return view
         # The version to be replaced is still there: the write has not landed yet. Send the same bytes again.
+        at = view.at
         if replaces is not None and isinstance(outcome, Unknown) and outcome.precondition_failed:
-            other = yield from _requoted(form, body, until)
+            other, at = yield from _requoted(form, body, until)
             if other != form and not requoted:
                 form, requoted = other, True  # nothing was written, so it can be sent at once
                 continue
             form = other
-        yield _apart(view.at, until, outcome)
+        yield _apart(at, until, outcome)
 
 
-def _requoted(form: Form, body: bytes, until: float) -> Steps[Form]:
-    """Return the other form of ETags, if the store enforces conditions in that form, too (rules 18 and 19)."""
+def _requoted(form: Form, body: bytes, until: float) -> Steps[Tuple[Form, float]]:
+    """Return the other form of ETags if the store enforces conditions in it, too (rules 18 and 19); and when."""
     other = form._replace(quoted=not form.quoted)
-    outcome = (yield Write(body, _NO_ETAG, until, *other)).outcome
+    answer = yield Write(body, _NO_ETAG, until, *other)
+    outcome = answer.outcome
     if isinstance(outcome, Written):
         raise _ignores("If-Match")
-    return other if isinstance(outcome, Unknown) and outcome.refuted else form
+    return (other if isinstance(outcome, Unknown) and outcome.refuted else form), answer.at
 
 
 def prove(
@@ -390,26 +392,30 @@ def prove(
 def _ask(body: bytes, replaces: Optional[str], name: str, until: float) -> Steps[Tuple[Form, float]]:
     """Write under a condition that does not hold, until the store clearly refuses it. Return the form, and when."""
     form = Form()
+    undated: Optional[Form] = None
     while True:
         answer = yield Write(body, replaces, until, *form)
         outcome = answer.outcome
         if isinstance(outcome, Unknown) and outcome.refuted:
-            return form, answer.at
-        if isinstance(outcome, Written):
+            if form.dated:
+                return form, answer.at
+            undated, form = form, Form()  # the signature in the query may have been refused for another reason
+        elif isinstance(outcome, Written):
             raise _ignores(name)
-        if isinstance(outcome, Refused):
+        elif isinstance(outcome, Refused):
+            if undated:
+                return undated, answer.at
             if not form.dated:
                 raise StoreRefused(*outcome)
             form = form._replace(dated=False)
-            continue
-        yield _apart(answer.at, until, outcome)
+        else:
+            yield _apart(answer.at, until, outcome)
 
 
 def _race(
     view: View, renewed: Callable[[Record, float], Record], form: Form, until: float
 ) -> Steps[Union[Landed, View]]:
-    """Let two renewals race until one wins, and the other is clearly refused. A View holds what is in the store instead.
-    """
+    """Let two renewals race until one wins and the other is clearly refused. A View holds another's record instead."""
     requoted = False
     while True:
         record, etag = record_of(view.found), _version(view.found)
@@ -432,13 +438,14 @@ def _race(
         unchanged = _version(view.found) == etag
         if not unchanged and _nonce(view.found) not in (drafts[0].nonce, drafts[1].nonce):
             return view
+        at = view.at
         if unchanged and len(refuted) == len(outcomes):
-            other = yield from _requoted(form, bodies[0], until)
+            other, at = yield from _requoted(form, bodies[0], until)
             if other != form and not requoted:
                 form, requoted = other, True
                 continue
             form = other
-        yield _apart(view.at, until, outcomes[0])
+        yield _apart(at, until, outcomes[0])
 
 
 _ENFORCE = "Use a store that enforces conditional writes"

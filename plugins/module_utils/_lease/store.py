@@ -94,7 +94,7 @@ class Store:
 
     def learn_time(self, held: Held) -> None:
         """Learn the store's time from a lease that is held: renewing it may be the first request."""
-        self.time.saw(held.seen.store_time, held.written_at, held.written_at)
+        self.time.saw(held.seen.store_time, held.written_at, held.heard_at)
 
     def forget_connection(self) -> None:
         self._connection.forget()
@@ -133,7 +133,7 @@ class Store:
             if date is None or response.status not in (400, 401, 403) or not stamp.refuses(date):
                 return self._outcome(method, headers, response, date)
             if not first or self._clock.now() >= until:
-                return Unknown("%s, since its date was too far off" % self._answered(response), sent=False)
+                return Unknown("%s, since its date was too far off" % self._answered(response))
             first = False  # the answer has told the store's time
 
     def _outcome(self, method: str, headers: Mapping[str, str], response: Response, date: Optional[float]) -> Outcome:

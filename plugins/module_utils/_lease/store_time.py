@@ -30,7 +30,7 @@ class Stamp(NamedTuple):
     def refuses(self, store_time: float) -> bool:
         """Tell whether the store can have refused the request for its date alone."""
         off = store_time - self.at
-        return abs(off) > SKEWED or (self.lasts is not None and off > self.lasts)
+        return abs(off) > SKEWED or (self.lasts is not None and off >= self.lasts)
 
 
 SKEWED = 60.0

@@ -215,6 +215,8 @@ class Held(NamedTuple):
     seen: Seen
     lapses_at: float
     """The deadline, on the caller's clock."""
+    heard_at: float
+    """When the caller knew it, on its clock."""
 
     @property
     def written_at(self) -> float:

@@ -68,11 +68,11 @@ def lose_no_more(name: str) -> None:
     _run("nft", "delete", "table", "inet", f"lost-{name}")
 
 
-def unsent(name: str) -> bool:
-    """Whether a host's kernel has data of TCP that has not arrived yet, also of processes that have ended."""
+def unsent(name: str) -> int:
+    """How many connections of a host have data that has not arrived yet, also those of processes that have ended."""
     table = _run("nsenter", f"--net=/run/netns/{name}", "cat", "/proc/net/tcp")
     states_and_queues = [line.split()[3:5] for line in table.splitlines()[1:]]
-    return any(state != LISTEN and int(queues.partition(":")[0], 16) for state, queues in states_and_queues)
+    return sum(state != LISTEN and int(queues.partition(":")[0], 16) > 0 for state, queues in states_and_queues)
 
 
 def ip(*arguments: str) -> None:

@@ -345,7 +345,8 @@ def _state(place: str, me: Claimant, held: Optional[Held], until: Optional[float
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
-        state["held"] = dict(body=body, etag=etag, modified=modified, store_time=store_time, lapses_at=held.lapses_at)
+        times = dict(modified=modified, store_time=store_time, lapses_at=held.lapses_at, heard_at=held.heard_at)
+        state["held"] = dict(body=body, etag=etag, **times)
         state.update(until=until, served=served)
     return state
 
@@ -393,10 +394,11 @@ def _inherited(holder: str, connection: ReloadingConnection) -> Handover:
 def _held(state: Any) -> Held:
     """Raises ValueError, LookupError or TypeError for what no replaced program would hand over."""
     body, etag = _typed(state["body"], str), _typed(state["etag"], str)
-    modified, store_time, lapses_at = (_number(state[name]) for name in ("modified", "store_time", "lapses_at"))
+    times = ("modified", "store_time", "lapses_at", "heard_at")
+    modified, store_time, lapses_at, heard_at = (_number(state[name]) for name in times)
     if not etag:
         raise ValueError("it has no ETag")
-    return Held(Seen(decode(body.encode("ascii")), etag, modified, store_time), lapses_at)
+    return Held(Seen(decode(body.encode("ascii")), etag, modified, store_time), lapses_at, heard_at)
 
 
 def _typed(value: Any, wanted: Type[T]) -> T:

@@ -185,7 +185,7 @@ class Heartbeat:
             raise TypeError("%r is not a leader's verdict" % (verdict,))
         record = protocol.record_of(verdict.lease)
         self._sent[:] = [record.nonce] if record else []
-        return Held(verdict.lease, verdict.deadline)
+        return Held(verdict.lease, verdict.deadline, self._clock.now())
 
     # -- standby
 

@@ -60,9 +60,9 @@ def handle(**given):
     return _options.Handle(options(**given))
 
 
-def result(elapsed=12.0, is_leader=True, **changed):
+def result(elapsed=12.0, is_leader=True, heard=11.0, **changed):
     """A result of before, as the action plugin hands it over, with these changes to its lease."""
-    return dict(is_leader=is_leader, lease=dict(LEASE, **changed), elapsed=elapsed)
+    return dict(is_leader=is_leader, lease=dict(LEASE, **changed), elapsed=elapsed, heard=heard)
 
 
 # -- The arguments
@@ -194,6 +194,7 @@ def test_a_result_of_this_run_proves_what_is_held_without_a_request():
     )
     assert lease.held.seen == Seen(record, "e1", RENEWED_AT, RENEWED_AT)
     assert lease.held.lapses_at == NOW + 18.0
+    assert lease.held.heard_at == NOW - 11.0
 
 
 def test_a_result_is_held_for_the_time_that_it_has_left_and_no_longer():
@@ -286,6 +287,7 @@ def test_a_lease_with_something_else_in_it_is_refused(changed):
         dict(is_leader=True, lease={}),
         dict(results=[result()]),
         result(elapsed="long"),
+        result(heard="long ago"),
     ],
     ids=lambda given: json.dumps(given)[:30],
 )

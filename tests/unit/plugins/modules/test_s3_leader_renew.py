@@ -16,7 +16,7 @@ def acquired(run, store):
     """The result of an acquisition, as the action plugin hands it over at once; the store begins to count anew."""
     told = run(acquire, lease_duration=60)
     store.forget()
-    return dict(is_leader=told["is_leader"], lease=told["lease"], elapsed=0.0)
+    return dict(is_leader=told["is_leader"], lease=told["lease"], elapsed=0.0, heard=0.0)
 
 
 def stored(store):

@@ -106,13 +106,20 @@ def test_without_variables_it_is_localhost(monkeypatch):
 
 
 def test_a_result_of_this_run_is_handed_over_with_its_age(clock):
-    registered = leader(deadline=dict(run=_run.RUN, at=clock.at + 18.0), diff={}, invocation={})
-    assert arguments(lease=registered)["lease"] == dict(is_leader=True, lease=LEASE, elapsed=12.0)
+    deadline = dict(run=_run.RUN, at=clock.at + 18.0, heard=clock.at - 11.0)
+    registered = leader(deadline=deadline, diff={}, invocation={})
+    assert arguments(lease=registered)["lease"] == dict(is_leader=True, lease=LEASE, elapsed=12.0, heard=11.0)
+
+
+@pytest.mark.parametrize("heard", [{}, dict(heard=None), dict(heard="long ago")])
+def test_a_result_that_does_not_tell_when_it_was_heard_of_is_no_proof(clock, heard):
+    registered = leader(deadline=dict(run=_run.RUN, at=clock.at + 18.0, **heard))
+    assert arguments(lease=registered)["lease"]["heard"] is None
 
 
 def test_a_result_of_another_run_is_handed_over_without_an_age(clock):
     registered = leader(deadline=dict(run="another", at=clock.at + 18.0))
-    assert arguments(lease=registered)["lease"] == dict(is_leader=True, lease=LEASE, elapsed=None)
+    assert arguments(lease=registered)["lease"] == dict(is_leader=True, lease=LEASE, elapsed=None, heard=None)
 
 
 def test_an_age_is_counted_and_never_believed(clock):
@@ -133,11 +140,11 @@ def test_a_result_that_is_overdue_says_so(clock):
 @pytest.mark.parametrize("lease", [None, "mine", {}, {"lease_duration": None}, {"lease_duration": "long"}])
 def test_a_result_whose_lease_is_none_has_no_age_and_goes_to_the_module_which_refuses_it(clock, lease):
     registered = leader(deadline=dict(run=_run.RUN, at=clock.at + 18.0), lease=lease)
-    assert arguments(lease=registered)["lease"] == dict(is_leader=True, lease=lease, elapsed=None)
+    assert arguments(lease=registered)["lease"] == dict(is_leader=True, lease=lease, elapsed=None, heard=None)
 
 
 def test_a_follower_hands_over_that_it_does_not_lead():
-    assert arguments(lease=FOLLOWER)["lease"] == dict(is_leader=False, lease=None, elapsed=None)
+    assert arguments(lease=FOLLOWER)["lease"] == dict(is_leader=False, lease=None, elapsed=None, heard=None)
 
 
 def test_a_skipped_task_hands_nothing_over():
@@ -164,7 +171,7 @@ def takes(clock, seconds, result):
 
 def test_the_deadline_counts_from_before_the_task_was_sent_by_rule_6(clock):
     result = run(takes(clock, 4.0, leader(deadline=30.0))).result
-    assert result["deadline"] == dict(run=_run.RUN, at=1030.0)
+    assert result["deadline"] == dict(run=_run.RUN, at=1030.0, heard=1004.0)
     assert _run.is_held(result)
 
 

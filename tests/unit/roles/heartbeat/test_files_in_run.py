@@ -28,7 +28,7 @@ from support.role import ROLE, script, settings, units
 
 HOOKS = dict(on_acquired="/bin/true", on_lost="/bin/true", on_error="/bin/true")
 RECORD = Record("web-1", "my-session", 7, 1, "n", 30.0, 1.0, 1.0, 31.0, {}, True)
-HELD = Held(Seen(RECORD, "e1", 1.0, 1.0), 1030.0)
+HELD = Held(Seen(RECORD, "e1", 1.0, 1.0), 1030.0, 1000.0)
 
 
 class Host:

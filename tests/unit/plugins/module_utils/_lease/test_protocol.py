@@ -84,7 +84,7 @@ def acquiring(start=0.0, dry_run=False, **want):
 
 
 def holding(a_record=None, lapses_at=30.0, etag="e1"):
-    return Held(seen(a_record or mine(), etag=etag), lapses_at)
+    return Held(seen(a_record or mine(), etag=etag), lapses_at, 0.0)
 
 
 def renewing(held=None, lease_duration=None, start=0.0, **options):
@@ -524,7 +524,8 @@ def test_rule_25_whether_it_takes_them_is_found_out_with_the_conditions_and_kept
     for _condition in range(2):
         dialogue.expect(Write, dated=True)
         dialogue.answer(Refused("403")).expect(Write, dated=False)
-        dialogue.answer(PRECONDITION_FAILED)
+        dialogue.answer(PRECONDITION_FAILED).expect(Write, dated=True)
+        dialogue.answer(Refused("403"))
     dialogue.expect(Race, dated=False)
     assert dialogue.answer(WON).written()["conditionsProven"]["useByDates"] is False
     renewing(holding(mine(proof=PROOF._replace(dated=False)))).expect(Write, dated=False)
@@ -532,7 +533,9 @@ def test_rule_25_whether_it_takes_them_is_found_out_with_the_conditions_and_kept
 
 def test_rule_25_a_single_refusal_is_not_kept():
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME))
-    dialogue.answer(Refused("403")).answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED).answer(WON)
+    for _condition in range(2):
+        dialogue.answer(Refused("403")).answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED)
+    dialogue.answer(WON)
     assert dialogue.written()["conditionsProven"]["useByDates"] is True
 
 

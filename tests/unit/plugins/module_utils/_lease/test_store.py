@@ -354,8 +354,8 @@ def test_a_store_that_goes_on_refusing_dates_is_asked_no_third_time():
 
 def test_a_lease_that_is_held_tells_the_stores_time():
     store = Store(Scripted(answer(200, etag="e")), LOCATION, Standing())
-    store.learn_time(Held(Seen(RECORD, "e1", NOW, NOW), lapses_at=1010.0))
-    assert store.time.now() == NOW + 20
+    store.learn_time(Held(Seen(RECORD, "e1", NOW, NOW), lapses_at=1010.0, heard_at=981.0))
+    assert store.time.now() == NOW + 19
 
 
 # -- rule 18: a race --------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def seen(etag="e1", **changes):
 
 
 def held(lapses_at=1030.0, **changes):
-    return Held(seen(**changes), lapses_at)
+    return Held(seen(**changes), lapses_at, 1000.5)
 
 
 def mark():
