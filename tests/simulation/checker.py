@@ -330,7 +330,8 @@ class Checker:
         """
         if request.method == "PUT":
             # What is refused for its date may be the second copy of what was carried out before.
-            too_late = request.lasts is not None and self._world.now + EPOCH > request.signed_at + request.lasts
+            latest = EPOCH + self._world.now + self._bucket.clock_off + self._skew
+            too_late = request.lasts is not None and latest > request.signed_at + request.lasts
             self.answers[request.body] = self._world.now, 0 if too_late else response.status
         if response.status in (200, 400, 401, 403):
             self._sent.pop(request.body or response.body, None)
