@@ -254,7 +254,7 @@ MUTANTS: dict[str, Mutant] = {
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),
     ),
     "heartbeat: it leads on when its time is up": Mutant(
-        heartbeat("        if left <= 0:\n            raise TimeIsUp()\n", ""),
+        heartbeat("left = self._until - self.now()", 'left = float("inf")'),
     ),
     "heartbeat: the lease is given back while services run": Mutant(
         heartbeat("if self._host.serving():", "if False:"), shows=TWO_LEADERS
