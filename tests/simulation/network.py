@@ -54,7 +54,7 @@ class Network:
         self._latest = latest
         self._bucket = bucket
         self._broken = core.connection.NoAnswer("the connection broke")
-        self._fates = (
+        self._fates: tuple[t.Callable[[Request, float, float], None], ...] = (
             self._request_lost,
             self._request_late,
             self._request_doubled,
@@ -78,6 +78,10 @@ class Network:
         self.on_hang: t.Callable[[str, str], None] = lambda who, method: None
         self.on_answer: t.Callable[[Request, t.Any], None] = lambda request, response: None
         """The sender has the answer."""
+
+    def only_loses(self) -> None:
+        """From now on, lose requests and answers, and do nothing else with them."""
+        self._fates = (self._request_lost, self._answer_lost, self._reset_before, self._reset_after)
 
     def deleted(self) -> None:
         """The object was deleted: no more is promised where what made it is carried out a second time afterwards."""

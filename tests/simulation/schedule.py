@@ -52,8 +52,10 @@ class Schedule:
         self._begin_store()
         self._processes: list[Process] = []
         if self._bucket.checks_first:
-            # A race finds it out, but for what others do in between. So there are none, and no trouble.
+            # A race finds it out, but for what others do in between, or for one of the two that comes late.
             self._begin("daemon" if rng.random() < 0.5 else "play")
+            network.only_loses()
+            network.trouble = rng.choice((0.0, 0.3))
             return
         network.trouble = rng.choice((0.0, 0.1, 0.3, 0.5))
         for turn in range(rng.randint(2, 3)):
@@ -185,8 +187,9 @@ class Schedule:
         )(seconds)
         if host:
             for asked in (host.reload, host.terminate, host.stop_services):
-                if rng.random() < 0.1:
-                    self.world.after(seconds * rng.random(), asked)
+                if rng.random() < 0.2:
+                    left = min(seconds, self._times.trouble - self.world.now)
+                    self.world.after(left * rng.random(), asked)
 
     def _go_on_refusing(self) -> None:
         """Refuse a read now and then, for as long as the schedule goes on: whoever watches has to cope."""

@@ -95,7 +95,7 @@ class Process:
         """Those that are pending."""
         self._waits_for_signal: t.Callable[[], object] | None = None
         self._live = live
-        self._rate = 1 + rng.uniform(-DRIFT, DRIFT)
+        self._rate = 1 + rng.choice((-DRIFT, DRIFT, rng.uniform(-DRIFT, DRIFT)))
         self._booted = rng.uniform(0, 10**6)
         self._wall_offset = rng.choice((0.0, rng.uniform(-5, 5), rng.uniform(-(10**6), 10**6), rng.choice((-DAY, DAY))))
         self._wall_is_right = False
