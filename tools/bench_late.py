@@ -14,6 +14,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from support import late
+from support.child_process import die_with_parent
 from support.proxy import FaultProxy, late_request
 from support.stores.ceph import Ceph
 from support.stores.seaweedfs import SeaweedFS
@@ -89,7 +90,7 @@ def bench_late(puts: int) -> None:
     """Do it in namespaces of its own, as root. Raises CannotRun where there can be none."""
     namespaces.check()
     command = [*namespaces.TOGETHER, *namespaces.APART, *namespaces.PRIVATE_RUN, sys.executable, __file__, str(puts)]
-    subprocess.run(command, env={**os.environ, "TMPDIR": "/run/tmp"}, check=True)
+    subprocess.run(command, env={**os.environ, "TMPDIR": "/run/tmp"}, check=True, preexec_fn=die_with_parent())
 
 
 def main(puts: int) -> None:

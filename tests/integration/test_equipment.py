@@ -334,13 +334,20 @@ class TestOddStores:
 
     def test_an_object_can_be_aged(self, open_store):
         store = open_store(odd.Store)
-        store.put("k", b"1")
+        written = store.put("k", b"1")
         store.age("k", 3600)
-        store.clock_offset = 86400.0
+        store.clock_offset = 600.0
         answer = client_of(store).get_object(Bucket="b", Key="k")
         modified = answer["LastModified"].timestamp()
-        assert abs(time.time() - 3600 - modified) < 2
-        assert abs(store.now() - time.time() - 86400) < 2
+        assert 0 <= written.modified - 3600 - modified < 1
+        assert abs(store.now() - time.time() - 600) < 2
+
+    @pytest.mark.parametrize("offset", [86400.0, -86400.0])
+    def test_a_signature_that_is_a_day_off_is_refused(self, open_store, offset):
+        store = open_store(odd.Store)
+        store.put("k", b"1")
+        store.clock_offset = offset
+        assert status_of(client_of(store).get_object, Bucket="b", Key="k") == 403
 
     def test_no_date_is_no_date(self, open_store):
         s3 = client_of(open_store(odd.HasNoDate))

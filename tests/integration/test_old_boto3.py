@@ -87,7 +87,8 @@ def test_a_lost_answer_is_found_out(run_playbook, seaweedfs, bucket, proxy, key,
     assert result["is_leader"] is True
     landed = [json.loads(one.body) for one in proxy.select("PUT", store_status=200)]
     assert landed[-1] == stored(seaweedfs, bucket, key)
-    assert [one["sequence"] for one in landed] == [1, 2]
+    assert [one["sequence"] for one in landed] == [1, 2, 3]
+    assert all("X-Amz-Expires=" in one.path for one in proxy.select("PUT"))
     assert {one["session"] for one in landed} == {result["lease"]["session"]}
     assert landed[-1]["term"] == result["term"]
 

@@ -1,6 +1,7 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wall clock that is wrong changes nothing: the store's own clock decides, and monotonic ones count.
+"""A wall clock that is wrong changes nothing: the store's own clock decides, dates the signatures, and monotonic ones
+count.
 
 Debian's faketime sets the clock of the module's process, or of ansible-playbook as well; the store's is right.
 """
@@ -12,6 +13,7 @@ import email.utils
 import json
 import time
 import typing as t
+import urllib.parse
 import uuid
 from collections.abc import Callable
 
@@ -23,6 +25,7 @@ from support.leases import OLD_TERM, somebody_elses
 DURATION = 60
 MARGIN = 2
 GRAIN = 5  # seconds; what a slow machine may add, far from the ten minutes
+DAY = 86400
 
 
 # libfaketime 0.9.10, which Debian 12 and Ubuntu 24.04 have, breaks the clock_nanosleep() that time.sleep() calls since
@@ -55,6 +58,13 @@ def utc(seconds: float) -> str:
 def foreign(until: float) -> bytes:
     """A lease by the .NET library, which names its end."""
     return json.dumps({"holderId": "a .NET host", "leaseUntilUtc": utc(until)}).encode()
+
+
+def signed_at(request: t.Any) -> float:
+    """When the request was made, as its signature says."""
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(request.path).query))
+    date = query.get("X-Amz-Date") or request.headers["X-Amz-Date"]
+    return datetime.datetime.strptime(date + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
 
 
 class Shop:
@@ -113,7 +123,7 @@ PLAY = """
 """
 
 WHERE = ("host", "controller")
-OFFSETS = {"ten minutes ahead": 600, "ten minutes behind": -600}
+OFFSETS = {"ten minutes ahead": 600, "ten minutes behind": -600, "a day ahead": DAY, "a day behind": -DAY}
 
 
 @pytest.fixture(scope="module", params=[(where, name) for where in WHERE for name in OFFSETS], ids=", ".join)
@@ -150,9 +160,9 @@ def told(request, clock, seaweedfs, bucket, collections_path, tmp_path_factory):
         finally:
             running.kill()
         requests = proxy.requests
-    for request in requests:  # what the host took the time to be
-        signed = datetime.datetime.strptime(request.headers["X-Amz-Date"] + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
-        assert abs(signed - OFFSETS[name] - time.time()) < 120
+    # The host takes the time to be another one, until the store has told it.
+    assert abs(signed_at(requests[0]) - OFFSETS[name] - time.time()) < 120
+    assert all(abs(signed_at(request) - time.time()) < 120 for request in requests if request.method == "PUT")
     return run, shop, requests
 
 
@@ -215,22 +225,40 @@ def test_the_first_term_is_the_stores_time(told):
     assert abs(record["term"] - written) < 120
 
 
-@pytest.mark.parametrize("offset", [7200, -7200], ids=["ahead", "behind"])
-def test_a_clock_that_s3_does_not_accept_is_named(run_playbook, clock, seaweedfs, bucket, key, offset):
+@pytest.mark.parametrize("offset", [DAY, -DAY], ids=["ahead", "behind"])
+def test_a_host_whose_clock_is_a_day_off_acquires_renews_and_releases(
+    run_playbook, clock, seaweedfs, bucket, key, proxy, offset
+):
     run = run_playbook(
         """
-        - name: acquire
-          leaderelection.s3.s3_leader_acquire: {key: "{{ key }}"}
-          environment: "{{ clock }}"
+        - environment: "{{ clock }}"
+          block:
+            - name: acquire
+              leaderelection.s3.s3_leader_acquire: {key: "{{ key }}"}
+              register: acquired
+            - name: renew
+              leaderelection.s3.s3_leader_renew: {key: "{{ key }}", lease: "{{ acquired }}"}
+              register: renewed
+            - name: renew without
+              leaderelection.s3.s3_leader_renew: {key: "{{ key }}"}
+            - name: release
+              leaderelection.s3.s3_leader_release: {key: "{{ key }}"}
+            - name: acquire again
+              leaderelection.s3.s3_leader_acquire: {key: "{{ key }}"}
         """,
-        s3=dict(seaweedfs.options, bucket=bucket),
+        s3=dict(seaweedfs.options, endpoint_url=proxy.url, bucket=bucket),
         clock=clock(offset),
         key=key,
-    )
-    result = run.task("acquire")
-    assert result.status == "failed"
-    assert result.result["is_leader"] is False
-    assert "clock" in result.result["msg"]
+    ).succeeded()
+    names = ("acquire", "renew", "renew without", "release", "acquire again")
+    assert [run[name]["is_leader"] for name in names] == [True, True, True, False, True]
+    assert run["release"]["changed"] is True
+    assert run["acquire again"]["term"] == run["acquire"]["term"] + 1
+    # Each task learns the store's time by a read that is refused, or from the lease that it was handed.
+    assert [run[name]["requests"] for name in names] == [8, 1, 3, 3, 3]
+    refused = [one for one in proxy.requests if one.status == 403]
+    assert [one.method for one in refused] == ["GET"] * 4
+    assert all(abs(signed_at(one) - offset - time.time()) < 120 for one in refused)
 
 
 def seconds(text: str) -> float:

@@ -375,7 +375,7 @@ class Checker:
             return
         if not new.proof:
             return  # nobody leads by it
-        if old is None:
+        if old is None and new.sequence > 1:
             raise Violation(f"{new.session} re-created the lease in its term {new.term} (rule 13)")
         if new.term not in self._given:
             if new.term <= self.highest_term:

@@ -12,6 +12,7 @@ from . import core
 from .core import Change
 
 protocol = functools.partial(Change, "protocol.py")
+types = functools.partial(Change, "types.py")
 store = functools.partial(Change, "store.py")
 driver = functools.partial(Change, "driver.py")
 clock = functools.partial(Change, "clock.py")
@@ -35,12 +36,22 @@ class Mutant:
         self.shows = shows
 
 
-NOBODY_ASKS = protocol('((None, "If-None-Match"), (_NO_ETAG, "If-Match")):', "():")
+ASKS_FOR_A_CREATION = """    yield from _ask(encode(record), None, "If-None-Match", until)
+"""
+ASKS_FOR_A_REPLACEMENT = """    form, at = yield from _ask(encode(record), _NO_ETAG, "If-Match", until)
+"""
+RACES = """    result = yield from _race(view._replace(at=at), renewed, form, until)
+"""
+DOES_NOT_RACE = """    result = Landed(view.found, b"", view.asked, at, form)
+"""
+NOBODY_ASKS = protocol(
+    ASKS_FOR_A_CREATION + ASKS_FOR_A_REPLACEMENT + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE
+)
 """Or rule 18 keeps everybody from leading."""
 
 MUTANTS: dict[str, Mutant] = {
     "rule 1: a replacement has no condition": Mutant(
-        store("""headers["If-Match"] = '"%s"' % replaces if self.quoted else replaces""", "pass"),
+        store("""headers["If-Match"] = '"%s"' % replaces if quoted else replaces""", "pass"),
         NOBODY_ASKS,
         shows=TWO_LEADERS,
     ),
@@ -51,14 +62,14 @@ MUTANTS: dict[str, Mutant] = {
         protocol("sequence=record.sequence + 1,\n        nonce=nonce,", "sequence=record.sequence + 1,"), shows=TOO_LONG
     ),
     "rule 3: the term stays": Mutant(
-        protocol("term=term_of(found) + 1 if", "term=term_of(found) if"),
+        protocol("term = term_of(found) + 1", "term = term_of(found)"),
     ),
     "rule 3: a creation begins with 1": Mutant(
-        protocol("else int(now),\n        sequence=1", "else 1,\n        sequence=1"),
-        protocol("term=max(draft.term, int(now))", "term=draft.term"),
+        protocol("term = max(term, int(found.store_time))", "pass"),
+        protocol("term = max(draft.term, int(view.found.store_time)) if late else draft.term", "term = draft.term"),
     ),
     "rule 3: a creation that came late keeps its term": Mutant(
-        protocol("term=max(draft.term, int(now))", "term=draft.term"),
+        protocol("term = max(draft.term, int(view.found.store_time)) if late else draft.term", "term = draft.term"),
     ),
     "rule 4: a release forgets the term": Mutant(
         protocol("term=term_of(found) or int(now),", "term=1,"),
@@ -109,13 +120,13 @@ MUTANTS: dict[str, Mutant] = {
     "rule 11: a lower layer tries again": Mutant(
         store(
             "return Unknown(str(error))",
-            "response = self._connection.send(method, headers, body, MAX_BODY)",
+            "response = self._connection.send(method, headers, body, MAX_BODY, stamp, before_last_byte)",
         ),
         shows="(rule 20)",
     ),
     "rule 12: no answer is taken for success": Mutant(
         protocol(
-            "        doubtful = True\n", "        return Landed(Seen(draft, '', 0, 0), body, anchor, answer.at)\n"
+            "        doubtful = True\n", "        return Landed(Seen(draft, '', 0, 0), body, anchor, answer.at, form)\n"
         ),
         shows=NOT_WRITTEN,
     ),
@@ -136,7 +147,7 @@ MUTANTS: dict[str, Mutant] = {
             "        if not isinstance(found, Seen) or mine is None or (held",
             "        if isinstance(found, Absent) and held:\n"
             "            record = held.seen.record._replace(sequence=99, nonce=fresh_nonce())\n"
-            "            result = yield from put(record, None, start + patience)\n"
+            "            result = yield from put(record, None, start + patience, Form())\n"
             "            if isinstance(result, Landed):\n"
             "                return Verdict(True, Why.RENEWED, result.seen, before, result.anchor + 1)\n"
             "        if not isinstance(found, Seen) or mine is None or (held",
@@ -146,7 +157,7 @@ MUTANTS: dict[str, Mutant] = {
         protocol("+ margin(record.lease_duration) - unchanged_for", "- 1 - unchanged_for"), shows=TWO_LEADERS
     ),
     "rule 14: the observer forgets what it watched": Mutant(
-        protocol("        if _version(found) != watched:\n", "        if watched is None:\n"), shows=TWO_LEADERS
+        types("if version != self._version or self._since > at:", "if self._version is None:"), shows=TWO_LEADERS
     ),
     "rule 15: no margin": Mutant(
         protocol("+ margin(record.lease_duration) - found.age", "- found.age"), shows=TWO_LEADERS
@@ -156,7 +167,10 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 15: the caller's own clock": Mutant(
         store("import datetime", "import datetime\nimport time"),
-        store('date = http_date(response, "date")\n        if unchanged', "date = time.time()\n        if unchanged"),
+        store(
+            "return self._outcome(method, headers, response, date)",
+            "return self._outcome(method, headers, response, time.time())",
+        ),
         shows=TWO_LEADERS,
     ),
     "rule 16: what cannot be read is free": Mutant(
@@ -175,24 +189,26 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "rule 17: the holder's name is enough": Mutant(
-        protocol("record.session == me.session and not", "record.holder == me.holder and not"), shows=NOT_WRITTEN
+        protocol("record.session != me.session or", "record.holder != me.holder or"), shows=NOT_WRITTEN
     ),
     "rule 18: nobody asks for the conditions": Mutant(
-        protocol("if isinstance(result, Landed) and not draft.proven:", "if False:"),
+        protocol("if isinstance(result, Landed) and (late or draft.proof is None):", "if False:"),
     ),
     "rule 18: only the creation is asked for": Mutant(
-        protocol(
-            'for replaces, name in ((None, "If-None-Match"), (_NO_ETAG, "If-Match")):',
-            'for replaces, name in ((None, "If-None-Match"),):',
-        ),
+        protocol(ASKS_FOR_A_REPLACEMENT + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE),
+    ),
+    "rule 18: nobody races": Mutant(
+        protocol(RACES, DOES_NOT_RACE),
+    ),
+    "rule 18: a proof counts for any store": Mutant(
+        protocol("proof if proof and proof.store == me.store else None", "proof"),
     ),
     "rule 18: a renewal leads where nobody asked": Mutant(
-        protocol("if not mine.proven:", "if False:"),
+        protocol("if mine.proof is None:", "if False:"),
+        protocol("        if proof_of(found, me):\n", "        if True:\n"),
     ),
     "rule 19: the ETag stays quoted": Mutant(
-        protocol(
-            "requote = isinstance(outcome, Unknown) and outcome.precondition_failed and replaces is not None", "pass"
-        ),
+        protocol("other = form._replace(quoted=not form.quoted)", "other = form"),
         shows=NOBODY_LEADS,
     ),
     "rule 20: the same write goes again at once": Mutant(
@@ -200,7 +216,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 22: a lapse does not end the term": Mutant(
         protocol("if view.at >= lapses_at:", "if False:"),
-        protocol("yield from put(draft, found.etag, lapses_at)", "yield from put(draft, found.etag, start + patience)"),
+        protocol("lapses_at, form_of(mine.proof)", "start + patience, form_of(mine.proof)"),
         protocol("if result.at >= min(lapses_at, deadline):", "if result.at >= deadline:"),
     ),
     "rule 22: what was held in an earlier term is renewed": Mutant(
@@ -210,7 +226,10 @@ MUTANTS: dict[str, Mutant] = {
         protocol(" and (held is None or term_of(found) == term_of(held.seen))", ""),
     ),
     "rule 22: an acquisition leads on in a lapsed term": Mutant(
-        protocol("if mine and mine.term != lapsed_term and is_live(mine, age_of(found)):", "if mine:"),
+        protocol(
+            "if mine and mine.proof and mine.term != lapsed_term and is_live(mine, age_of(found)):",
+            "if mine and mine.proof:",
+        ),
         protocol(
             "lapses_at = view.asked + mine.lease_duration - age_of(found)\n        else:\n            why",
             "lapses_at = at + want.lease_duration\n        else:\n            why",
@@ -218,23 +237,24 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 23: leadership is told before the write": Mutant(
         protocol(
-            "result = yield from put(draft, _version(found), until)\n        if isinstance(result",
+            "result = yield from put(draft, _version(found), until, form_of(draft.proof or proof_of(found, me)))",
             "yield Write(encode(draft), _version(found), until)\n"
             "        return Verdict(True, why, found, found, at + want.lease_duration)\n"
-            "        if isinstance(result",
+            "        result = view",
         ),
     ),
     "rule 24: an acquisition shortens": Mutant(
-        protocol("promised = mine.lease_duration if mine.proven else 0.0", "promised = 0.0"), shows=TWO_LEADERS
+        protocol("promised = mine.lease_duration\n            draft", "promised = 0.0\n            draft"),
+        shows=TWO_LEADERS,
     ),
     "rule 24: a renewal shortens": Mutant(
-        protocol("promised = lapses_at - view.asked", "promised = 0.0"), shows=TWO_LEADERS
+        protocol("promised = lapses_at - view.at", "promised = 0.0"), shows=TWO_LEADERS
     ),
     "heartbeat: the services get no time to stop": Mutant(
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),
     ),
     "heartbeat: it leads on when its time is up": Mutant(
-        heartbeat("        if left <= 0:\n            raise TimeIsUp()\n", ""),
+        heartbeat("left = self._until - self.now()", 'left = float("inf")'),
     ),
     "heartbeat: the lease is given back while services run": Mutant(
         heartbeat("if self._host.serving():", "if False:"), shows=TWO_LEADERS

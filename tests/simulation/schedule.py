@@ -22,6 +22,8 @@ from .workload import Life
 from .world import DAY, EPOCH, Process, World
 
 LEAST_EVENTS = 200
+SETTLED = 5.0
+"""Seconds after which a creation is not carried out any more, beyond those that its sender waited for an answer."""
 
 
 @functools.cache
@@ -203,8 +205,10 @@ class Schedule:
 
     def _interfere(self) -> None:
         world, bucket, checker = self.world, self._bucket, self._checker
-        if bucket.time() <= checker.highest_term + 1:
-            # Terms outlive a deletion where the lease changed hands less than once a second: no more is promised.
+        young = world.now < bucket.created_at + self._times.slowest_timeout + SETTLED
+        if bucket.time() <= checker.highest_term + 1 or young:
+            # Terms outlive a deletion where the lease changed hands less than once a second, and existed for longer
+            # than a creation may be on its way: no more is promised.
             if world.now + 2 < self._times.trouble:
                 world.after(2, self._interfere)
             return

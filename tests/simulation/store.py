@@ -48,6 +48,8 @@ class Bucket:
         self.body: bytes | None = None
         self.etag = ""
         self._modified = ""
+        self.created_at = 0.0
+        """True time at which the present object was created."""
         self._before: tuple[float, bytes | None, str, str] = (-STALE, None, "", "")
         """Until when what stood before, for stale reads."""
         self.wants_bare_etags = False
@@ -144,6 +146,8 @@ class Bucket:
             self._before = self._world.now + STALE, before, self.etag, self._modified
         self.etag = "" if body is None else hashlib.md5(body).hexdigest()
         self._modified = _http_date(self.time())
+        if before is None:
+            self.created_at = self._world.now
         self.on_commit(before, body)
 
     def error(self, status: int, code: str) -> t.Any:

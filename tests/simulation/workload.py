@@ -145,7 +145,10 @@ class Life:
     def _acquire(self, wait_timeout: float, takeover: str, lease_duration: float | None, dry_run: bool = False) -> Task:
         pace, (now, nonce) = self._pace, self._now_and_nonce()
         duration = lease_duration or pace.lease_duration
-        want = self._around.core.types.Want(duration, pace.patience, wait_timeout, pace.poll_interval, takeover)
+        proof = self._around.world.remembered if self._rng.random() < 0.7 else None
+        want = self._around.core.types.Want(
+            duration, pace.patience, wait_timeout, pace.poll_interval, takeover, proof=proof
+        )
         steps = self._protocol.acquire(self._me, want, now, nonce, dry_run)
         most = wait_timeout + pace.patience + min(duration, max(pace.patience, wait_timeout))
         return Task(steps, None, now + duration, most)
@@ -190,6 +193,7 @@ class Life:
         if verdict.is_leader:
             self._heard_at[verdict.lease.etag] = self._clock.now()
             checker.leads(process, self._clock, self._me, verdict, task.held)
+            self._around.world.remembered = self._protocol.proof_of(verdict.lease, self._me)
         else:
             checker.stops(process, self._me.session)
         return verdict

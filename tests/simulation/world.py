@@ -31,6 +31,8 @@ class World:
         self.troubled_until = 0.0
         """When the last fault so far is over, the last late message arrived."""
         self.timeline: list[str] | None = [] if trace else None
+        self.remembered: t.Any = None
+        """What plays have found out about the store, as long as they remember it."""
         self.hub = greenlet.getcurrent()
         self.processes: list[Process] = []
         self._due: list[tuple[float, int, t.Callable[[], object]]] = []

@@ -183,7 +183,10 @@ def _handler_for(server: LoopbackServer, tls: ssl.SSLContext | None) -> type[htt
 
         def _read_body(self) -> bytes:
             if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                length = int(self.headers.get("Content-Length") or 0)
+                if len(body := self.rfile.read(length)) < length:
+                    raise ConnectionResetError("the request was given up before its last byte")
+                return body
             body = b""
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 body += self.rfile.read(size)

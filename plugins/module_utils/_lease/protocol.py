@@ -185,6 +185,9 @@ def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Rec
         # No acquisition has been completed since the object was created, maybe late, after another one was deleted.
         # Every earlier term is lower than the store's time then.
         term = max(term, int(found.store_time))
+    proof = fresh(proof_of(found, me), now) or fresh(want.proof, now)
+    if isinstance(found, Absent) and proof and not proof.dated:
+        proof = None  # without a use-by date, it may land late
     return Record(
         holder=me.holder,
         session=me.session,
@@ -196,7 +199,7 @@ def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Rec
         renewed_at=now,
         lease_until=_until(now, want.lease_duration),
         metadata=want.metadata,
-        proof=fresh(proof_of(found, me), now) or fresh(want.proof, now),
+        proof=proof,
     )
 
 
@@ -561,7 +564,7 @@ def acquire(
             # The store's clock would tell only roughly how much time is left.
             promised = mine.lease_duration
             draft = renewal(mine, view.store_time, want.lease_duration, fresh_nonce(), promised)
-            draft = draft._replace(holder=me.holder, metadata=want.metadata, proof=proof_of(found, me))
+            draft = draft._replace(holder=me.holder, metadata=want.metadata)
             lapses_at = view.asked + mine.lease_duration - age_of(found)
         else:
             why = Why.ACQUIRED
@@ -572,20 +575,20 @@ def acquire(
             expected = Seen(draft, _version(found) or "", found.store_time, found.store_time)
             return Verdict(True, why, expected, found)
         result = yield from put(draft, _version(found), until, form_of(draft.proof or proof_of(found, me)))
-        late = isinstance(result, Landed) and _came_late(found, result)
-        if isinstance(result, Landed) and (late or draft.proof is None):
+        if isinstance(result, Landed) and (_came_late(found, result) or proof_of(result.seen, me) is None):
             view = View(result.seen, result.anchor, result.at)
             # Every earlier term is lower than the store's time now. Nobody has led by the term of the draft.
-            term = max(draft.term, int(view.found.store_time)) if late else draft.term
+            term = max(draft.term, int(view.found.store_time)) if _came_late(found, result) else draft.term
+            known = proof_of(result.seen, me) or fresh(want.proof, view.store_time)
 
             def renewed(record: Record, now: float, promised: float = promised) -> Record:
                 return renewal(record, now, want.lease_duration, fresh_nonce(), promised)
 
-            if draft.proof is None:
-                result = yield from prove(me, view, renewed, until, term)
-            else:
-                again = renewed(draft, view.store_time)._replace(term=term)
+            if known:
+                again = renewed(draft, view.store_time)._replace(term=term, proof=known)
                 result = yield from put(again, _version(view.found), until, result.form)
+            else:
+                result = yield from prove(me, view, renewed, until, term)
         if isinstance(result, View):
             view = result
             continue

@@ -144,6 +144,14 @@ def test_rule_20_the_same_write_goes_again_after_2_to_3_s():
     dialogue.expect(Write, replaces="e1", quoted=True, dated=True)
 
 
+def test_a_write_is_tried_again_as_long_as_there_is_time_after_the_other_form_was_asked_for():
+    dialogue = releasing(patience=10.01).answer(PRECONDITION_FAILED, after=2).answer(seen(MINE), after=2)
+    dialogue.answer(LOST, after=4).expect(Pause)
+    dialogue = releasing(patience=10).answer(PRECONDITION_FAILED, after=2).answer(seen(MINE), after=2)
+    with pytest.raises(StoreUnreachable, match="412"):
+        dialogue.answer(LOST, after=4)
+
+
 def test_the_pause_before_a_write_ends_in_time():
     pause = releasing(patience=10.5).answer(LOST, after=4).answer(seen(MINE), after=4).expect(Pause)
     assert (pause.at_least, pause.at_most) == (2, 2.5)
