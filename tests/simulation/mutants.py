@@ -66,10 +66,16 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 3: a creation begins with 1": Mutant(
         protocol("term = max(term, int(found.store_time))", "pass"),
-        protocol("term = max(draft.term, int(view.found.store_time)) if late else draft.term", "term = draft.term"),
+        protocol(
+            "term = max(draft.term, int(view.found.store_time)) if _came_late(found, result) else draft.term",
+            "term = draft.term",
+        ),
     ),
     "rule 3: a creation that came late keeps its term": Mutant(
-        protocol("term = max(draft.term, int(view.found.store_time)) if late else draft.term", "term = draft.term"),
+        protocol(
+            "term = max(draft.term, int(view.found.store_time)) if _came_late(found, result) else draft.term",
+            "term = draft.term",
+        ),
     ),
     "rule 4: a release forgets the term": Mutant(
         protocol("term=term_of(found) or int(now),", "term=1,"),
@@ -192,7 +198,10 @@ MUTANTS: dict[str, Mutant] = {
         protocol("record.session != me.session or", "record.holder != me.holder or"), shows=NOT_WRITTEN
     ),
     "rule 18: nobody asks for the conditions": Mutant(
-        protocol("if isinstance(result, Landed) and (late or draft.proof is None):", "if False:"),
+        protocol(
+            "if isinstance(result, Landed) and (_came_late(found, result) or proof_of(result.seen, me) is None):",
+            "if False:",
+        ),
     ),
     "rule 18: only the creation is asked for": Mutant(
         protocol(ASKS_FOR_A_REPLACEMENT + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE),
