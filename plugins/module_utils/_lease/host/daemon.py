@@ -73,15 +73,17 @@ def run(name: str) -> int:
 def _take_part(config: Config) -> int:
     clock = Clock()
     connection = ReloadingConnection(config)
-    me, held, until, served, resumed, unusable = _inherited(config.holder, connection)
-    host = SystemdHost(config, me, clock, connection.place, served)
+    me, held, until, served, stop_grace, resumed, unusable = _inherited(config.holder, connection)
+    # The fence may still go by what the services had when they were started: a shorter time counts from the next term.
+    timing = config.timing._replace(stop_grace=max(config.stop_grace, stop_grace))
+    host = SystemdHost(config, me, clock, connection.place, timing.stop_grace, served)
     if unusable:
         host.demote(unusable)
         return LOST
     store = Store(connection, config.location, clock)
     if held is not None:
         store.learn_time(held)
-    heartbeat = Heartbeat(me, config.timing, config.metadata, store, clock, host)
+    heartbeat = Heartbeat(me, timing, config.metadata, store, clock, host)
     # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready, and
     # this one may have to renew.
     while not systemd.notify(READY=1) and not resumed:
@@ -102,12 +104,15 @@ def _take_part(config: Config) -> int:
 class SystemdHost:
     """The loop's host: files in /run, systemd, the journal."""
 
-    def __init__(self, config: Config, me: Claimant, clock: Clock, place: str, served: bool = False) -> None:
+    def __init__(
+        self, config: Config, me: Claimant, clock: Clock, place: str, stop_grace: float, served: bool = False
+    ) -> None:
         self._config = config
         self._me = me
         self._clock = clock
         self._place = place
         """Of the lease among those of all stores."""
+        self._stop_grace = stop_grace
         self._lease: Optional[Found] = None
         """As last seen in the store."""
         self._role = "standby"
@@ -184,7 +189,7 @@ class SystemdHost:
         before, self._lease = self._lease, held.seen
         if not self._arm(until, tries=10):
             raise OSError("systemd does not take messages, so its watchdog would not end this process if it hung")
-        runtime.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._config.stop_grace))
+        runtime.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._stop_grace))
         self._well()
         known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
         self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)
@@ -237,7 +242,7 @@ class SystemdHost:
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "reloading its code and its configuration")
-        state = {_STATE: json.dumps(_state(self._place, self._me, held, self._until, self._served))}
+        state = {_STATE: json.dumps(_state(self._place, self._me, held, self._until, self._served, self._stop_grace))}
         try:
             os.execve(sys.argv[0], sys.argv, {**os.environ, **state})
         except OSError as error:
@@ -340,14 +345,16 @@ def _quoted(value: str) -> str:
     return '"%s"' % plain(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
 
 
-def _state(place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool) -> Dict[str, Any]:
+def _state(
+    place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool, stop_grace: float
+) -> Dict[str, Any]:
     state: Dict[str, Any] = dict(place=place, session=me.session, sent=me.sent or [])
     if held is not None and isinstance(held.seen.record, Record):
         _record, etag, modified, store_time = held.seen
         body = encode(held.seen.record).decode("ascii")
         times = dict(modified=modified, store_time=store_time, lapses_at=held.lapses_at, heard_at=held.heard_at)
         state["held"] = dict(body=body, etag=etag, **times)
-        state.update(until=until, served=served)
+        state.update(until=until, served=served, stop_grace=stop_grace)
     return state
 
 
@@ -360,6 +367,8 @@ class Handover(NamedTuple):
     until: float = 0.0
     served: bool = False
     """Services were seen to run in this term."""
+    stop_grace: float = 0.0
+    """The longest that a program had which led in this term."""
     resumed: bool = False
     """A program was replaced."""
     unusable: str = ""
@@ -381,7 +390,7 @@ def _inherited(holder: str, connection: ReloadingConnection) -> Handover:
         held, until = _held(state["held"]), _number(state["until"])
         if not (own(held.seen, me._replace(sent=None)) and until <= held.lapses_at):
             raise ValueError("it held no lease")
-        found = Handover(me, held, until, _typed(state["served"], bool), True)
+        found = Handover(me, held, until, _typed(state["served"], bool), _number(state["stop_grace"]), True)
         elsewhere = _typed(state["place"], str)
     except (ValueError, LookupError, TypeError, RecursionError):
         # Its services may be running, and end only with this process.

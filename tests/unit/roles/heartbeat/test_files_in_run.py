@@ -94,7 +94,9 @@ def host(tmp_path, monkeypatch):
 
 @pytest.fixture
 def daemon(host):
-    return SystemdHost(config.load("db"), Claimant("web-1", "my-session"), Clock(), "https://s3.example.com/leases/db")
+    return SystemdHost(
+        config.load("db"), Claimant("web-1", "my-session"), Clock(), "https://s3.example.com/leases/db", 12.0
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import types
+import unittest.mock
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
@@ -127,7 +128,7 @@ def folder(monkeypatch, tmp_path):
 def make(folder, clock, notified, journal):
     def make(me=ME, **options):
         config = Config(**{"name": "db", "key": "jobs/db", "holder": me.holder, **options})
-        return SystemdHost(config, me, clock, PLACE)
+        return SystemdHost(config, me, clock, PLACE, config.stop_grace)
 
     return make
 
@@ -568,13 +569,13 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, True, "")
+    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, 12.0, True, "")
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
     handover = inherited(monkeypatch, replaced[0][2], holder="renamed", place=AWS + "/elsewhere")
-    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, True, "")
+    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, 0.0, True, "")
 
 
 def test_a_new_program_knows_what_the_old_one_has_sent(make, replaced, monkeypatch):
@@ -672,6 +673,23 @@ def test_a_new_program_leads_on_although_systemd_takes_no_message(
     assert run() == 0
     assert loops == [(held(), 1018.0, True)]
     assert (folder / "leader").exists()
+
+
+def test_a_new_program_leaves_services_the_time_that_they_had_when_they_were_started(make, replaced, monkeypatch, run):
+    """The fence may go by that time, so a shorter one counts from the next term."""
+    timings = []
+    monkeypatch.setattr(
+        daemon, "Heartbeat", lambda _me, timing, *_others: timings.append(timing) or unittest.mock.Mock()
+    )
+    before = make(stop_grace=15)
+    before.promote(held(), until=1015.0)
+    before.reload(held())
+    state = json.loads(replaced[0][2][daemon._STATE])
+    assert state["stop_grace"] == 15
+    for stop_grace, counts in ((15, 15), (3, 12)):  # the configuration of this program has 12
+        monkeypatch.setenv(daemon._STATE, json.dumps(dict(state, stop_grace=stop_grace)))
+        run()
+        assert timings.pop().stop_grace == counts
 
 
 def test_a_new_program_of_a_leader_has_its_watchdog_before_it_renews(host, replaced, notified, monkeypatch, run, loops):
