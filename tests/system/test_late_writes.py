@@ -56,13 +56,15 @@ def test_a_link_that_is_back_after_the_use_by_date_delivers_nothing(
 
 
 @pytest.mark.parametrize(
-    ("without", "landed"), [(["user timeout"], 0), (late.KERNEL, PUTS)], ids=["with SO_LINGER", "without"]
+    ("without", "landed"),
+    [(["store", "user timeout"], 0), (["store", *late.KERNEL], PUTS)],
+    ids=["with SO_LINGER", "without"],
 )
 @pytest.mark.parametrize("then", ["lives on", "ends"])
 def test_a_socket_that_is_closed_delivers_nothing(
     store: Served, then: str, without: Sequence[late.Layer], landed: int
 ) -> None:
-    """The link is back at once, and the store would still take these writes. Does the process live on or end?"""
+    """The link is back at once, and the store takes these writes at any time. Does the process live on or end?"""
     keys = late.new_keys(PUTS)
     with Far(store, keys, without) as far:
         with far.cut("beyond"):
