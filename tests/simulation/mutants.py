@@ -71,12 +71,6 @@ MUTANTS: dict[str, Mutant] = {
             "term = draft.term",
         ),
     ),
-    "rule 3: a creation that came late keeps its term": Mutant(
-        protocol(
-            "term = max(draft.term, int(view.found.store_time)) if _came_late(found, result) else draft.term",
-            "term = draft.term",
-        ),
-    ),
     "rule 4: a release forgets the term": Mutant(
         protocol("term=term_of(found) or int(now),", "term=1,"),
     ),
