@@ -54,7 +54,10 @@ class Peace:
         checker, asked = self._checker, self._world.now
         leader.host.step_down()
         # Who was confirmed late may lose the lease before it hears that it is to give it back.
-        is_over = lambda: max(checker.released_at, checker.lost_at) > asked  # noqa: E731
+
+        def is_over() -> bool:
+            return max(checker.released_at, checker.lost_at) > asked
+
         self._expect("the lease is released", 2 * self._takeover, is_over)
         given_back = checker.released_at
         if given_back > asked:

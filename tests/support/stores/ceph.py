@@ -142,7 +142,12 @@ class Ceph(Served):
     def _run(self, *command: str) -> None:
         try:
             done = subprocess.run(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START_TIMEOUT, **self._options
+                command,
+                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=START_TIMEOUT,
+                **self._options,
             )
         except subprocess.TimeoutExpired:
             raise CephError(f"{' '.join(command)} does not end.\n{self._log_tails()}") from None

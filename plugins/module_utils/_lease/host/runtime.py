@@ -114,10 +114,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.isprintable()
 
 
+def _is_number(value: float) -> bool:
+    return not isinstance(value, bool) and 0 <= value < _EXACT  # refuses NaN, too
+
+
 _FIELDS: Dict[str, Callable[[Any], bool]] = dict(
     dict.fromkeys(("name", "role", "bucket", "key", "holder", "reason"), _is_text),
-    term=lambda value: type(value) is int and 0 <= value < _EXACT,  # 0: the .NET library has no terms
-    until=lambda value: type(value) in (int, float) and 0 <= value < _EXACT,  # no NaN
+    term=lambda value: isinstance(value, int) and _is_number(value),  # 0: the .NET library has no terms
+    until=lambda value: isinstance(value, (int, float)) and _is_number(value),
 )
 _MAY_BE_NONE = ("holder", "term", "until")
 

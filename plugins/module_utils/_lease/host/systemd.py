@@ -82,7 +82,7 @@ def listen() -> None:
         raise Stop()
 
 
-def _signal_within(seconds: float, signals: Collection[int] = _SIGNALS) -> int:
+def _signal_within(seconds: float, signals: Collection[int] = tuple(_SIGNALS)) -> int:
     """Return which of the signals came, or 0.
 
     If SIGCONT or a thaw ends a wait after its timeout, CPython (at least up to 3.13) returns uninitialized memory:

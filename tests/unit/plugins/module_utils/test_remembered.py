@@ -76,7 +76,11 @@ def test_where_nothing_can_be_written_nothing_is_remembered_and_nothing_fails(ca
 
 def test_a_write_that_fails_midway_leaves_what_was_there(cache, monkeypatch):
     _remembered.remember(PROOF)
-    monkeypatch.setattr("os.replace", lambda *_paths: (_ for _ in ()).throw(OSError("no space left")))
+
+    def fail(*_paths):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", fail)
     _remembered.remember(PROOF._replace(at=0.0))
     assert _remembered.recall(STORE) == PROOF
     assert len(list(cache.iterdir())) == 1

@@ -117,7 +117,7 @@ def test_rule_12_a_write_with_any_other_success_has_landed_and_is_looked_for(ask
     ],
 )
 def test_rule_12_what_may_pass_is_unknown_and_what_would_fail_again_is_refused(ask, status, kind):
-    assert type(ask(answer(status, "SomeCode"))) is kind
+    assert isinstance(ask(answer(status, "SomeCode")), kind)
 
 
 @pytest.mark.parametrize("ask", [read, replace, create])
