@@ -42,7 +42,7 @@ MODULES = {
 DEFAULTS: dict[str, t.Any] = {
     **{name: option.get("default") for name, option in _options.SPEC.items()},
     **dict(holder="claimant", request_timeout=3, lease_duration=30),
-    **dict(wait_timeout=0, poll_interval=2, takeover="store_clock", metadata={}, force=False, reason="", lease=None),
+    **dict(wait_timeout=60, poll_interval=2, takeover="store_clock", metadata={}, force=False, reason="", lease=None),
 }
 
 
@@ -326,9 +326,13 @@ class TestWhateverHappensToAPut:
 
     @every_put
     def test_each_write_lands_once(self, case):
-        # A race that did not end clearly is repeated; a create that may have come after a delete takes a new term.
-        again = "racing" in case.name or case.put.knows
-        assert len(case.landed) - case.put.writes in (range(2) if again else (0,))
+        more = len(case.landed) - case.put.writes
+        if case.put.knows:
+            assert more in (0, 1)  # a create that may have come after a delete takes a new term
+        elif case.put.writes > 1:
+            assert more >= 0  # a race that does not end clearly in time is repeated, and each has one winner
+        else:
+            assert more == 0
         assert case.landed[-1] == case.stored
         nonces = {one["nonce"] for one in [*case.landed, *([case.before] if case.before else [])]}
         assert len(nonces) == len(case.landed) + (case.before is not None)
@@ -433,7 +437,7 @@ def played(bench, tmp_path_factory, collections_path):
         tmp_path_factory.mktemp("played"),
         """
         - name: first
-          leaderelection.s3.s3_leader_acquire: {key: "{{ leases[inventory_hostname].key }}"}
+          leaderelection.s3.s3_leader_acquire: {key: "{{ leases[inventory_hostname].key }}", lease_duration: 120}
           register: first
           when: leases[inventory_hostname].ours
         - name: acquire
@@ -476,8 +480,8 @@ def test_a_playbook_learns_what_became_of_its_write(played, bench, put, fault):
     assert result["lease"]["term"] == stored["term"]
     landed = [json.loads(one.body) for one in bench.proxy.select("PUT", key=key, store_status=200)]
     assert landed[-1] == stored
-    again = range(2) if "racing" in put else (0,)
-    assert len(landed) - how.writes - (WRITES_OF_A_NEW_LEASE if how.before == "ours" else 0) in again
+    writes = how.writes + (WRITES_OF_A_NEW_LEASE if how.before == "ours" else 0)
+    assert len(landed) >= writes if writes > 1 else len(landed) == 1  # a race that does not end clearly is repeated
     if isinstance(how.before, bytes):
         assert stored["term"] == OLD_TERM + 1
 

@@ -240,7 +240,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 23: leadership is told before the write": Mutant(
         protocol(
-            "result = yield from put(draft, _version(found), until, form_of(draft.proof or proof_of(found, me)))",
+            "result = yield from put(draft, _version(found), until, form_of(known))",
             "yield Write(encode(draft), _version(found), until)\n"
             "        return Verdict(True, why, found, found, at + want.lease_duration)\n"
             "        result = view",

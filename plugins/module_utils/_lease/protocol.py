@@ -574,7 +574,8 @@ def acquire(
         if dry_run:
             expected = Seen(draft, _version(found) or "", found.store_time, found.store_time)
             return Verdict(True, why, expected, found)
-        result = yield from put(draft, _version(found), until, form_of(draft.proof or proof_of(found, me)))
+        known = draft.proof or proof_of(found, me) or fresh(want.proof, found.store_time)
+        result = yield from put(draft, _version(found), until, form_of(known))
         if isinstance(result, Landed) and (_came_late(found, result) or proof_of(result.seen, me) is None):
             view = View(result.seen, result.anchor, result.at)
             # Every earlier term is lower than the store's time now. Nobody has led by the term of the draft.
