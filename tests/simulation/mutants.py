@@ -42,7 +42,7 @@ ASKS_FOR_A_REPLACEMENT = """    form, at = yield from _ask(encode(record), _NO_E
 """
 RACES = """    result = yield from _race(view._replace(at=at), renewed, form, until)
 """
-DOES_NOT_RACE = """    result = Landed(view.found, b"", view.asked, at, form)
+DOES_NOT_RACE = """    result = Landed(view.found, view.asked, at, form)
 """
 NOBODY_ASKS = protocol(
     ASKS_FOR_A_CREATION + ASKS_FOR_A_REPLACEMENT + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE
@@ -126,7 +126,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 12: no answer is taken for success": Mutant(
         protocol(
-            "        doubtful = True\n", "        return Landed(Seen(draft, '', 0, 0), body, anchor, answer.at, form)\n"
+            "        doubtful = True\n", "        return Landed(Seen(draft, '', 0, 0), anchor, answer.at, form)\n"
         ),
         shows=NOT_WRITTEN,
     ),

@@ -286,7 +286,6 @@ class Landed(NamedTuple):
     """A write that is in the store: when it was first sent, and when that was known, on the caller's clock."""
 
     seen: Seen
-    body: bytes
     anchor: float
     at: float
     form: Form
@@ -328,7 +327,7 @@ def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Ste
         outcome = answer.outcome
         if isinstance(outcome, Written):
             seen = Seen(draft, outcome.etag, outcome.store_time, outcome.store_time)
-            return Landed(seen, body, anchor, answer.at, form)
+            return Landed(seen, anchor, answer.at, form)
         if isinstance(outcome, Refused):
             if form.dated:
                 form = form._replace(dated=False)  # maybe it takes no signatures in the query. Nothing was written
@@ -340,7 +339,7 @@ def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Ste
         found = view.found
         record = record_of(found)
         if isinstance(found, Seen) and record and record.nonce == draft.nonce:
-            return Landed(found, body, anchor, view.at, form)
+            return Landed(found, anchor, view.at, form)
         if _version(found) != replaces:
             return view
         # The version to be replaced is still there: the write has not landed yet. Send the same bytes again.
@@ -429,14 +428,14 @@ def _race(
         answer = yield Race(bodies, etag, until, *form)
         outcome = answer.outcome
         outcomes = outcome.outcomes if isinstance(outcome, Raced) else (outcome,)
-        won = [(one, body, of) for one, body, of in zip(drafts, bodies, outcomes) if isinstance(of, Written)]
+        won = [(one, of) for one, of in zip(drafts, outcomes) if isinstance(of, Written)]
         refuted = [of for of in outcomes if isinstance(of, Unknown) and of.refuted]
         if len(won) > 1:
             raise StoreRefused("the store carried out two writes that replace one version", _ENFORCE)
         if won and refuted:
-            one, body, written = won[0]
+            one, written = won[0]
             seen = Seen(one, written.etag, written.store_time, written.store_time)
-            return Landed(seen, body, answer.asked, answer.at, form)
+            return Landed(seen, answer.asked, answer.at, form)
         view = yield from look(until)
         unchanged = _version(view.found) == etag
         if not unchanged and _nonce(view.found) not in (drafts[0].nonce, drafts[1].nonce):
