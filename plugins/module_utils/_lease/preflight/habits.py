@@ -61,7 +61,7 @@ def checksums(work: Workspace) -> Check:
             "Set request_checksum_calculation = when_required for other programs",
         )
     if checked != 200 or damaged not in (200, 400):
-        seen = "a write with a checksum %s, one with a wrong checksum %s" % (_answered(checked), _answered(damaged))
+        seen = "a write with a checksum %s, one with a wrong checksum %s" % (answered(checked), answered(damaged))
         return Check("checksums", UNKNOWN, seen)
     minded = "is refused" if damaged == 400 else "is accepted, so it is not checked"
     return Check("checksums", PASS, "CRC32 is understood; a wrong Content-MD5 %s" % minded)
@@ -83,7 +83,7 @@ def expect(work: Workspace) -> Check:
     if status == 417:
         return Check("expect", WARN, "Expect: 100-continue is refused (417). Leases do not send it", NO_EXPECT)
     if status != 200:
-        return Check("expect", UNKNOWN, "a write with Expect: 100-continue %s" % _answered(status))
+        return Check("expect", UNKNOWN, "a write with Expect: 100-continue %s" % answered(status))
     if waited:
         return Check("expect", WARN, "Expect: 100-continue is not answered. Leases do not send it", NO_EXPECT)
     return Check("expect", PASS, "Expect: 100-continue is answered")
@@ -102,6 +102,11 @@ def latency(work: Workspace) -> Optional[Check]:
     return Check("latency", PASS, seen)
 
 
+def answered(status: int) -> str:
+    """Tell what became of a request; the status 0 is no answer."""
+    return "is answered with %d" % status if status else "got no answer"
+
+
 def _create_with(work: Workspace, name: str, headers: Mapping[str, str], body: bytes, more_time: float = 0.0) -> int:
     """Create another scratch object with these headers. Return the status; 0 for no answer."""
     wire = work.scratch("-" + name).wire
@@ -114,7 +119,3 @@ def _create_with(work: Workspace, name: str, headers: Mapping[str, str], body: b
 
 def _no_hold() -> None:
     """Wait for nobody."""
-
-
-def _answered(status: int) -> str:
-    return "is answered with %d" % status if status else "got no answer"

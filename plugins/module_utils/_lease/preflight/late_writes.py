@@ -13,6 +13,7 @@ import math
 from ..record import encode
 from ..store_time import Stamp
 from ..types import Seen, StoreError
+from .habits import answered
 from .report import PASS, UNKNOWN, WARN, Check
 from .scratch import Workspace, is_of
 
@@ -50,5 +51,4 @@ def late_writes(work: Workspace) -> Check:
         return Check("late_writes", WARN, "%s. %s" % (seen, HARMLESS))
     if 400 <= status < 500:
         return Check("late_writes", PASS, "a write that arrives after its use-by date is refused (%d)" % status)
-    answered = "is answered with %d" % status if status else "got no answer"
-    return Check("late_writes", UNKNOWN, "a write that arrives after its use-by date %s" % answered)
+    return Check("late_writes", UNKNOWN, "a write that arrives after its use-by date %s" % answered(status))
