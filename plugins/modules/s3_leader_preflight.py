@@ -14,6 +14,8 @@ description:
     store, from where the leases will be used, and again after the store was upgraded or its bucket was changed.
   - It writes scratch objects beside the lease, named like O(key) with C(.preflight-) and a random number at the end,
     and removes them. The lease itself is neither read nor written.
+  - If the verdict is V(unsafe), what M(leaderelection.s3.s3_leader_acquire) has found out about the store before, and
+    has kept in C($XDG_CACHE_HOME/leaderelection.s3/stores.json), does not count any more.
   - Several contenders write at the same instant, again and again, because a store may check conditions without
     serializing the writes. On most stores this takes seconds; on those that make contenders wait, up to a minute.
 extends_documentation_fragment:
@@ -128,13 +130,15 @@ requests:
   description: The number of requests sent to S3.
   returned: always
   type: int
-  sample: 242
+  sample: 244
 seconds:
   description: How long it took.
   returned: always
   type: float
   sample: 34.6
 """
+
+import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils import _report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
@@ -144,31 +148,41 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
     ROUNDS,
     preflight,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import opened, read
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, failed, opened, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON
+from ansible_collections.leaderelection.s3.plugins.module_utils._remembered import forget
+
+SPEC: dict[str, dict[str, t.Any]] = dict(
+    COMMON,
+    contenders=dict(type="int", default=CONTENDERS),
+    rounds=dict(type="int", default=ROUNDS),
+    report_only=dict(type="bool", default=False),
+)
+
+
+def carry_out(call: Call) -> Result:
+    lease = opened(call)
+    if isinstance(lease, str):
+        return failed(_report.failure(lease, 0))
+    options = (lease.endpoint, lease.location, call.params["contenders"], call.params["rounds"])
+    try:
+        found = preflight(*options, call.check_mode, lease.clock, lease.connection)
+    except BadOption as error:
+        return failed(_report.failure(str(error), 0))
+    if found.verdict == UNSAFE:
+        forget(lease.me.store)
+    result = _report.result(found)
+    for check in found.of(WARN):
+        call.warn(f"{check.name}: {check.text}")
+    # A dry run makes few checks, but those need an answer.
+    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not call.check_mode))
+    if bad and not call.params["report_only"]:
+        return failed(dict(result, msg=f"{lease.location}: {result['reason']}"))
+    return result
 
 
 def main() -> None:
-    module = read(
-        dict(
-            contenders=dict(type="int", default=CONTENDERS),
-            rounds=dict(type="int", default=ROUNDS),
-            report_only=dict(type="bool", default=False),
-        )
-    )
-    lease = opened(module, _report.failure)
-    options = (lease.endpoint, lease.location, module.params["contenders"], module.params["rounds"])
-    try:
-        found = preflight(*options, module.check_mode, lease.clock, lease.connection)
-    except BadOption as error:
-        module.fail_json(**_report.failure(str(error), 0))
-    result = _report.result(found)
-    for check in found.of(WARN):
-        module.warn(f"{check.name}: {check.text}")
-    # A dry run makes few checks, but those need an answer.
-    bad = found.verdict == UNSAFE or (found.verdict == UNKNOWN and (found.doubts or not module.check_mode))
-    if bad and not module.params["report_only"]:
-        module.fail_json(msg=f"{lease.location}: {result['reason']}", **result)
-    module.exit_json(**result)
+    run(SPEC, carry_out)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ MODULES = {
 DEFAULTS: dict[str, t.Any] = {
     **{name: option.get("default") for name, option in _options.SPEC.items()},
     **dict(holder="claimant", request_timeout=3, lease_duration=30),
-    **dict(wait_timeout=60, poll_interval=2, takeover="store_clock", metadata={}, force=False, reason="", lease=None),
+    **dict(wait_timeout=60, poll_interval=2, takeover="store_clock", metadata={}, hold_at_least=0, keepalive=False),
+    **dict(force=False, reason="", lease=None),
 }
 
 
@@ -144,11 +145,12 @@ class Put:
 PUTS_OF_A_PROOF = {
     "first probe": 1,
     "second probe": 2,
-    "racing write": 3,
-    "other racing write": 4,
-    "write with proof": 5,
+    "probe that has expired": 3,
+    "racing write": 4,
+    "other racing write": 5,
+    "write with proof": 6,
 }
-PUTS_OF_A_NEW_LEASE, WRITES_OF_A_NEW_LEASE = 6, 3
+PUTS_OF_A_NEW_LEASE, WRITES_OF_A_NEW_LEASE = 7, 3
 
 
 def puts(store: str = "") -> dict[str, Put]:
@@ -289,18 +291,19 @@ def bench(seaweedfs, bucket):
 
 @pytest.fixture(scope="module")
 def cases(bench, request):
-    """All cases that were chosen, started at the same time; a future for each."""
+    """All cases that were chosen, carried out at the same time; a future for each, which has ended."""
     chosen = [item.callspec.params for item in request.session.items if "cases" in getattr(item, "fixturenames", ())]
     wanted = {(params["put"], params["fault"]): None for params in chosen}
     prepared = {(put, fault): bench.prepare(put) for put, fault in wanted}
     bench.expire([key for put, key, _session in prepared.values() if isinstance(put.before, bytes)])
     with concurrent.futures.ThreadPoolExecutor(40) as pool:
-        yield {name: pool.submit(bench.run, *name, *case) for name, case in prepared.items()}
+        # All of them end here: between tests, pytest changes the environment, which threads must not read meanwhile.
+        return {name: pool.submit(bench.run, *name, *case) for name, case in prepared.items()}
 
 
 @pytest.fixture
 def case(cases, put, fault) -> Case:
-    return cases[put, fault].result(timeout=300)
+    return cases[put, fault].result()
 
 
 every_put = pytest.mark.parametrize(("put", "fault"), MATRIX, ids=[f"{put}, {fault}" for put, fault in MATRIX])

@@ -27,6 +27,8 @@ TIMEOUT = 300  # seconds
 DEFAULTS: dict[str, t.Any] = {
     **{name: option.get("default") for name, option in _options.SPEC.items()},
     **dict(request_timeout=10, lease_duration=60, wait_timeout=0, poll_interval=2, takeover="store_clock", metadata={}),
+    "hold_at_least": 0,
+    "keepalive": False,
 }
 TERMS = 50
 

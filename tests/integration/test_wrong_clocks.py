@@ -111,6 +111,10 @@ PLAY = """
           leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/live-net"}
         - name: acquire what has expired by .NET
           leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/expired-net"}
+        - name: have the store tested  # for which the moment may be too short
+          leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/moment"}
+        - name: free it
+          leaderelection.s3.s3_leader_release: {key: "{{ prefix }}/moment"}
         - name: acquire for a moment
           leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/moment", lease_duration: 4, request_timeout: 1}
           register: moment
@@ -255,8 +259,8 @@ def test_a_host_whose_clock_is_a_day_off_acquires_renews_and_releases(
     assert run["release"]["changed"] is True
     assert run["acquire again"]["term"] == run["acquire"]["term"] + 1
     # Each task learns the store's time by a read that is refused, or from the lease that it was handed.
-    assert [run[name]["requests"] for name in names] == [8, 1, 3, 3, 3]
-    refused = [one for one in proxy.requests if one.status == 403]
+    assert [run[name]["requests"] for name in names] == [9, 1, 3, 3, 3]
+    refused = [one for one in proxy.requests if one.status == 403 and "X-Amz-Expires=1&" not in one.path]
     assert [one.method for one in refused] == ["GET"] * 4
     assert all(abs(signed_at(one) - offset - time.time()) < 120 for one in refused)
 

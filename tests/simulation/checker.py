@@ -181,6 +181,8 @@ class Checker:
             return why in ("GONE", "FREE")
         if not isinstance(record, self._core.record.Record):
             return why == "UNREADABLE"
+        if record.released and why == "HELD":
+            return bool(record.hold_at_least)
         if record.released:
             return why in ("FREE", "RELEASED", "BROKEN")
         return why not in ("GONE", "FREE", "RELEASED", "BROKEN", "UNREADABLE")
@@ -285,7 +287,12 @@ class Checker:
         self._commits.clear()
 
     def _excuse_a_clock(self, record: t.Any) -> None:
-        """Somebody took over by a store's clock that lies. Whoever observes takes over by its own (rule 14)."""
+        """Somebody took over by a store's clock that lies. Whoever observes takes over by its own (rule 14). Others may
+        still hear of what they have written before.
+        """
+        self._overruled.update(
+            etag for etag, commit in self._commits.items() if commit.record.session != record.session
+        )
         self._unaware.update(commit.record.session for commit in self._commits.values())
         self._unaware.discard(record.session)
         for session in [session for session, belief in self._beliefs.items() if belief.stands]:
@@ -342,7 +349,7 @@ class Checker:
         old = decode(before) if before is not None else None
         new = decode(after) if after is not None else None
         etag, now = self._bucket.etag, self._world.now
-        replaced = self._commits.get(self._versions[-1][1])
+        last = replaced = self._commits.get(self._versions[-1][1])
         self._versions.append((now, etag))
         if after in self._never:
             raise Violation("a write landed of which its sender was told that it never would (rule 12)")
@@ -373,6 +380,8 @@ class Checker:
                 raise Violation(f"a release by {new.session} freed that of {old and old.session} (rule 5)")
             self.released_at = now
             return
+        if last:
+            self._not_early(last, new)
         if not new.proof:
             return  # nobody leads by it
         if old is None and new.sequence > 1:
@@ -385,10 +394,26 @@ class Checker:
         elif self._given[new.term] != new.session:
             raise Violation(f"term {new.term} was given twice (rule 3)")
 
+    def _not_early(self, last: Commit, new: t.Any) -> None:
+        """A lease that is held back is not taken (rule 26)."""
+        if not last.record.released or not last.record.hold_at_least or new.foreign or self._bucket.clock_lies:
+            return
+        first = last
+        while first.replaced:
+            first = first.replaced
+        since = min(first.at, first.record.acquired_at - EPOCH)  # as its acquirer knew it, or as it was
+        early = since + last.record.hold_at_least - (self._world.now + self._skew)
+        if early > 0:
+            raise Violation(f"{new.session} took the lease {early:.2f} s before it was to be taken again (rule 26)")
+
+
+EXPIRED = 1
+"""Seconds that a write lasts that is to be refused for its use-by date: others last longer."""
+
 
 def _form(request: Request) -> t.Any:
     """Return how a write is sent: in another form, it may be sent again at once."""
-    return request.headers, request.lasts is None
+    return request.headers, request.lasts is None, request.lasts == EXPIRED
 
 
 def _whose(found: t.Any) -> t.Any:

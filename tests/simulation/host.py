@@ -77,6 +77,8 @@ class Host:
         self._boots = 0
         self._main = 0
         """Counts the daemons of this unit."""
+        self._asked_to_end = 0
+        """Which of them was, last."""
         self._runs = self._stops = False
         """It runs; systemd stops it, and its watchdog does not count any more."""
         self._starts_again_after = 0.0
@@ -205,7 +207,7 @@ class Host:
         return self._process.asleep_until > since
 
     def _reaction(self) -> float:
-        reaction: float = self._around.core.host.timing.REACTION
+        reaction: float = self._around.core.settings.REACTION
         return reaction
 
     # -- the services
@@ -272,6 +274,7 @@ class Host:
 
     def terminate(self) -> None:
         """Ask the daemon to end."""
+        self._asked_to_end = self._main
         self._ask("end", Signal.SIGTERM)
 
     def reload(self) -> None:
@@ -284,10 +287,14 @@ class Host:
         world, process, asked = self._around.world, self._process, self._around.world.now
         world.tell(self.name, f"is asked to {what}")
         main, environ = self._main, self.environ
-        seconds = self._timing(self.loaded).time_to_end
+        seconds = float(self._timing(self.loaded).time_to_end)
+        if number == Signal.SIGHUP:  # an acquisition that has begun goes on until its lease would expire
+            seconds += self.loaded.lease_duration
 
         def check() -> object:
             if main != self._main or not self._runs or environ is not self.environ:
+                return False
+            if number == Signal.SIGHUP and self._asked_to_end == main:
                 return False
             if process.stood_still(asked):
                 self._after(seconds, check)

@@ -87,50 +87,23 @@ class _Thread:
 class _Event:
     def __init__(self) -> None:
         self._is_set = False
-        self._wake: t.Callable[[], object] | None = None
+        self._wake: list[t.Callable[[], object]] = []
+
+    def is_set(self) -> bool:
+        return self._is_set
 
     def set(self) -> None:
         self._is_set = True
-        if self._wake:
-            Now.process.world.after(0, self._wake)
+        wake, self._wake = self._wake, []
+        for one in wake:
+            Now.process.world.after(0, one)
 
     def wait(self, timeout: float) -> bool:
         if not self._is_set:
             process = Now.process
-            self._wake = process.waker()
+            self._wake.append(process.waker())
             process.block(timeout)
-            self._wake = None
         return self._is_set
-
-
-class _BrokenBarrier(Exception):
-    """The barrier was aborted, or somebody waited for too long."""
-
-
-class _Barrier:
-    def __init__(self, parties: int) -> None:
-        self._parties = parties
-        self._waiting: list[_Event] = []
-        self._broken = False
-
-    def wait(self, timeout: float) -> None:
-        own = _Event()
-        self._waiting.append(own)
-        if len(self._waiting) == self._parties:
-            self._release()
-        elif self._broken or not own.wait(timeout):
-            self.abort()
-        if self._broken:
-            raise _BrokenBarrier
-
-    def abort(self) -> None:
-        if len(self._waiting) < self._parties:
-            self._broken = True
-            self._release()
-
-    def _release(self) -> None:
-        for one in self._waiting:
-            one.set()
 
 
 class Threading:
@@ -138,8 +111,7 @@ class Threading:
 
     Thread = _Thread
     Event = _Event
-    Barrier = _Barrier
-    BrokenBarrierError = _BrokenBarrier
+    Lock = contextlib.nullcontext  # a thread runs until it waits
 
 
 @contextlib.contextmanager
@@ -248,7 +220,7 @@ class _Os:
         raise Executed(environ)
 
     @staticmethod
-    def _nothing(*_arguments: t.Any) -> None:
+    def _nothing(*_arguments: t.Any, **_options: t.Any) -> None:
         pass
 
     close = fchmod = utime = _nothing

@@ -16,6 +16,7 @@ types = functools.partial(Change, "types.py")
 store = functools.partial(Change, "store.py")
 driver = functools.partial(Change, "driver.py")
 clock = functools.partial(Change, "clock.py")
+at_once = functools.partial(Change, "at_once.py")
 heartbeat = functools.partial(Change, "host/heartbeat.py")
 
 TWO_LEADERS = "still does"
@@ -40,12 +41,16 @@ ASKS_FOR_A_CREATION = """    yield from _ask(encode(record), None, "If-None-Matc
 """
 ASKS_FOR_A_REPLACEMENT = """    form, at = yield from _ask(encode(record), _NO_ETAG, "If-Match", until)
 """
+LETS_ONE_EXPIRE = """    if form.dated:
+        form, at = yield from _expire(encode(record), form, until)
+"""
 RACES = """    result = yield from _race(view._replace(at=at), renewed, form, until)
 """
 DOES_NOT_RACE = """    result = Landed(view.found, view.asked, at, form)
 """
 NOBODY_ASKS = protocol(
-    ASKS_FOR_A_CREATION + ASKS_FOR_A_REPLACEMENT + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE
+    ASKS_FOR_A_CREATION + ASKS_FOR_A_REPLACEMENT + LETS_ONE_EXPIRE + RACES,
+    "    form, at = Form(), view.at\n" + DOES_NOT_RACE,
 )
 """Or rule 18 keeps everybody from leading."""
 
@@ -75,8 +80,7 @@ MUTANTS: dict[str, Mutant] = {
         protocol("term=term_of(found) or int(now),", "term=1,"),
     ),
     "rule 4: a released lease is not free": Mutant(
-        protocol("    if record.released:\n        return 0.0\n    if record.foreign", "    if record.foreign"),
-        protocol("if record is None or record.released:", "if record is None:"),
+        protocol("        return 0.0\n    # The age counts", "        return 1e6\n    # The age counts"),
         shows=NOBODY_LEADS,
     ),
     "rule 5: any lease is released": Mutant(
@@ -119,7 +123,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 11: a lower layer tries again": Mutant(
         store(
-            "return Unknown(str(error))",
+            "return Unknown(str(error), sent=error.sent)",
             "response = self._connection.send(method, headers, body, MAX_BODY, stamp, before_last_byte)",
         ),
         shows="(rule 20)",
@@ -198,10 +202,13 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "rule 18: only the creation is asked for": Mutant(
-        protocol(ASKS_FOR_A_REPLACEMENT + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE),
+        protocol(ASKS_FOR_A_REPLACEMENT + LETS_ONE_EXPIRE + RACES, "    form, at = Form(), view.at\n" + DOES_NOT_RACE),
     ),
     "rule 18: nobody races": Mutant(
         protocol(RACES, DOES_NOT_RACE),
+    ),
+    "rule 18: who comes late races, too": Mutant(
+        at_once("                raise GivenUp()\n", "                pass\n"),
     ),
     "rule 18: a proof counts for any store": Mutant(
         protocol("proof if proof and proof.store == me.store else None", "proof"),
@@ -246,12 +253,11 @@ MUTANTS: dict[str, Mutant] = {
             "        result = view",
         ),
     ),
-    "rule 24: an acquisition shortens": Mutant(
-        protocol("promised = mine.lease_duration\n            draft", "promised = 0.0\n            draft"),
-        shows=TWO_LEADERS,
-    ),
     "rule 24: a renewal shortens": Mutant(
         protocol("promised = lapses_at - view.at", "promised = 0.0"), shows=TWO_LEADERS
+    ),
+    "rule 26: a lease is not held back": Mutant(
+        protocol("return max(0.0, left)", "return 0.0"),
     ),
     "heartbeat: the services get no time to stop": Mutant(
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),

@@ -161,7 +161,9 @@ class Network:
         """Return the seconds for which a late request can still do something."""
         if request.method != "PUT":
             return 0.0
-        return late if request.lasts is None else min(late, request.lasts + GRAIN)
+        if request.lasts is None or not self._bucket.checks_use_by_dates:
+            return late
+        return min(late, request.lasts + GRAIN)
 
     def _request_lost(self, _request: Request, _there: float, _back: float) -> None:
         self._world.fault("request lost")

@@ -40,9 +40,10 @@ class Operation:
 
     def _after(self, step: t.Any, answer: t.Any) -> None:
         name, types = self._process.name, self._types
-        if isinstance(step, (types.Write, types.Race)) and not self._knows_that_it_was_refused(step):
+        stood_still = self._process.stood_still(self._step_began)  # and may not have heard the answer
+        if isinstance(step, (types.Write, types.Race)) and (stood_still or not self._knows_that_it_was_refused(step)):
             self._open_writes += self._checker.may_have_written(self._process)
-        if self._process.stood_still(self._step_began):
+        if stood_still:
             return
         took = answer.at - answer.asked
         if isinstance(step, types.Pause):

@@ -35,7 +35,8 @@ class Peace:
         refused = 2 * self._times.two_polls if refuses_every else 0.0
         self._poll = self._times.two_polls + ROUND_TRIPS + self._times.slowest_timeout - 1 + lied + refused
         """Seconds in which whoever watches sees that the lease is free, and acquires it."""
-        self._takeover = longest + protocol.margin(longest) + self._poll
+        held_back = self._times.hold_at_least and self._times.hold_at_least + 2 * GRAIN
+        self._takeover = max(longest + protocol.margin(longest), held_back) + self._poll
 
     def check(self) -> None:
         """Somebody leads soon; and when it hands over, or is no more, somebody does again."""

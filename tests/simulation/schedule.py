@@ -39,7 +39,7 @@ class Schedule:
         self._core = core or real_core()
         self.world = world = World(seed, trace)
         rng = world.rng
-        self._times = times = Times(rng, self._core)
+        self._times = times = Times(rng, self._core, seed)
         self._bucket = Bucket(world, self._core, times.skew)
         network = Network(world, self._bucket, self._core, times.latest)
         self._checker = Checker(world, self._bucket, self._core, times.skew)
@@ -121,7 +121,9 @@ class Schedule:
         bucket.refuses_bare_etags = not bucket.wants_bare_etags and rng.random() < 0.1
         bucket.ignores = rng.choice(("If-Match", "If-None-Match")) if rng.random() < 0.03 else ""
         bucket.checks_first = not bucket.ignores and rng.random() < 0.02
-        bucket.takes_query_signatures = rng.random() < 0.9
+        signatures = rng.random()
+        bucket.takes_query_signatures = signatures < 0.9
+        bucket.checks_use_by_dates = signatures > 0.05
         bucket.reads_stale = rng.random() < 0.03
         bucket.clock_lies = rng.random() < 0.03
         if bucket.clock_lies:
@@ -158,7 +160,7 @@ class Schedule:
         """Of this store, of another one from which the lease was copied, or too old."""
         rng, bucket, proof = self.world.rng, self._bucket, self._core.record.Proof
         drawn = rng.random()
-        form = not bucket.wants_bare_etags, bucket.takes_query_signatures
+        form = not bucket.wants_bare_etags, bucket.takes_query_signatures and bucket.checks_use_by_dates
         if drawn < 0.6 and not bucket.is_unsafe:
             return proof(HERE, EPOCH, *form)
         if drawn < 0.8:

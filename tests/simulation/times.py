@@ -29,7 +29,7 @@ class Pace(t.NamedTuple):
 class Times:
     """What all processes of a schedule share."""
 
-    def __init__(self, rng: random.Random, core: t.Any) -> None:
+    def __init__(self, rng: random.Random, core: t.Any, seed: int) -> None:
         self._rng = rng
         self._settings = core.settings
         drawn = rng.random()
@@ -44,6 +44,9 @@ class Times:
         self.slowest_timeout = 1.0 if brisk else 8.0
         self.latest = 12.0 if brisk else 25.0
         """Seconds after which a message that is late arrives at the latest."""
+        holds = random.Random(f"{seed} holds")  # a chance of its own, so that other schedules stay what they were
+        self.hold_at_least = holds.choice((self.longest / 2, 1.5 * self.longest)) if holds.random() < 0.1 else 0.0
+        """Seconds for which tasks want their leases not to be taken again."""
         self.skew = 0.49 if self.kind == "long" else 0.9
         """What the clocks of the store's own nodes may differ by, on top of the grain."""
 

@@ -147,7 +147,13 @@ class Life:
         duration = lease_duration or pace.lease_duration
         proof = self._around.world.remembered if self._rng.random() < 0.7 else None
         want = self._around.core.types.Want(
-            duration, pace.patience, wait_timeout, pace.poll_interval, takeover, proof=proof
+            duration,
+            pace.patience,
+            wait_timeout,
+            pace.poll_interval,
+            takeover,
+            hold_at_least=self._around.times.hold_at_least,
+            proof=proof,
         )
         steps = self._protocol.acquire(self._me, want, now, nonce, dry_run)
         most = wait_timeout + pace.patience + min(duration, max(pace.patience, wait_timeout))

@@ -86,6 +86,6 @@ class Wire:
         request = Request(method, path, self.key, *conditions, dict(headers), body)
         self.store.add(request)
         answers = (fault(request) for fault in self.faults)
-        answer = next((one for one in answers if one), None) or self.store.dispatch(request)
+        answer = next((one for one in answers if one), None) or self.store.take(request)
         self.clock.at += self.takes
         return Response(answer.status, {name.lower(): value for name, value in answer.headers}, answer.body[: most + 1])

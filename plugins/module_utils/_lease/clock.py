@@ -31,6 +31,10 @@ class NotStarted(Exception):
     """A call was not made, because there was no thread for it."""
 
 
+class GivenUp(Exception):
+    """The caller has turned away before all of the request was sent, so it was not carried out."""
+
+
 class Clock:
     """Real time, in seconds since the machine started."""
 

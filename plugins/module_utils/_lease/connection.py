@@ -28,6 +28,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from urllib.parse import quote, urlsplit
 
 from .bad_option import BadOption
+from .clock import GivenUp
 from .settings import Endpoint, Location, check_endpoint_url
 from .store_time import Stamp
 from .types import with_advice
@@ -57,11 +58,13 @@ class Response(NamedTuple):
 
 
 class NoAnswer(Exception):
-    """The request may have been carried out, or may still be. The text says what happened instead of an answer."""
+    """The request may have been carried out, or may still be, unless it was not sent to its last byte. The text says
+    what happened instead of an answer.
+    """
 
-
-class GivenUp(Exception):
-    """The caller has turned away before all of the request was sent, so it was not carried out."""
+    def __init__(self, what: str, sent: bool = True) -> None:
+        super().__init__(what)
+        self.sent = sent
 
 
 class CannotSend(Exception):
@@ -158,26 +161,30 @@ class Connection:
                 held_back = _HeldBack(body, before_last_byte)
                 prepared.body = held_back  # type: ignore[assignment,unused-ignore]
             response = self._connected().send(prepared)
-        except botocore.exceptions.SSLError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                why = re.search(r"verify failed: ([^(]*[^( ])", str(error))
-                raise CannotSend(
-                    "the TLS certificate of %s is not trusted (%s)"
-                    % (self.origin, why.group(1) if why else "it cannot be verified"),
-                    "If your own CA signed it, set aws_ca_bundle to the file of that CA",
-                ) from None
-            if not _is_ca_bundle(self._verify):
-                raise CannotSend(
-                    "aws_ca_bundle is %s: it contains no certificate" % self._verify,
-                    "Set it to the file of the CA that signed the store's certificate",
-                ) from None
-            raise NoAnswer("the TLS connection to %s broke, or it does not speak TLS" % self.origin) from None
         except botocore.exceptions.BotoCoreError as error:
             if held_back is not None and held_back.given_up:
                 raise GivenUp() from None
-            raise NoAnswer(_what_happened(error, self.origin)) from None
+            sent = bool(body) and (held_back is None or held_back.sent)
+            if isinstance(error, botocore.exceptions.SSLError) and not sent:
+                self._check_certificates(error)
+            raise NoAnswer(_what_happened(error, self.origin), sent) from None
         answered = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, answered, self._content(response, answered, most))
+
+    def _check_certificates(self, error: Exception) -> None:
+        """Raise CannotSend if it takes other certificates to send anything."""
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            why = re.search(r"verify failed: ([^(]*[^( ])", str(error))
+            raise CannotSend(
+                "the TLS certificate of %s is not trusted (%s)"
+                % (self.origin, why.group(1) if why else "it cannot be verified"),
+                "If your own CA signed it, set aws_ca_bundle to the file of that CA",
+            ) from None
+        if not _is_ca_bundle(self._verify):
+            raise CannotSend(
+                "aws_ca_bundle is %s: it contains no certificate" % self._verify,
+                "Set it to the file of the CA that signed the store's certificate",
+            ) from None
 
     def forget(self) -> None:
         """Send the next request over a new connection: the current one may still be busy with an overdue request."""
@@ -268,14 +275,26 @@ class Connection:
         return "%s://%s.%s/%s" % (scheme, bucket, rest, name)
 
     def _configured_endpoint(self) -> Optional[str]:
+        """Return what botocore would use: other tools of the same user do.
+
+        Source: docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+        """
+        profile = self._session.get_scoped_config()
+        ignores = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or profile.get(
+            "ignore_configured_endpoint_urls"
+        )
+        if str(ignores).lower() == "true":
+            return None
         for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
             if os.environ.get(name):
                 return check_endpoint_url(os.environ[name], name)
-        configured = self._session.get_scoped_config().get("endpoint_url")
+        service = self._session.full_config.get("services", {}).get(profile.get("services"), {}).get("s3")
+        configured = (isinstance(service, dict) and service.get("endpoint_url")) or profile.get("endpoint_url")
         return check_endpoint_url(configured, "endpoint_url of the AWS configuration") if configured else None
 
     def _aws(self) -> str:
-        known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", self._region)
+        kinds = {name: self._session.get_config_variable(name) or False for name in _KINDS_OF_ENDPOINTS}
+        known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", self._region, **kinds)
         if not known:
             raise BadOption(
                 "region", self._region, "AWS does not have this region. For another store, set endpoint_url"
@@ -293,12 +312,12 @@ class Connection:
 
 
 class _HeldBack:
-    """A body as a file that holds back its last byte."""
+    """A body as a file that holds back its last byte: nothing is carried out before that is ``sent``."""
 
     def __init__(self, body: bytes, before_last_byte: Callable[[], None]) -> None:
         self._parts = [body[:-1], body[-1:]]
         self._before_last_byte = before_last_byte
-        self.given_up = False
+        self.given_up = self.sent = False
 
     def read(self, _size: int = -1) -> bytes:
         if not self._parts:
@@ -309,6 +328,7 @@ class _HeldBack:
             except GivenUp:
                 self.given_up = True
                 raise
+            self.sent = True
         return self._parts.pop(0)
 
 
@@ -346,7 +366,10 @@ _WORDS: Dict[str, str] = {
     "ReadTimeoutError": "%s did not answer in time",
     "ConnectionClosedError": "%s closed the connection before it answered",
     "ProxyConnectionError": "the proxy to %s could not be reached",
+    "SSLError": "the TLS connection to %s broke, or it does not speak TLS",
 }
+
+_KINDS_OF_ENDPOINTS = ("use_fips_endpoint", "use_dualstack_endpoint")
 
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
 

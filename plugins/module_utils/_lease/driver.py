@@ -61,4 +61,4 @@ def _send(step: Read | Write | Race, store: Store, until: float) -> Outcome:
         return store.read(until, step.known)
     if isinstance(step, Race):
         return store.race(step.bodies, step.replaces, until, step.quoted, step.dated)
-    return store.write(step.body, step.replaces, until, step.quoted, step.dated)
+    return store.write(step.body, step.replaces, until, step.quoted, step.dated, step.expired)

@@ -40,7 +40,9 @@ The numbered rules:
 22. A lapse ends the term.
 23. Leadership is reported after the write is confirmed, never before.
 24. No write shortens the time that its session was promised before: if the answer is lost, that promise stands.
-25. A write has a use-by date by the store's clock, soon after its caller turns away (store.py).
+25. A write has a use-by date by the store's clock, soon after its caller turns away (store.py), where the store was
+    seen to refuse one that came later.
+26. A lease that is released is held back until the time after its acquisition that its record names, unless by force.
 
 Rule 21 is for the resource: it refuses a term that is lower than the highest one it has seen.
 """
@@ -155,7 +157,7 @@ def free_in(found: Found) -> Optional[float]:
     if isinstance(record, Unreadable):
         return None  # rule 16
     if record.released:
-        return 0.0
+        return held_back_for(record, found.store_time, found.age)
     if record.foreign:
         return max(0.0, record.lease_until + MARGIN_LEAST - found.store_time)
     return max(0.0, record.lease_duration + margin(record.lease_duration) - found.age)
@@ -168,13 +170,24 @@ def takeable_in(found: Found, takeover: str, unchanged_for: float) -> Optional[f
     when it expires, so the store's clock decides, even if ``takeover`` is "observed".
     """
     record = record_of(found)
-    if record is None or record.released:
+    if record is None:
         return free_in(found)
+    if record.released:
+        return held_back_for(record, found.store_time, max(age_of(found), unchanged_for))
     if takeover == "never":
         return None
     if takeover == "observed" and not record.foreign:
         return max(0.0, record.lease_duration + margin(record.lease_duration) - unchanged_for)
     return free_in(found)
+
+
+def held_back_for(record: Record, store_time: float, age: float) -> float:
+    """Return the seconds for which nobody takes a lease that was released this many seconds ago (rule 26)."""
+    if not record.hold_at_least or record.acquired_at is None:
+        return 0.0
+    # The age counts, too: the store's clock may have stepped back.
+    left = record.hold_at_least + GRAIN - max(store_time - record.acquired_at, age)
+    return max(0.0, left)
 
 
 def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Record:
@@ -200,6 +213,7 @@ def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Rec
         lease_until=_until(now, want.lease_duration),
         metadata=want.metadata,
         proof=proof,
+        hold_at_least=want.hold_at_least,
     )
 
 
@@ -218,12 +232,14 @@ def renewal(record: Record, now: float, lease_duration: float, nonce: str, promi
     )
 
 
-def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str) -> Record:
+def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str, by_force: bool) -> Record:
     """Draft the record of a released lease, which keeps the term and names who released it (rule 4). ``now`` is the
     store's time.
     """
     record = record_of(found)
     own_kind = record if record and not record.foreign else None
+    acquired_at = (own_kind.acquired_at if own_kind else None) or now
+    hold_at_least = own_kind.hold_at_least if own_kind and not by_force else 0.0
     metadata = {"released_by": me.holder}
     if record:
         metadata["held_by"] = record.holder
@@ -236,11 +252,12 @@ def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str) ->
         sequence=own_kind.sequence + 1 if own_kind else 1,
         nonce=nonce,
         lease_duration=own_kind.lease_duration if own_kind else MARGIN_LEAST,
-        acquired_at=own_kind.acquired_at if own_kind else now,
+        acquired_at=acquired_at,
         renewed_at=now,
-        lease_until=now - 1,
+        lease_until=acquired_at + hold_at_least if hold_at_least else now - 1,
         metadata=metadata,
         proof=record.proof if record else None,
+        hold_at_least=hold_at_least,
     )
 
 
@@ -373,14 +390,17 @@ def prove(
     """Refuse a store that ignores write conditions (rule 18): it would let everybody lead. Then say so in the record.
 
     The record is put again under two conditions that do not hold: only a clear refusal passes, and a store that accepts
-    them has at least stored nothing new. Then two renewals race: one has to win, and the other to be clearly refused.
-    Only the write after that has the proof. ``renewed`` drafts a renewal for the store's time. Returns as put() does.
+    them has at least stored nothing new. One more such write has expired (rule 25). Then two renewals race: one has to
+    win, and the other to be clearly refused. Only the write after that has the proof. ``renewed`` drafts a renewal for
+    the store's time. Returns as put() does.
     """
     record = record_of(view.found)
     if record is None:
         raise TypeError("%r is no lease" % (view.found,))
     yield from _ask(encode(record), None, "If-None-Match", until)
     form, at = yield from _ask(encode(record), _NO_ETAG, "If-Match", until)
+    if form.dated:
+        form, at = yield from _expire(encode(record), form, until)
     result = yield from _race(view._replace(at=at), renewed, form, until)
     if isinstance(result, View):
         return result
@@ -412,6 +432,22 @@ def _ask(body: bytes, replaces: Optional[str], name: str, until: float) -> Steps
             form = form._replace(dated=False)
         else:
             yield _apart(answer.at, until, outcome)
+
+
+def _expire(body: bytes, form: Form, until: float) -> Steps[Tuple[Form, float]]:
+    """Write with a use-by date that has passed. A store that decides by the condition alone gets none; return the form,
+    and when.
+    """
+    while True:
+        answer = yield Write(body, _NO_ETAG, until, *form, expired=True)
+        outcome = answer.outcome
+        if isinstance(outcome, Refused):
+            return form, answer.at
+        if isinstance(outcome, Unknown) and outcome.refuted:
+            return form._replace(dated=False), answer.at
+        if isinstance(outcome, Written):
+            raise _ignores("If-Match")
+        yield _apart(answer.at, until, outcome)
 
 
 def _race(
@@ -563,7 +599,7 @@ def acquire(
             # The store's clock would tell only roughly how much time is left.
             promised = mine.lease_duration
             draft = renewal(mine, view.store_time, want.lease_duration, fresh_nonce(), promised)
-            draft = draft._replace(holder=me.holder, metadata=want.metadata)
+            draft = draft._replace(holder=me.holder, metadata=want.metadata, hold_at_least=want.hold_at_least)
             lapses_at = view.asked + mine.lease_duration - age_of(found)
         else:
             why = Why.ACQUIRED
@@ -573,13 +609,13 @@ def acquire(
         if dry_run:
             expected = Seen(draft, _version(found) or "", found.store_time, found.store_time)
             return Verdict(True, why, expected, found)
-        known = draft.proof or proof_of(found, me) or fresh(want.proof, found.store_time)
+        known = proof_of(found, me) or fresh(want.proof, view.store_time)
         result = yield from put(draft, _version(found), until, form_of(known))
         if isinstance(result, Landed) and (_came_late(found, result) or proof_of(result.seen, me) is None):
             view = View(result.seen, result.anchor, result.at)
             # Every earlier term is lower than the store's time now. Nobody has led by the term of the draft.
             term = max(draft.term, int(view.found.store_time)) if _came_late(found, result) else draft.term
-            known = proof_of(result.seen, me) or fresh(want.proof, view.store_time)
+            known = fresh(want.proof, view.store_time)
 
             def renewed(record: Record, now: float, promised: float = promised) -> Record:
                 return renewal(record, now, want.lease_duration, fresh_nonce(), promised)
@@ -674,13 +710,13 @@ def release(
     while True:
         found = view.found
         record = record_of(found)
-        if isinstance(found, Absent) or (record and record.released):
+        if isinstance(found, Absent) or (record and record.released and not free_in(found)):
             return Verdict(False, Why.FREE, found, before)
         ours = own(found, me) is not None and (held is None or term_of(found) == term_of(held.seen))
         if not ours and not (force and _identity(found) == aim):
             return Verdict(False, _why_lost(found), found, before)
         why = Why.RELEASED if ours else Why.BROKEN
-        draft = tombstone(me, found, view.store_time, reason, fresh_nonce())
+        draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours)
         if dry_run:
             return Verdict(False, why, found._replace(record=draft), before)
         result = yield from put(draft, found.etag, until, form_of(proof_of(found, me)))

@@ -57,6 +57,8 @@ class Record(NamedTuple):
     metadata: Mapping[str, str]
     proof: Optional[Proof] = None
     """None if this acquisition has not been completed (rule 18)."""
+    hold_at_least: float = 0.0
+    """Seconds after the acquisition before which nobody takes the lease, even if it is released (rule 26)."""
 
     @property
     def released(self) -> bool:
@@ -76,6 +78,7 @@ class Unreadable(NamedTuple):
 
 def encode(record: Record) -> bytes:
     """Return the object's bytes, indented for people who look into the bucket."""
+    held_back = {"holdAtLeastSeconds": record.hold_at_least} if record.hold_at_least else {}
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -90,6 +93,7 @@ def encode(record: Record) -> bytes:
             "renewedAt": utc(record.renewed_at),
             "metadata": dict(record.metadata),
             "conditionsProven": proof_shown(record.proof),
+            **held_back,
         },
         indent=2,
     ).encode("ascii")
@@ -181,6 +185,7 @@ def _own(fields: Dict[str, Any]) -> Record:
         lease_until=_time(fields, "leaseUntilUtc"),
         metadata=_metadata(fields.get("metadata")),
         proof=proof_from(fields.get("conditionsProven")),
+        hold_at_least=_duration(fields, "holdAtLeastSeconds") if "holdAtLeastSeconds" in fields else 0.0,
     )
 
 

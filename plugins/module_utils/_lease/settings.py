@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -24,6 +25,8 @@ RANGES = dict(
     wait_timeout=(0, MAX_DURATION),
     poll_interval=(1, 3600),
     request_timeout=(1, 60),
+    keep_at_most=(1, 7 * 86400),
+    hold_at_least=(0, MAX_DURATION),
 )
 """The minimum and the maximum of each option, in seconds."""
 LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(8, 128), reason=(0, 1000))
@@ -31,6 +34,13 @@ LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(
 TAKEOVERS = ("store_clock", "observed", "never")
 SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
+SHORTEST_INTERVAL = 1.0
+"""Seconds between two renewals, at the least."""
+REACTION = 0.5
+"""Seconds to react. The daemon gives up this long before systemd would kill it, and the fence kills services this
+long before ``stop_grace`` ends."""
+RUNS_GRACE = 2.0
+"""Seconds before the deadline at which a playbook's run begins to end if its lease cannot be kept."""
 PATIENCE = 3
 """Errors that no deadline bounds are retried for this many request timeouts, and as many seconds for the pauses between
 them. That is time for a write, the read that looks for it, and the same write again."""
@@ -204,6 +214,22 @@ def check_waiting(
             "takeover: observed has to watch a lease for its full duration before it takes it over, "
             "so it could never take over from a dead holder. Use more than %g s, or takeover: store_clock" % needed,
         )
+
+
+def keeping(lease_duration: float, request_timeout: float, stop_grace: float = RUNS_GRACE) -> float:
+    """Return how often to renew a lease that is kept while something runs, in seconds. That begins to end
+    ``stop_grace`` before the lease does. Raises BadOption if a renewal and its repetition do not fit in before.
+    """
+    left = lease_duration - stop_grace - request_timeout - REACTION
+    if left < 2 * SHORTEST_INTERVAL:
+        raise BadOption(
+            "lease_duration",
+            lease_duration,
+            "it is too short to be kept: two renewals have to fit in before what runs under it begins to end "
+            "(request_timeout %g s + %g s for that). Use %g s or more, or a shorter request_timeout"
+            % (request_timeout, stop_grace, math.ceil(lease_duration - left + 2 * SHORTEST_INTERVAL)),
+        )
+    return min(lease_duration / 3, left / 2)
 
 
 def check_range(name: str, value: float, ranges: Optional[Mapping[str, Tuple[float, float]]] = None) -> None:

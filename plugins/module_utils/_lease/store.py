@@ -14,8 +14,8 @@ import re
 from typing import Callable, Dict, Mapping, Optional, Protocol, Sequence
 
 from .at_once import Write, at_once
-from .clock import Clock
-from .connection import CannotSend, GivenUp, NoAnswer, Response
+from .clock import Clock, GivenUp
+from .connection import CannotSend, NoAnswer, Response
 from .record import MAX_BODY, decode
 from .settings import Location
 from .store_time import Stamp, StoreTime
@@ -70,6 +70,7 @@ class Store:
         until: float,
         quoted: bool = True,
         dated: bool = True,
+        expired: bool = False,
         hold: Optional[Callable[[], None]] = None,
     ) -> Outcome:
         """Return Written, Unknown or Refused. ``replaces`` is the ETag to replace, None to create (rule 1).
@@ -81,13 +82,13 @@ class Store:
             headers["If-None-Match"] = "*"
         else:
             headers["If-Match"] = '"%s"' % replaces if quoted else replaces
-        return self._send("PUT", headers, body, until, dated, hold)
+        return self._send("PUT", headers, body, until, dated, expired, hold)
 
     def race(self, bodies: Sequence[bytes], replaces: Optional[str], until: float, quoted: bool, dated: bool) -> Raced:
         """Make these writes at the same instant (rule 18)."""
 
         def contender(body: bytes) -> Write:
-            return lambda hold: self.write(body, replaces, until, quoted, dated, hold)
+            return lambda hold: self.write(body, replaces, until, quoted, dated, hold=hold)
 
         outcomes = at_once([contender(body) for body in bodies], until - self._clock.now(), self._clock)
         return Raced(tuple(outcomes))
@@ -106,6 +107,7 @@ class Store:
         body: bytes,
         until: float,
         dated: bool = False,
+        expired: bool = False,
         hold: Optional[Callable[[], None]] = None,
     ) -> Outcome:
         def before_last_byte() -> None:
@@ -116,12 +118,12 @@ class Store:
 
         first = True
         while True:
-            stamp, asked = self.time.stamp(until, dated), self._clock.now()
+            stamp, asked = self.time.stamp(until, dated, expired), self._clock.now()
             try:
                 self.requests += 1
                 response = self._connection.send(method, headers, body, MAX_BODY, stamp, before_last_byte)
             except NoAnswer as error:
-                return Unknown(str(error))
+                return Unknown(str(error), sent=error.sent)
             except GivenUp:
                 return Unknown("it was given up before it was sent", sent=False)
             except CannotSend as error:
@@ -130,7 +132,8 @@ class Store:
             date = http_date(response, "date")
             if date is not None:
                 self.time.saw(date, asked, self._clock.now())
-            if date is None or response.status not in (400, 401, 403) or not stamp.refuses(date):
+            refused = date is not None and response.status in (400, 401, 403) and stamp.refuses(date)
+            if expired or not refused:
                 return self._outcome(method, headers, response, date)
             if not first or self._clock.now() >= until:
                 return Unknown("%s, since its date was too far off" % self._answered(response))
@@ -187,7 +190,7 @@ class Store:
             return Unknown(
                 answer,
                 precondition_failed=status == 412,
-                conflict=status == 409,
+                conflict=status == 409 or (status == 500 and code == _OVERTAKEN),
                 throttled=status in (429, 503),
             )
         return Refused(answer, self._advice(method, status, code, response))
@@ -198,10 +201,12 @@ class Store:
             return "Create the bucket of %s, or set bucket to one that exists" % self._location
         if region and (300 <= status < 400 or code == "AuthorizationHeaderMalformed"):
             return "The bucket of %s is in another region: set region to %s" % (self._location, region)
-        if code == "RequestTimeTooSkewed":
-            return "The clock of the host that runs this task is too far off for S3: set it right"
         if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
             return "Check the credentials: access_key, secret_key, session_token, profile, or their other sources"
+        if status == 501:
+            return "This store does not implement conditional writes, so it cannot hold a lease"
+        if not code or status == 404:
+            return "This is not an S3 answer: check endpoint_url, and proxies on the way"
         if status == 403 and method == "GET":
             return (
                 "Grant s3:GetObject on %s. Without s3:ListBucket, S3 gives the same answer if the lease does not exist "
@@ -210,21 +215,24 @@ class Store:
             )
         if status in (401, 403):
             return "Grant s3:PutObject and s3:GetObject on %s" % self._location
-        if status == 501:
-            return "This store does not implement conditional writes, so it cannot hold a lease"
-        if not code or status == 404:
-            return "This is not an S3 answer: check endpoint_url"
         return "The lease %s was left unchanged" % self._location
+
+
+_OVERTAKEN = "UnknownError"
+"""Ceph RGW's code for errors that it has no code for: also for a write that another one has overtaken (ECANCELED)."""
+_LATEST = 250_000_000_000.0
+"""In the year 9892: what is counted from a date has to be one, too."""
 
 
 def http_date(response: Response, name: str) -> Optional[float]:
     """Return the time in a header, in seconds since 1970; None if there is no usable one."""
     try:
         moment = email.utils.parsedate_to_datetime(response.headers[name])
-    except (KeyError, TypeError, ValueError):
+        # A time without a zone is UTC in HTTP, but would be local time here.
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
-    # A time without a zone is UTC in HTTP, but would be local time here.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    return seconds if 0 < seconds < _LATEST else None
 
 
 def element(response: Response, name: str) -> str:

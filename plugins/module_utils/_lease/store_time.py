@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import math
 import time
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
 
 from .clock import Clock
 from .protocol import GRAIN
 
 SLACK = 2
 """Seconds that a write stays valid after its caller has turned away: what is known of the store's clock may be off."""
+
+
+EXPIRED = 30
+"""Seconds since the date of a request that is to be refused for its use-by date, but for nothing else (SKEWED)."""
 
 
 class Stamp(NamedTuple):
@@ -38,25 +42,26 @@ SKEWED = 60.0
 
 
 class StoreTime:
-    """The difference between the store's clock and the caller's, as an interval that each answer narrows."""
+    """The store's clock, as the latest that its answers prove it to show."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ahead: Optional[Tuple[float, float]] = None
+        self._ahead: Optional[float] = None
+        """Seconds by which it is ahead of the caller's clock, at least."""
 
     def saw(self, date: float, asked: float, at: float) -> None:
         """Learn from the Date of a request that was sent and answered at these readings of the caller's clock."""
         least, most = date - at, date + GRAIN - asked
-        if self._ahead is not None and self._ahead[0] <= most and least <= self._ahead[1]:
-            least, most = max(least, self._ahead[0]), min(most, self._ahead[1])
-        self._ahead = least, most  # without what was known before if a clock was set, or has drifted
+        if self._ahead is None or self._ahead > most:  # nothing is known, or a clock was set, or has drifted
+            self._ahead = least
+        self._ahead = max(self._ahead, least)
 
     def now(self) -> Optional[float]:
         """Return the store's time in seconds since 1970, late by less than a second and the way of an answer. None if
         nothing is known."""
-        return None if self._ahead is None else self._clock.now() + self._ahead[0]
+        return None if self._ahead is None else self._clock.now() + self._ahead
 
-    def stamp(self, until: float, dated: bool) -> Stamp:
+    def stamp(self, until: float, dated: bool, expired: bool = False) -> Stamp:
         """Date a request whose caller turns away at this reading of its clock. Until the first answer has told the
         store's time, the host's own clock has to do.
         """
@@ -64,5 +69,7 @@ class StoreTime:
         at = math.floor(time.time() if known is None else known)
         if not dated:
             return Stamp(at)
+        if expired:
+            return Stamp(at - EXPIRED, 1)
         passed = 0.0 if known is None else known - at
         return Stamp(at, max(1, math.ceil(round(passed + until - self._clock.now(), 3))) + SLACK)

@@ -63,7 +63,7 @@ class Unknown(NamedTuple):
     precondition_failed: bool = False
     """412: the store enforced the condition of this request. An earlier one may still have landed."""
     conflict: bool = False
-    """409: another request to the key was faster; some stores use it like 412."""
+    """409, or what stands for it: another request to the key was faster. Some stores use it like 412."""
     throttled: bool = False
     sent: bool = True
 
@@ -115,6 +115,8 @@ class Write(NamedTuple):
     """If-Match has the ETag in quotes (rule 19)."""
     dated: bool = True
     """The store is to refuse it once nobody waits for its answer (rule 25)."""
+    expired: bool = False
+    """The store is to refuse it now: its use-by date has passed."""
 
 
 class Race(NamedTuple):
@@ -205,6 +207,8 @@ class Want(NamedTuple):
     takeover: str = "store_clock"
     """'store_clock' (rule 15), 'observed' (rule 14) or 'never'."""
     metadata: Mapping[str, str] = MappingProxyType({})
+    hold_at_least: float = 0
+    """Seconds after the acquisition before which nobody takes the lease, even if it is released."""
     proof: Optional[Proof] = None
     """What an earlier operation has found out about this store (rule 18)."""
 

@@ -38,6 +38,9 @@ def standing(found: Found) -> str:
     if record.released:
         by = " by " + plain(record.metadata["released_by"]) if "released_by" in record.metadata else ""
         term = " (term %d)" % record.term if record.term else ""
+        left = free_in(found)
+        if left:
+            return "held back for another %s: released%s %s ago%s" % (_seconds(left), by, _seconds(found.age), term)
         return "free: released%s %s ago%s" % (by, _seconds(found.age), term)
     who = plain(record.holder)
     who += " (by the .NET library, which has no terms)" if record.foreign else " (term %d)" % record.term
@@ -68,7 +71,16 @@ def _renewed(verdict: Verdict) -> str:
     return "still leader with term %d, renewed for %s" % (term_of(verdict.lease), _seconds(duration))
 
 
+def _released(verdict: Verdict) -> str:
+    left = free_in(verdict.lease)
+    then = "held back for another %s" % _seconds(left) if left else "another session can take it at once"
+    return "released: %s (term %d has ended)" % (then, term_of(verdict.lease))
+
+
 def _broken(verdict: Verdict) -> str:
+    before = record_of(verdict.before)
+    if before and before.released:
+        return "freed by force. Before, the lease was %s" % standing(verdict.before)
     return (
         "broken by force. Before, the lease was %s. Its holder may act as leader until its next renewal or its deadline"
         % standing(verdict.before)
@@ -79,9 +91,7 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
     Why.ACQUIRED: _acquired,
     Why.RENEWED: _renewed,
     Why.BROKEN: _broken,
-    Why.RELEASED: lambda verdict: (
-        "released: another session can take it at once (term %d has ended)" % (term_of(verdict.lease))
-    ),
+    Why.RELEASED: _released,
     Why.NEVER_TAKEN_OVER: lambda verdict: (
         standing(verdict.lease) + ", and takeover is 'never'. s3_leader_release with force=true frees it"
     ),

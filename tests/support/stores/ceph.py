@@ -24,6 +24,7 @@ PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-ad
 PACKAGES = "radosgw ceph-mon ceph-osd"
 START_TIMEOUT = 60.0  # seconds; 1 to 2 are usual
 LOOPBACK = "127.0.0.1"
+CRASH = "*** Caught signal"  # the first line of a dump
 
 # No authentication inside of the cluster, no manager, no files outside of the folder. The gateway by default insists on
 # an encrypted connection to the monitor, which needs that authentication.
@@ -152,7 +153,7 @@ class Ceph(Served):
         except subprocess.TimeoutExpired:
             raise CephError(f"{' '.join(command)} does not end.\n{self._log_tails()}") from None
         if done.returncode:
-            raise CephError(f"{' '.join(command)} ended with status {done.returncode}:\n{_tail(done.stdout)}")
+            raise CephError(f"{' '.join(command)} ended with status {done.returncode}:\n{tail(done.stdout)}")
 
     def _launch(self, program: str, *arguments: str) -> None:
         assert self._folder
@@ -177,8 +178,8 @@ class Ceph(Served):
 
     def _log_tails(self, programs: Sequence[str] = ()) -> str:
         assert self._folder
-        tails = {name: _tail((self._folder / f"{name}.log").read_bytes()) for name in programs or self._servers}
-        return "\n".join(f"--- the log of {name}:\n{tail}" for name, tail in tails.items())
+        tails = {name: tail((self._folder / f"{name}.log").read_bytes()) for name in programs or self._servers}
+        return "\n".join(f"--- the log of {name}:\n{said}" for name, said in tails.items())
 
 
 def check() -> None:
@@ -187,6 +188,12 @@ def check() -> None:
         raise FileNotFoundError(f"no {' and no '.join(missing)}: apt-get install --no-install-recommends {PACKAGES}")
 
 
-def _tail(output: bytes, lines: int = 20) -> str:
+def tail(output: bytes, lines: int = 20) -> str:
+    """The last lines that a program of Ceph wrote, up to the dump with which it crashes.
+
+    What it says of its trouble comes first: radosgw that refuses its configuration crashes now and then while it ends
+    (its threads run on), and the dump is longer than the tail.
+    """
     written = [line for line in output.decode(errors="replace").splitlines() if line]
-    return "\n".join(written[-lines:])
+    crash = next((number for number, line in enumerate(written) if CRASH in line), len(written))
+    return "\n".join(written[: crash + 1][-lines:])

@@ -73,10 +73,14 @@ class Store(LoopbackServer):
 
     def handle(self, exchange: Exchange) -> None:
         request = exchange.request
-        with self._lock:
-            answer = self.dispatch(request)
+        answer = self.take(request)
         self.note(request, forwarded=True, store_status=answer.status)
         exchange.reply(answer)
+
+    def take(self, request: Request) -> Answer:
+        """Deal with a request, and with no other one meanwhile."""
+        with self._lock:
+            return self.dispatch(request)
 
     def dispatch(self, request: Request) -> Answer:
         """Deal with a request; the lock is held."""
@@ -357,7 +361,7 @@ class CarriesOutAfterTheDelete(Store):
             if late:
                 self._late = request.key
         if late and exchange.wait(self._deleted):
-            self.dispatch(request)
+            self.take(request)
             self.landed.set()
             exchange.hold()
         else:

@@ -16,9 +16,9 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from .. import settings
 from ..bad_option import HIDDEN, BadOption
-from ..settings import DEFAULT_BUCKET, Endpoint, Location
+from ..settings import DEFAULT_BUCKET, REACTION, Endpoint, Location
 from .leases import check_name, path_of
-from .timing import REACTION, Timing
+from .timing import Timing
 
 RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10))
 """The minimum and the maximum of each option, in seconds; settings.RANGES has those of the other times."""

@@ -28,10 +28,10 @@ from typing import Dict, Iterator, List, Optional, Set
 
 from ..bad_option import BadOption
 from ..clock import Clock
+from ..settings import REACTION
 from ..wording import plain
 from . import config as configuration, runtime, systemd, units
 from .config import Config
-from .timing import REACTION
 from .units import Unit
 
 LOOK_FIRST, LOOK_LAST = 0.03, 0.3
@@ -234,8 +234,17 @@ class _Ending:
 
 
 def patterns(config: Config) -> List[str]:
-    """Return the services of a lease as patterns for systemctl: a template stands for all its instances."""
-    return [service.replace("@.", "@*.") for service in config.services]
+    """Return the services of a lease as patterns for systemctl: a template stands for all its instances. The commands
+    that run under it count as a service, too.
+    """
+    return [*(service.replace("@.", "@*.") for service in config.services), slice_of(config.name)]
+
+
+def slice_of(name: str) -> str:
+    """Return the slice in which s3-leader exec runs the commands of a lease. In its name, a dash would mean a slice
+    above it. No lease has a dot in its name.
+    """
+    return "s3leader-%s.slice" % name.replace("-", ".")
 
 
 def _dead_for(found: List[Unit], name: str) -> Optional[float]:

@@ -22,6 +22,7 @@ from .. import protocol
 from ..clock import Clock
 from ..driver import drive, fresh_nonce
 from ..protocol import own
+from ..settings import REACTION
 from ..types import (
     Absent,
     Answer,
@@ -30,10 +31,12 @@ from ..types import (
     Outcome,
     Pause,
     Race,
+    Refused,
     Seen,
     Step,
     Steps,
     StoreError,
+    Unknown,
     Verdict,
     Want,
     Watch,
@@ -42,7 +45,7 @@ from ..types import (
     overheard,
 )
 from ..wording import sentence
-from .timing import REACTION, Timing
+from .timing import Timing
 
 if TYPE_CHECKING:  # it loads botocore, which the fence does not need
     from ..store import Store
@@ -78,7 +81,7 @@ class Host(Protocol):
         """Wait this long, or less. With 0 too, raises Stop or Reload if asked for."""
 
     def listen(self) -> None:
-        """Take note that the loop is alive, before each request and before it begins to lead.
+        """Take note that the loop is alive, before each step of an operation and before it begins to lead.
 
         Raises Stop if asked for. A request to reload stays for wait().
         """
@@ -115,7 +118,7 @@ class Heartbeat:
         self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, host: Host
     ) -> None:
         self._sent: List[str] = [] if me.sent is None else me.sent
-        self._me = me._replace(sent=self._sent)
+        self._me = me
         self._watch = Watch()
         self._timing = timing
         self._metadata = metadata
@@ -125,15 +128,16 @@ class Heartbeat:
         self._may_hold = False
         """A write was sent that may have acquired the lease."""
 
-    def run(self, held: Optional[Held] = None, until: float = 0.0, may_hold: bool = False) -> None:
+    def run(
+        self, held: Optional[Held] = None, until: float = 0.0, may_hold: bool = False, at_once: bool = True
+    ) -> None:
         """Watch, then lead. Returns when asked to stop; raises Lost when the lease is lost or given up.
 
         ``held`` is the lease that the earlier program of this process held; that program could lead until ``until``.
-        The lease is renewed at once, because the earlier program's times may differ from this program's. ``may_hold``:
+        The lease is renewed ``at_once`` where the earlier program's times may differ from this program's. ``may_hold``:
         that program may have acquired the lease without knowing it.
         """
         self._may_hold = may_hold
-        at_once = True
         record = protocol.record_of(held.seen) if held else None
         self._sent += [record.nonce] if record else []
         while True:
@@ -142,9 +146,9 @@ class Heartbeat:
                     held = self._promoted(self._acquire())
                 else:
                     held = self._renewed(held, until, at_once)
-                    self._host.confirmed(held, self._until(held))
+                    self._host.confirmed(held, self.until(held))
                 if held is not None:
-                    until, at_once = self._until(held), False
+                    until, at_once = self.until(held), False
             except Reload:
                 self._host.reload(held)
             except Stop:
@@ -157,7 +161,7 @@ class Heartbeat:
                 self._host.demote(str(lost))
                 raise
 
-    def _until(self, held: Held) -> float:
+    def until(self, held: Held) -> float:
         """Return when the services have to begin to stop."""
         return held.lapses_at - self._timing.stop_grace
 
@@ -203,21 +207,20 @@ class Heartbeat:
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
 
     def _overheard(self, steps: Steps[T]) -> Steps[T]:
-        """Return the operation unchanged, but listen before each request, and report its outcome to the host."""
+        """Return the operation unchanged, but listen before each step, and report the outcome of each request."""
 
         wrote = False
 
         def before(step: Step) -> None:
             nonlocal wrote
-            if not isinstance(step, Pause):
-                self._host.listen()  # slow requests may follow each other without a pause
+            self._host.listen()  # slow requests may follow each other without a pause
             wrote = wrote or isinstance(step, (Write, Race))
             self._may_hold = self._may_hold or wrote
 
         def after(step: Step, answer: Answer) -> None:
             if isinstance(answer.outcome, (Absent, Seen)) and not wrote:
                 self._may_hold = own(answer.outcome, self._me) is not None
-            if not isinstance(step, Pause):
+            if tells(step, answer):
                 self._host.answered(answer.outcome)
 
         return overheard(steps, before, after)
@@ -225,7 +228,7 @@ class Heartbeat:
     def _promoted(self, held: Held) -> Optional[Held]:
         """Begin to lead, or give the lease back for a host that can."""
         self._host.listen()
-        until = self._until(held)
+        until = self.until(held)
         if self._clock.now() >= until - REACTION:
             self._give_back(held)  # it took so long that the services would be stopped at once
             return None
@@ -304,3 +307,16 @@ class Interruptible(Clock):
         if left <= 0:
             raise TimeIsUp()
         return left
+
+
+def tells(step: Step, answer: Answer) -> bool:
+    """Tell whether an answer says something new: not after a pause, and not if a write was refused that had to be."""
+    expected = isinstance(step, Write) and step.expired and isinstance(answer.outcome, Refused)
+    return not (isinstance(step, Pause) or expected)
+
+
+def trouble_of(outcome: Outcome) -> str:
+    """Return why the store cannot be asked; '' if it can."""
+    if isinstance(outcome, Refused):
+        return outcome.text
+    return outcome.why if isinstance(outcome, Unknown) and not outcome.refuted else ""

@@ -13,9 +13,6 @@ from typing import NamedTuple
 
 from ..protocol import WRITES_APART
 
-REACTION = 0.5
-"""Seconds to react. The daemon gives up this long before systemd would kill it, and the fence kills services this
-long before ``stop_grace`` ends."""
 ENDING = 2
 """Seconds in which a process under load ends, or a program that was just replaced gets to look for signals."""
 

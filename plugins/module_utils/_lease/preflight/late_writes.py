@@ -8,17 +8,12 @@
 
 from __future__ import annotations
 
-import math
-
 from ..record import encode
-from ..store_time import Stamp
 from ..types import Seen, StoreError
 from .habits import answered
 from .report import PASS, UNKNOWN, WARN, Check
 from .scratch import Workspace, is_of
 
-LATE = 30
-"""Seconds by which the write comes too late: less than a clock may be off without being refused for that."""
 HARMLESS = (
     "A write that its sender has given up may still be carried out: nobody leads by it, but failover takes longer"
 )
@@ -34,12 +29,11 @@ def late_writes(work: Workspace) -> Check:
             "%s. %s" % (seen, HARMLESS),
             "Allow s3:authType REST-QUERY-STRING, if a policy denies it",
         )
-    now = work.time.now()
-    if now is None:
+    if work.time.now() is None:
         return Check("late_writes", UNKNOWN, "no answer had a Date")
     scratch, draft = work.scratch("-late"), work.draft()
     create = {"Content-Type": "application/json", "If-None-Match": "*"}
-    stamp = Stamp(math.floor(now) - LATE, 1)
+    stamp = work.time.stamp(work.until, dated=True, expired=True)
     response = work.exchange(scratch.wire, "PUT", create, encode(draft), stamp=stamp)
     try:
         found = work.look(scratch).found
@@ -48,7 +42,7 @@ def late_writes(work: Workspace) -> Check:
     status = response.status if response else 0
     if isinstance(found, Seen) and is_of(draft, found):
         seen = "a write that arrives after its use-by date is carried out"
-        return Check("late_writes", WARN, "%s. %s" % (seen, HARMLESS))
+        return Check("late_writes", WARN, "%s. %s" % (seen, HARMLESS), "Use a store that checks X-Amz-Expires")
     if 400 <= status < 500:
         return Check("late_writes", PASS, "a write that arrives after its use-by date is refused (%d)" % status)
     return Check("late_writes", UNKNOWN, "a write that arrives after its use-by date %s" % answered(status))

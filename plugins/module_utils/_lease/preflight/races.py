@@ -112,7 +112,7 @@ def _race(work: Workspace, scratch: Scratch, replaces: Optional[str], contenders
         def send(hold: Callable[[], None]) -> Outcome:
             own.wire.alone = False
             until = work.clock.now() + work.timeout * 2
-            return own.store.write(encode(draft), replaces, until, *work.form, hold)
+            return own.store.write(encode(draft), replaces, until, *work.form, hold=hold)
 
         return send
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Callable, List, Mapping, NamedTuple, Optional
 
-from ..clock import Clock
-from ..connection import CannotSend, Connection, GivenUp, Response
+from ..clock import Clock, GivenUp
+from ..connection import CannotSend, Connection, Response
 from ..store_time import Stamp
 
 
@@ -92,6 +92,8 @@ class RecordingConnection:
         request.response = response
         if method == "PUT":
             self._log.open.remove(self._name)
+            if response.status in (401, 403):
+                self._log.written.remove(self._name)
         return response
 
     def forget(self) -> None:

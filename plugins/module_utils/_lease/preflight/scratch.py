@@ -11,8 +11,8 @@ from __future__ import annotations
 import secrets
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, TypeVar
 
-from ..clock import Clock, NotStarted, Overdue
-from ..connection import CannotSend, Connection, GivenUp, NoAnswer, Response
+from ..clock import Clock, GivenUp, NotStarted, Overdue
+from ..connection import CannotSend, Connection, NoAnswer, Response
 from ..driver import drive, fresh_nonce
 from ..protocol import WRITES_APART, Form, View, look, record_of
 from ..record import MAX_BODY, Record

@@ -61,6 +61,16 @@ def test_check_mode_is_a_dry_run(found):
     assert found.asked[4] is True
 
 
+@pytest.mark.parametrize(("report", "known"), [(SAFE, True), (WARNED, True), (DOUBTED, True), (UNSAFE, False)])
+def test_what_was_found_out_before_about_a_store_that_is_unsafe_counts_no_more(
+    found, store, monkeypatch, report, known
+):
+    forgotten = []
+    monkeypatch.setattr(module, "forget", forgotten.append)
+    found(report, report_only=True)
+    assert forgotten == ([] if known else [f"{store.url}/bucket"])
+
+
 def test_a_store_that_is_safe_is_told_so(found):
     told = found(SAFE)
     assert told.keys() >= KEYS

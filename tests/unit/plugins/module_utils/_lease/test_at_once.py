@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.at_once import at_once
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock, GivenUp
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Unknown, Written
 
 WON, LOST = Written("e1", 0.0), Unknown("answered 412", precondition_failed=True)
@@ -30,7 +30,7 @@ def test_nobody_waits_for_one_that_does_not_get_so_far(drops_out):
     def gives_up(_hold):
         if drops_out == "raises":
             raise OSError("no connection")
-        return LOST
+        return SILENT
 
     def write(hold):
         hold()
@@ -39,6 +39,48 @@ def test_nobody_waits_for_one_that_does_not_get_so_far(drops_out):
     outcomes = at_once([gives_up, write, write], 3600, Clock())
     assert outcomes[1:] == [WON, WON]
     assert isinstance(outcomes[0], Unknown)
+
+
+def test_one_that_comes_when_the_others_have_started_is_not_completed():
+    """It would find what they have left, and be refused by a store that checks first, too."""
+    sent = threading.Event()
+
+    def write(hold):
+        hold()
+        sent.set()
+        return WON
+
+    def comes_late(hold):
+        sent.wait()
+        with pytest.raises(GivenUp):
+            hold()
+        return SILENT
+
+    assert at_once([write, comes_late], 1, Clock()) == [WON, SILENT]
+
+
+def test_one_that_is_sent_a_second_time_comes_too_late():
+    def refused_at_first(hold):
+        hold()
+        with pytest.raises(GivenUp):
+            hold()
+        return SILENT
+
+    def write(hold):
+        hold()
+        return WON
+
+    assert at_once([refused_at_first, write], 60, Clock()) == [SILENT, WON]
+
+
+@pytest.mark.parametrize("refusal", [LOST, Unknown("answered 409", conflict=True)])
+def test_a_refusal_before_the_last_byte_tells_nothing_of_the_race(refusal):
+    def write(hold):
+        hold()
+        return WON
+
+    outcomes = at_once([lambda _hold: refusal, write], 60, Clock())
+    assert outcomes == [Unknown(refusal.why), WON]
 
 
 def test_the_outcome_of_one_that_takes_too_long_is_unknown():

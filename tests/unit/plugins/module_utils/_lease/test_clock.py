@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import types
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import clock
@@ -57,6 +58,43 @@ def test_an_overdue_call_does_not_keep_the_process_alive():
         Clock().bounded(lambda _until: never.wait(), 0.01)
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
     never.set()
+
+
+class Standstill:
+    """Time that passes only while somebody waits, for nothing."""
+
+    def __init__(self, monkeypatch, jumps=0.0):
+        self.now = 100.0
+        self.waits = []
+        self._jumps = jumps
+        """Seconds that pass before the first wait."""
+        threads = types.SimpleNamespace(Event=lambda: self, Thread=lambda target, daemon: self)
+        monkeypatch.setattr(clock, "threading", threads)
+        monkeypatch.setattr(
+            clock, "time", types.SimpleNamespace(sleep=self.wait, clock_gettime=lambda _clock: self.now)
+        )
+
+    def start(self):
+        self.now += self._jumps
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+        self.now += seconds
+        return False
+
+
+def test_a_wait_is_cut_into_seconds_so_that_a_suspend_ends_it(monkeypatch):
+    still = Standstill(monkeypatch)
+    Clock().sleep(2.5)
+    assert still.waits == [1, 1, 0.5]
+
+
+@pytest.mark.parametrize(("jumps", "waits"), [(0, [1, 1, 0.5]), (2, [0.5]), (3, [0])])
+def test_a_bounded_call_is_waited_for_in_seconds_so_that_a_suspend_ends_it(monkeypatch, jumps, waits):
+    still = Standstill(monkeypatch, jumps)
+    with pytest.raises(Overdue):
+        Clock().bounded(lambda _until: 42, 2.5)
+    assert still.waits == waits
 
 
 def test_a_clock_that_jumps_as_after_a_suspend_ends_the_wait_at_once(monkeypatch):

@@ -24,6 +24,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connectio
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import Stamp
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError, SSLError
 from support.server import Answer, LoopbackServer
 from support.stores.odd import Store
 from support.wire import stamp
@@ -131,6 +132,13 @@ def test_a_request_has_the_encoded_path_on_the_wire(serve):
     assert server.requests[0].key == "a b+c%/🗝?d#e~"
 
 
+SERVICES = (
+    "[services mine]\ns3 =\n  endpoint_url = http://service\n[services others]\nec2 =\n  endpoint_url = http://ec2"
+)
+IGNORED = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "True"}
+AWS = "https://s3.us-east-1.amazonaws.com"
+
+
 @pytest.mark.parametrize(
     ("variables", "config", "option", "expected"),
     [
@@ -140,6 +148,15 @@ def test_a_request_has_the_encoded_path_on_the_wire(serve):
         ({}, "endpoint_url = http://file", None, "http://file"),
         ({"AWS_ENDPOINT_URL_S3": "http://s3"}, "", "http://option", "http://option"),
         ({"AWS_ENDPOINT_URL_S3": "", "AWS_ENDPOINT_URL": "http://all"}, "", None, "http://all"),
+        ({}, f"services = mine\nendpoint_url = http://file\n{SERVICES}", None, "http://service"),
+        ({}, f"services = others\nendpoint_url = http://file\n{SERVICES}", None, "http://file"),
+        ({}, "services = odd\nendpoint_url = http://file\n[services odd]\ns3 = http://odd", None, "http://file"),
+        ({"AWS_ENDPOINT_URL": "http://all"}, f"services = mine\n{SERVICES}", None, "http://all"),
+        ({"AWS_ENDPOINT_URL": "http://all", **IGNORED}, "", None, AWS),
+        ({"AWS_ENDPOINT_URL": "http://all"}, "ignore_configured_endpoint_urls = true", None, AWS),
+        (IGNORED, "", "http://option", "http://option"),
+        ({"AWS_USE_FIPS_ENDPOINT": "true"}, "", None, AWS.replace("s3.", "s3-fips.")),
+        ({}, "use_dualstack_endpoint = true", None, AWS.replace("s3.", "s3.dualstack.")),
     ],
 )
 def test_the_endpoint_is_looked_for_in_option_environment_and_configuration(
@@ -148,7 +165,7 @@ def test_the_endpoint_is_looked_for_in_option_environment_and_configuration(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     aws(f"[default]\n{config}\n")
-    assert url(endpoint_url=option) == f"{expected}/bucket/jobs/a"
+    assert url(endpoint_url=option, addressing_style="path") == f"{expected}/bucket/jobs/a"
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "http://root:hunter2@h", "http://h/?a=b"])
@@ -371,6 +388,47 @@ def test_what_its_caller_gives_up_before_the_last_byte_is_not_carried_out():
             connection.send("PUT", {}, b"body", 10, stamp(5), give_up)
         assert connection.send("GET", {}, b"", 1000, stamp()).status == 404
         assert connection.send("PUT", {}, b"body", 10, stamp(5), lambda: None).status == 200
+
+
+class Breaks:
+    """An HTTP client that fails after so many parts of the body: the second one is its last byte."""
+
+    def __init__(self, parts, error):
+        self._parts, self._error = parts, error
+
+    def send(self, request):
+        for _part in range(self._parts):
+            assert request.body.read(8192)
+        raise self._error
+
+
+def breaking(parts, kind, **options):
+    connection = Connection(Endpoint(**KEYS, endpoint_url="https://h", **options), Location("bucket", "a"))
+    connection._http = Breaks(parts, kind(endpoint_url="https://h", error="it broke"))
+    return connection
+
+
+@pytest.mark.parametrize("kind", [EndpointConnectionError, ConnectionClosedError, ReadTimeoutError, SSLError])
+@pytest.mark.parametrize(("parts", "sent"), [(0, False), (1, False), (2, True)])
+def test_rule_12_a_write_of_which_the_last_byte_was_not_sent_is_not_in_doubt(kind, parts, sent):
+    with pytest.raises(NoAnswer) as error:
+        breaking(parts, kind).send("PUT", {}, b"body", 10, stamp(5), lambda: None)
+    assert error.value.sent is sent
+
+
+def test_rule_12_a_write_whose_body_is_not_held_back_may_have_been_sent():
+    with pytest.raises(NoAnswer) as error:
+        breaking(0, ConnectionClosedError).send("PUT", {}, b"body", 10, stamp(5))
+    assert error.value.sent
+
+
+def test_rule_12_a_write_that_was_sent_is_in_doubt_though_the_ca_file_is_just_being_written(tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("")
+    with pytest.raises(CannotSend, match="contains no certificate"):
+        breaking(1, SSLError, aws_ca_bundle=str(bundle)).send("PUT", {}, b"body", 10, stamp(5), lambda: None)
+    with pytest.raises(NoAnswer, match="TLS connection to https://h broke"):
+        breaking(2, SSLError, aws_ca_bundle=str(bundle)).send("PUT", {}, b"body", 10, stamp(5), lambda: None)
 
 
 def test_what_is_given_up_is_reset_and_not_delivered():

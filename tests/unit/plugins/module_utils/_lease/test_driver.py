@@ -53,8 +53,8 @@ class Remembering:
         self.asked.append(("read", until, known))
         return Absent(1.0)
 
-    def write(self, body, replaces, until, quoted, dated):
-        self.asked.append(("write", body, replaces, until, quoted, dated))
+    def write(self, body, replaces, until, quoted, dated, expired):
+        self.asked.append(("write", body, replaces, until, quoted, dated, expired))
         return Written("e1", 1.0)
 
     def race(self, bodies, replaces, until, quoted, dated):
@@ -84,10 +84,12 @@ def one(step):
 def test_reads_and_writes_reach_the_store_as_they_are(store, clock):
     assert drive(one(Read(200, "e0")), store, 5, clock).outcome == Absent(1.0)
     assert drive(one(Write(b"body", "e0", 200, False, True)), store, 5, clock).outcome == Written("e1", 1.0)
+    drive(one(Write(b"body", "e0", 200, True, True, expired=True)), store, 5, clock)
     assert drive(one(Race((b"a", b"b"), "e0", 200, True, False)), store, 5, clock).outcome.outcomes[0].etag == "e1"
     assert store.asked == [
         ("read", 105.0, "e0"),
-        ("write", b"body", "e0", 105.0, False, True),
+        ("write", b"body", "e0", 105.0, False, True, False),
+        ("write", b"body", "e0", 105.0, True, True, True),
         ("race", (b"a", b"b"), "e0", 105.0, True, False),
     ]
 

@@ -117,11 +117,12 @@ def created(dialogue):
 
 
 def asked(dialogue):
-    """Refuse the two writes that a store has to refuse."""
+    """Refuse the three writes that a store has to refuse."""
     for _condition in range(2):
-        dialogue.expect(Write)
+        dialogue.expect(Write, expired=False)
         dialogue.answer(PRECONDITION_FAILED)
-    return dialogue
+    dialogue.expect(Write, expired=True)
+    return dialogue.answer(Refused("403 AccessDenied"))
 
 
 def test_an_absent_lease_is_created_under_the_condition_that_there_is_none():
@@ -535,7 +536,7 @@ def test_rule_25_a_single_refusal_is_not_kept():
     dialogue = acquiring().answer(Absent(STORE_TIME)).answer(Written("e1", STORE_TIME))
     for _condition in range(2):
         dialogue.answer(Refused("403")).answer(PRECONDITION_FAILED).answer(PRECONDITION_FAILED)
-    dialogue.answer(WON)
+    dialogue.answer(Refused("403")).answer(WON)
     assert dialogue.written()["conditionsProven"]["useByDates"] is True
 
 

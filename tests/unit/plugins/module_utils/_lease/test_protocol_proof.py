@@ -65,7 +65,7 @@ def acquiring(patience=15.0, **want):
 
 
 def racing(patience=15.0, create=PRECONDITION_FAILED, replace=PRECONDITION_FAILED):
-    dialogue = acquiring(patience).answer(create, after=0).answer(replace, after=0)
+    dialogue = acquiring(patience).answer(create, after=0).answer(replace, after=0).answer(REFUSED, after=0)
     dialogue.expect(Race, replaces="e1", until=START + patience, quoted=True, dated=True)
     return dialogue
 
@@ -104,13 +104,13 @@ def test_an_answer_that_refuses_in_both_forms_ends_it_with_what_to_do():
     assert (error.value.why, error.value.advice) == REFUSED
 
 
-@pytest.mark.parametrize(("again", "dated"), [(CONFLICT, True), (REFUSED, False)])
-def test_rule_25_that_signatures_in_the_query_are_not_taken_counts_only_if_they_are_refused_twice(again, dated):
+@pytest.mark.parametrize(("again", "dated", "then"), [(CONFLICT, True, Write), (REFUSED, False, Race)])
+def test_rule_25_that_signatures_in_the_query_are_not_taken_counts_only_if_they_are_refused_twice(again, dated, then):
     dialogue = acquiring().answer(PRECONDITION_FAILED)
     dialogue.expect(Write, replaces=NO_ETAG, dated=True)
     dialogue.answer(REFUSED).expect(Write, replaces=NO_ETAG, dated=False)
     dialogue.answer(PRECONDITION_FAILED).expect(Write, replaces=NO_ETAG, dated=True)
-    dialogue.answer(again).expect(Race, dated=dated)
+    dialogue.answer(again).expect(then, dated=dated)
 
 
 def test_without_an_answer_the_question_is_put_again_after_2_to_3_s():
@@ -124,6 +124,48 @@ def test_a_question_is_put_as_long_as_the_next_one_can_begin_in_time():
     acquiring(patience=10.01).answer(LOST, after=8).expect(Pause)
     with pytest.raises(StoreUnreachable, match="no answer"):
         acquiring(patience=10).answer(LOST, after=8)
+
+
+# -- the use-by date --------------------------------------------------------------------------------------------------
+
+
+def expiring(patience=15.0):
+    """An acquisition whose conditions have been asked for."""
+    dialogue = acquiring(patience).answer(PRECONDITION_FAILED, after=0)
+    body = dialogue.expect(Write).body
+    dialogue.answer(PRECONDITION_FAILED, after=0)
+    assert dialogue.expect(Write, replaces=NO_ETAG, quoted=True, dated=True, expired=True).body == body
+    return dialogue
+
+
+@pytest.mark.parametrize(("outcome", "dated"), [(REFUSED, True), (PRECONDITION_FAILED, False), (CONFLICT, False)])
+def test_rule_25_a_store_that_does_not_refuse_a_write_that_has_expired_gets_no_use_by_dates(outcome, dated):
+    dialogue = expiring().answer(outcome, after=1)
+    dialogue.expect(Race, quoted=True, dated=dated)
+    assert from_utc(dialogue.written()["renewedAt"]) == STORE_TIME + 1
+    dialogue.answer(WON, after=0).expect(Write, dated=dated)
+    assert dialogue.written()["conditionsProven"]["useByDates"] is dated
+
+
+def test_rule_25_without_an_answer_a_write_that_has_expired_is_sent_again_after_2_to_3_s():
+    pause = expiring().answer(LOST).wait()
+    assert (pause.at_least, pause.at_most) == (2, 3)
+
+
+def test_rule_25_a_write_that_has_expired_is_sent_as_long_as_the_next_one_can_begin_in_time():
+    expiring(patience=10.01).answer(LOST, after=8).expect(Pause)
+    with pytest.raises(StoreUnreachable, match="no answer"):
+        expiring(patience=10).answer(LOST, after=8)
+
+
+def test_rule_18_a_store_that_carries_out_what_has_expired_under_a_condition_that_does_not_hold_is_refused():
+    with pytest.raises(StoreRefused, match="whose If-Match condition does not hold"):
+        expiring().answer(Written("e2", STORE_TIME))
+
+
+def test_rule_25_where_signatures_in_the_query_are_refused_no_use_by_date_is_asked_for():
+    dialogue = acquiring().answer(PRECONDITION_FAILED)
+    dialogue.answer(REFUSED).answer(PRECONDITION_FAILED).answer(REFUSED).expect(Race, dated=False)
 
 
 # -- the race, and the write that says so -----------------------------------------------------------------------------
@@ -263,7 +305,8 @@ def test_a_lease_that_is_held_in_another_store_is_proven_until_its_deadline():
     dialogue.expect(Read, until=START + 15)
     dialogue.answer(held.seen, after=1).expect(Write, replaces=None, until=START + 20)
     assert dialogue.expect(Write).body == encode(held.seen.record)
-    dialogue.answer(PRECONDITION_FAILED, after=0).answer(PRECONDITION_FAILED, after=0)
+    for refusal in (PRECONDITION_FAILED, PRECONDITION_FAILED, REFUSED):
+        dialogue.answer(refusal, after=0)
     dialogue.expect(Race, replaces="e1", until=START + 20)
     assert dialogue.written()["leaseDurationSeconds"] == 19
     dialogue.answer(WON, after=1).expect(Write, replaces="e2", until=START + 20)
@@ -271,3 +314,62 @@ def test_a_lease_that_is_held_in_another_store_is_proven_until_its_deadline():
     assert dialogue.written()["term"] == 7
     verdict = dialogue.answer(Written("e3", STORE_TIME + 3), after=1).verdict
     assert (verdict.is_leader, verdict.deadline) == (True, START + 2 + 19)
+
+
+# -- the form of the first write --------------------------------------------------------------------------------------
+
+BARE = Proof(ME.store, STORE_TIME - 86300, quoted=False, dated=False)
+OLD = BARE._replace(at=STORE_TIME - 86500)
+RELEASED = UNPROVEN._replace(holder="")
+
+
+@pytest.mark.parametrize(
+    ("stands_there", "learnt", "form"),
+    [
+        (BARE, None, protocol.Form(False, False)),
+        (OLD, None, protocol.Form(False, False)),
+        (OLD._replace(store="https://elsewhere/bucket"), None, protocol.Form()),
+        (None, BARE, protocol.Form(False, False)),
+        (None, OLD, protocol.Form()),
+        (None, None, protocol.Form()),
+        (BARE._replace(quoted=True), BARE, protocol.Form(True, False)),
+    ],
+)
+def test_the_first_write_has_the_form_that_the_store_took_last(stands_there, learnt, form):
+    dialogue = Dialogue(protocol.acquire(ME, Want(30.0, 15.0, proof=learnt), START, nonces()), START)
+    dialogue.answer(Seen(RELEASED._replace(proof=stands_there), "e1", STORE_TIME, STORE_TIME), after=0)
+    dialogue.expect(Write, replaces="e1", quoted=form.quoted, dated=form.dated)
+
+
+# -- acquisitions of what is held already -----------------------------------------------------------------------------
+
+ELSEWHERE = UNPROVEN._replace(proof=Proof("https://elsewhere/bucket", STORE_TIME))
+"""Copied from another store, with its proof."""
+
+
+def acquiring_again(**want):
+    """An acquisition for 3 s of what is held for 30, whose first write took 1 s."""
+    dialogue = Dialogue(protocol.acquire(ME, Want(3.0, 15.0, **want), START, nonces()), START)
+    dialogue.answer(Seen(ELSEWHERE, "e1", STORE_TIME, STORE_TIME), after=0)
+    dialogue.expect(Write, replaces="e1", until=START + 3)
+    return dialogue.answer(Written("e2", STORE_TIME), after=1)
+
+
+def test_rule_24_a_lease_that_is_proven_anew_is_held_for_as_long_as_was_promised():
+    dialogue = acquiring_again()
+    for refusal in (PRECONDITION_FAILED, PRECONDITION_FAILED, REFUSED):
+        dialogue.answer(refusal, after=0)
+    for body in map(json.loads, dialogue.expect(Race, replaces="e2").bodies):
+        assert body["leaseDurationSeconds"] == 30
+        assert from_utc(body["renewedAt"]) == STORE_TIME + 1
+    dialogue.answer(WON, after=0).expect(Write, replaces="e2")
+    assert dialogue.written()["leaseDurationSeconds"] == 30
+
+
+def test_rule_24_a_lease_whose_store_is_known_is_held_for_as_long_as_was_promised():
+    dialogue = acquiring_again(proof=Proof(ME.store, STORE_TIME))
+    dialogue.expect(Write, replaces="e2", until=START + 3)
+    written = dialogue.written()
+    assert (written["leaseDurationSeconds"], written["term"]) == (30, 7)
+    assert from_utc(written["renewedAt"]) == STORE_TIME + 1
+    assert written["conditionsProven"]["store"] == ME.store

@@ -176,6 +176,7 @@ def test_never_takes_what_is_free_and_nothing_else(found, seconds):
 OLD = PROOF._replace(at=NOW - 86400)
 OTHERS = PROOF._replace(store="https://s3.example.com/another")
 LATER = PROOF._replace(at=NOW - 10)
+UNDATED = LATER._replace(dated=False)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,7 @@ LATER = PROOF._replace(at=NOW - 10)
         (Absent(STORE_TIME), None, int(STORE_TIME), None),
         (Absent(STORE_TIME), LATER, int(STORE_TIME), LATER),
         (Absent(STORE_TIME), OLD, int(STORE_TIME), None),
+        (Absent(STORE_TIME), UNDATED, int(STORE_TIME), None),  # it may land late
         (seen(RELEASED), None, 8, PROOF),
         (seen(HELD), None, 8, PROOF),
         (seen(HELD), LATER, 8, PROOF),
@@ -193,6 +195,7 @@ LATER = PROOF._replace(at=NOW - 10)
         (seen(HELD._replace(proof=None)), None, int(STORE_TIME), None),
         (seen(HELD._replace(proof=None, term=int(STORE_TIME) + 1)), None, int(STORE_TIME) + 2, None),
         (seen(DOTNET), LATER, int(STORE_TIME), LATER),
+        (seen(DOTNET), UNDATED, int(STORE_TIME), UNDATED),
         (seen(DOTNET), None, int(STORE_TIME), None),
     ],
 )
@@ -274,6 +277,6 @@ TOMBSTONE = Record(
     ids=["held", "not proven", "dotnet", "unreadable"],
 )
 def test_rule_4_a_tombstone_keeps_the_term_and_names_who_released_whose_lease(found, written):
-    assert protocol.tombstone(ME, seen(found), LATE, "", "fresh") == written
+    assert protocol.tombstone(ME, seen(found), LATE, "", "fresh", False) == written
     explained = written._replace(metadata={**written.metadata, "reason": "web-2 burnt down"})
-    assert protocol.tombstone(ME, seen(found), LATE, "web-2 burnt down", "fresh") == explained
+    assert protocol.tombstone(ME, seen(found), LATE, "web-2 burnt down", "fresh", True) == explained

@@ -421,7 +421,7 @@ def test_a_dry_run_of_renew_shows_the_lease_as_it_would_be():
 def test_a_dry_run_of_release_shows_the_lease_as_it_would_be(record, why):
     found = seen(record, age=1)
     verdict = breaking(found, after=4, dry_run=True).verdict
-    would_be = found._replace(record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1"))
+    would_be = found._replace(record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1", False))
     assert verdict == (False, why, would_be, found, None)
 
 

@@ -58,6 +58,7 @@ records = st.builds(
     lease_until=st.integers(0, 4 * 10**9).map(float),
     metadata=st.dictionaries(texts, texts, max_size=5),
     proof=st.none() | st.builds(Proof, store=texts, at=st.integers(0, 4 * 10**9).map(float)),
+    hold_at_least=st.just(0.0) | st.floats(0.001, 86400),
 )
 
 

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import store
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, NoAnswer, Response
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable, encode
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store import Store
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import SLACK, Stamp
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.store_time import SLACK, Stamp, StoreTime
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Held,
+    Raced,
     Refused,
     Seen,
     Unchanged,
@@ -129,14 +131,15 @@ GET_REFUSED = [
     (answer(403, "SignatureDoesNotMatch"), ("Check the credentials", "secret_key")),
     (answer(400, "InvalidToken"), ("Check the credentials", "session_token")),
     (answer(400, "ExpiredToken"), ("Check the credentials", "session_token")),
-    (answer(403, "RequestTimeTooSkewed", date=None), ("clock of the host", "set it right")),
     (answer(301, "PermanentRedirect", x_amz_bucket_region="eu-central-1"), ("set region to eu-central-1",)),
     (answer(307, "TemporaryRedirect", x_amz_bucket_region="eu-central-1"), ("set region to eu-central-1",)),
     (
         answer(400, body=b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"),
         ("set region to eu-west-1",),
     ),
-    (answer(401), ("answered 401", "s3:GetObject")),
+    (answer(401, "Unauthorized"), ("answered 401", "s3:GetObject")),
+    (answer(401), ("answered 401", "not an S3 answer", "proxies")),
+    (answer(403, body=b"<html>403</html>"), ("answered 403", "not an S3 answer", "proxies")),
     (answer(501, "NotImplemented"), ("501 NotImplemented",)),
     (answer(206, body=BODY), ("answered 206",)),
     (answer(204), ("answered 204",)),
@@ -191,6 +194,13 @@ def test_rule_12_nobody_can_tell_what_these_answers_mean(ask, status, flags):
     assert outcome == Unknown(f"https://s3.example.com answered {status} SomeCode", **flags)
 
 
+@pytest.mark.parametrize("ask", [read, write])
+def test_who_was_overtaken_on_ceph_is_known_by_its_answer(ask):
+    assert ask(answer(500, "UnknownError")) == Unknown(
+        "https://s3.example.com answered 500 UnknownError", conflict=True
+    )
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -219,6 +229,11 @@ def test_rule_13_a_404_on_a_write_is_for_the_next_read_to_explain():
 @pytest.mark.parametrize("ask", [read, write])
 def test_no_answer_is_unknown(ask):
     assert ask(NoAnswer("it closed the connection")) == Unknown("it closed the connection")
+
+
+def test_rule_12_a_write_that_was_not_sent_to_its_end_is_not_in_doubt():
+    unsent = store_of(Scripted(NoAnswer("nothing listens there", sent=False))).write(b"1", None, UNTIL)
+    assert unsent == Unknown("nothing listens there", sent=False)
 
 
 @pytest.mark.parametrize("ask", [read, write])
@@ -325,6 +340,13 @@ def test_rule_25_a_write_that_came_late_is_unknown_and_not_refused():
     assert len(connection.sent) == 1
 
 
+def test_rule_25_a_write_that_has_expired_is_refused_and_does_not_go_again():
+    connection = Scripted(answer(403, "AccessDenied"))
+    outcome = store_of(connection).write(b"1", "e1", UNTIL, expired=True)
+    assert outcome == Refused(f"{connection.origin} answered 403 AccessDenied", outcome.advice)
+    assert [sent[4] for sent in connection.sent] == [Stamp(NOW - 30, 1)]
+
+
 def test_rule_25_a_write_that_was_refused_in_time_is_refused():
     connection = Scripted(answer(403, "AccessDenied"))
     assert isinstance(store_of(connection).write(b"1", None, UNTIL), Refused)
@@ -343,6 +365,20 @@ def test_a_host_whose_clock_is_a_day_off_takes_part(monkeypatch, hours, method):
     assert store.requests == 2
 
 
+def test_a_request_that_was_refused_for_its_date_does_not_go_again_once_its_caller_has_turned_away():
+    clock = Standing()
+
+    class Slow(Scripted):
+        def send(self, *request):
+            refusal = super().send(*request)
+            clock.at = UNTIL
+            return refusal
+
+    connection = Slow(answer(403, "RequestTimeTooSkewed", date="Tue, 24 Nov 2026 04:49:44 GMT"), object_of())
+    assert isinstance(Store(connection, LOCATION, clock).read(UNTIL), Unknown)
+    assert len(connection.sent) == 1
+
+
 def test_a_store_that_goes_on_refusing_dates_is_asked_no_third_time():
     connection = Scripted(
         *[answer(403, "RequestTimeTooSkewed", date=date) for date in (LATE, "Tue, 24 Nov 2026 04:49:44 GMT")]
@@ -356,6 +392,11 @@ def test_a_lease_that_is_held_tells_the_stores_time():
     store = Store(Scripted(answer(200, etag="e")), LOCATION, Standing())
     store.learn_time(Held(Seen(RECORD, "e1", NOW, NOW), lapses_at=1010.0, heard_at=981.0))
     assert store.time.now() == NOW + 19
+
+
+def test_several_leases_of_a_store_share_what_is_known_of_its_time():
+    time = StoreTime(Standing())
+    assert Store(Scripted(), LOCATION, Standing(), time).time is time
 
 
 # -- rule 18: a race --------------------------------------------------------------------------------------------------
@@ -379,6 +420,32 @@ def test_rule_18_two_writes_race_under_the_same_condition():
     raced = Store(connection, LOCATION, Clock()).race((b"a", b"b"), "e1", Clock().now() + 10, True, True)
     assert sorted(connection.arrived) == [b"a", b"b"]
     assert {type(one) for one in raced.outcomes} == {Written, Unknown}
+
+
+def test_rule_18_a_write_is_held_before_its_last_byte():
+    order = []
+
+    class Sending(Scripted):
+        def send(self, method, headers, body, most, stamp, before_last_byte):
+            before_last_byte()
+            order.append("last byte")
+            return answer(200, etag="e2")
+
+    store_of(Sending()).write(b"a", None, UNTIL, hold=lambda: order.append("held"))
+    assert order == ["held", "last byte"]
+
+
+def test_rule_18_both_writes_of_a_race_are_held_while_their_caller_waits(monkeypatch):
+    held = []
+
+    def one_by_one(writes, seconds, clock):
+        return [write(lambda: held.append(seconds)) for write in writes]
+
+    monkeypatch.setattr(store, "at_once", one_by_one)
+    connection = Scripted(answer(412), answer(200, etag="e2"))
+    raced = store_of(connection).race((b"a", b"b"), "e1", UNTIL, True, True)
+    assert raced == Raced((Unknown(f"{connection.origin} answered 412", precondition_failed=True), Written("e2", NOW)))
+    assert held == [5.0, 5.0]
 
 
 def test_a_connection_is_forgotten_when_told():

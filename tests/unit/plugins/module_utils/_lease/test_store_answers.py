@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import email.utils
+import time
+
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, Response
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, encode
@@ -147,7 +150,7 @@ def test_a_write_says_that_it_is_json():
 
 CREDENTIALS = "Check the credentials: access_key, secret_key, session_token, profile, or their other sources"
 REGION = "The bucket of s3://bucket/jobs/a is in another region: set region to eu-central-1"
-NO_S3 = "This is not an S3 answer: check endpoint_url"
+NO_S3 = "This is not an S3 answer: check endpoint_url, and proxies on the way"
 LEFT = "The lease s3://bucket/jobs/a was left unchanged"
 PERMISSION = "Grant s3:PutObject and s3:GetObject on s3://bucket/jobs/a"
 NO_DATE = Refused(
@@ -207,6 +210,8 @@ def test_an_unchanged_object_without_a_date_is_refused_with_what_to_check():
         (answer(402, "X"), "402 X", LEFT),
         (answer(404, "X"), "404 X", NO_S3),
         (answer(400), "400", NO_S3),
+        (answer(403), "403", NO_S3),
+        (answer(501), "501", "This store does not implement conditional writes, so it cannot hold a lease"),
         (answer(501, "X"), "501 X", "This store does not implement conditional writes, so it cannot hold a lease"),
     ],
 )
@@ -220,9 +225,55 @@ def test_a_refused_write_says_what_was_answered_and_what_to_do(ask, status, advi
     assert ask(answer(status, "X")) == Refused(f"{ORIGIN} answered {status} X", advice)
 
 
+@pytest.mark.parametrize("ask", [replace, create])
+@pytest.mark.parametrize("status", [401, 403, 405])
+def test_a_write_that_is_refused_by_a_proxy_says_so(ask, status):
+    assert ask(answer(status)) == Refused(f"{ORIGIN} answered {status}", NO_S3)
+
+
 def test_a_refused_read_says_that_the_lease_may_just_not_exist_yet():
     refused = read(answer(403, "AccessDenied"))
     assert refused.why == f"{ORIGIN} answered 403 AccessDenied"
     assert refused.advice.startswith(
         "Grant s3:GetObject on s3://bucket/jobs/a. Without s3:ListBucket, S3 gives the same answer"
     )
+
+
+# -- times ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "date", [DATE, DATE.replace("GMT", "-0000"), DATE.replace("GMT", ""), DATE.replace("GMT", "+0000")]
+)
+def test_a_time_without_a_zone_is_utc_wherever_the_host_is(monkeypatch, date):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert read(whole(date=date)).store_time == NOW
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+FAR_OFF = [
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Mon, 23 Nov 99999999999999999999 04:49:36 GMT",
+    "Mon, 23 Nov 2026 99999999999999999999:49:36 GMT",
+    "Mon, 23 Nov 2026 04:49:36 +99999999999999999999",
+]
+
+
+@pytest.mark.parametrize(("seconds", "usable"), [(0, False), (1, True), (250e9 - 1, True), (250e9, False)])
+def test_a_time_is_one_from_which_others_can_be_counted(seconds, usable):
+    outcome = read(whole(date=email.utils.formatdate(seconds, usegmt=True)))
+    assert outcome.store_time == seconds if usable else outcome == NO_DATE
+
+
+def test_a_time_in_another_zone_is_the_same_time():
+    assert read(whole(date=DATE.replace("04:49:36 GMT", "13:49:36 +0900"))).store_time == NOW
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Mon, 23 Nov 2026", "Mon, 99 Nov 2026 04:49:36 GMT", *FAR_OFF])
+def test_a_time_that_cannot_be_read_is_none(date):
+    assert read(whole(date=date)) == NO_DATE

@@ -32,6 +32,7 @@ def seen(age=4.0, **fields):
 HELD = seen()
 EXPIRED = seen(age=3600)
 FREED = seen(holder="")
+HELD_BACK = seen(holder="", acquired_at=NOW - 10, hold_at_least=30.0)
 FREED_BY = seen(holder="", metadata={"released_by": "operator"})
 UNREADABLE = Seen(Unreadable("it is not JSON"), "e", NOW - 4, NOW)
 FOREIGN = seen(session="", term=0, lease_duration=0.0, lease_until=NOW + 60)
@@ -48,6 +49,7 @@ FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_un
         (seen(age=31.9), "held", "held by web-2 (term 7), renewed 31.9 s ago, free in at most 0.1 s"),
         (seen(age=32.0), "expired", "expired: web-2 (term 7) has not renewed it for 32 s"),
         (EXPIRED, "expired", "expired: web-2 (term 7) has not renewed it for 3600 s"),
+        (HELD_BACK, "released", "held back for another 21 s: released 4 s ago (term 7)"),
         (FREED, "released", "free: released 4 s ago (term 7)"),
         (FREED_BY, "released", "free: released by operator 4 s ago (term 7)"),
         (

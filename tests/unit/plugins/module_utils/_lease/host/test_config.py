@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import config, leases
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION
 
 ALL = {
     "bucket": "leases",

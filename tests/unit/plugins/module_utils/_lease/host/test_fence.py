@@ -9,8 +9,8 @@ import os
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, runtime
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.units import Unit
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION
 from support.fenced import GRACE, configure, ends_after, events, looks_take, mark, never_ends
 
 

@@ -76,7 +76,7 @@ def test_what_a_unit_has_left_behind_is_killed(host, monkeypatch):
     unmark()
     monkeypatch.setattr(Unit, "processes", lambda unit: [99])
     Guard().look_around()
-    assert [name for _when, name in host.killed] == ["app.service"]
+    assert [name for _when, name in host.killed] == ["app.service", "s3leader-db.slice"]
 
 
 @pytest.mark.parametrize("serving", ["inactive-3", "activating", "activating-3"])

@@ -17,8 +17,9 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.hear
     Reload,
     Stop,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable, decode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -90,7 +91,9 @@ class OneObject:
             return Unchanged(self._clock.time)
         return Seen(self.record, self.etag, self._modified, self._clock.time)
 
-    def write(self, body, replaces, _until, _quoted, _dated):
+    def write(self, body, replaces, _until, _quoted, _dated, expired=False):
+        if expired:
+            return Refused("403 AccessDenied")
         if self.fault or self.fault_of_writes:
             return self.fault or self.fault_of_writes
         if replaces != (self.etag if self.record else None):
@@ -118,6 +121,7 @@ class Host:
         self.services = False
         self.full = False
         self.before_it_fails = lambda: None
+        self.answers = []
         self.signs = [clock.time]
         """When the loop showed that it is alive, as a standby."""
 
@@ -141,7 +145,7 @@ class Host:
         return max(after - before for before, after in zip(self.signs, self.signs[1:]))
 
     def answered(self, outcome):
-        pass
+        self.answers.append(outcome)
 
     def trouble(self, why):
         self.heard.append(f"trouble: {why}")
@@ -171,7 +175,8 @@ class Host:
 
 
 class Lab:
-    def __init__(self, record=FREE, times=TIMING, me=ME):
+    def __init__(self, record=FREE, times=TIMING, me=None):
+        me = me or ME._replace(sent=[])
         self.clock = Timeless()
         self.store = OneObject(self.clock, record)
         self.host = Host(self.clock)
@@ -314,6 +319,29 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
     assert lab.store.record.released
 
 
+@pytest.mark.parametrize("told", [Refused("403 AccessDenied"), Unknown("no answer")])
+def test_that_a_write_that_has_expired_is_refused_is_no_trouble(told):
+    lab = Lab(None)
+    write = lab.store.write
+
+    def expire_once(body, replaces, until, quoted, dated, expired):
+        if not expired:
+            return write(body, replaces, until, quoted, dated, expired)
+        lab.store.write = write
+        return told
+
+    lab.store.write = expire_once
+    lab.at(3.5, Stop).loop.run()
+    assert (told in lab.host.answers) is isinstance(told, Unknown)
+
+
+def test_that_any_other_write_is_refused_is_trouble():
+    lab = Lab()
+    lab.store.fault_of_writes = Refused("403 AccessDenied")
+    lab.at(1, Stop).loop.run()
+    assert lab.store.fault_of_writes in lab.host.answers
+
+
 @pytest.mark.parametrize("may_hold", [True, False])
 def test_what_an_earlier_program_may_have_acquired_is_given_back_too(may_hold):
     lab = Lab(FREE._replace(holder="web-1", session=ME.session, term=8), me=ME._replace(sent=["n"])).at(0, Stop)
@@ -364,6 +392,66 @@ def test_what_is_seen_to_be_somebody_elses_is_not_asked_for_again_when_asked_to_
     lab.store.read = lambda *known: requests.append("read" if lab.clock.time < 105 else "late") or read(*known)
     lab.loop.run(None, 0.0, True)
     assert {*requests} == {"read"}
+
+
+OURS = FREE._replace(holder="web-1", session=ME.session, term=8)
+"""What an earlier program of this process has acquired, and knows by its nonce."""
+
+
+def test_what_may_have_been_acquired_is_not_forgotten_for_a_read_that_fails():
+    lab = Lab(OURS, me=ME._replace(sent=["n"]))
+    lab.fail_with(Unknown("no answer"))
+
+    def recover_and_stop():
+        lab.fail_with(None)
+        raise Stop
+
+    lab.at(1, recover_and_stop).loop.run(None, 0.0, True)
+    assert lab.host.heard == ["released"]
+
+
+@pytest.mark.parametrize(("record", "heard"), [(OURS, ["released"]), (None, []), (FREE, [])])
+@pytest.mark.parametrize("may_hold", [True, False])
+def test_a_read_tells_whether_there_is_something_to_give_back(record, heard, may_hold):
+    lab = Lab(record, me=ME._replace(sent=["n"]))
+    read, reads = lab.store.read, []
+
+    def read_and_stop(*known):
+        reads.append(known)
+        lab.at(0, Stop)
+        return read(*known)
+
+    lab.store.read = read_and_stop
+    lab.loop.run(None, 0.0, may_hold)
+    assert lab.host.heard == heard
+    assert len(reads) == (2 if heard else 1)
+
+
+def test_rule_17_what_the_clone_of_a_daemon_acquired_is_not_its_own():
+    lab = Lab(BUSY._replace(holder="web-1", session=ME.session)).at(31, Stop)
+    lab.loop.run()
+    assert lab.host.heard == []
+    lab = Lab(BUSY._replace(holder="web-1", session=ME.session)).at(33, Stop)
+    lab.loop.run()
+    assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
+
+
+def test_rule_17_the_clone_of_a_leader_does_not_know_what_the_other_one_writes():
+    sent = []
+    lab = Lab(me=ME._replace(sent=sent))
+
+    def look():
+        assert sent == [lab.store.record.nonce]
+
+    lab.at(1, look).at(21, look).at(22, Stop).loop.run()
+    assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
+
+
+def test_rule_17_the_last_hundred_writes_may_still_land():
+    sent = []
+    lab = Lab(me=ME._replace(sent=sent))
+    nonces = [lab.loop._fresh_nonce() for _turn in range(150)]
+    assert sent == nonces[-100:]
 
 
 def test_a_leader_that_can_start_no_thread_retries_until_its_time_is_up(monkeypatch):
@@ -507,6 +595,16 @@ def test_a_standby_reloads_without_the_lease():
     assert lab.host.heard == ["reload without the lease"]
 
 
+def held_by_another_program():
+    """A lab in which a program has led for 11 seconds, and left what it held to another one with the same session."""
+    lab = Lab().at(11, Stop)
+    held = []
+    lab.host.confirmed = lambda one, until: held.append((one, until))
+    lab.host.services = True
+    lab.loop.run()
+    return lab, held[-1]
+
+
 @pytest.mark.parametrize(
     "times",
     [
@@ -517,15 +615,34 @@ def test_a_standby_reloads_without_the_lease():
     ],
 )
 def test_a_new_program_renews_at_once_what_the_old_one_held(times):
-    lab = Lab().at(11, Stop)
-    held = []
-    lab.host.confirmed = lambda one, until: held.append((one, until))
-    lab.host.services = True
-    lab.loop.run()
+    lab, held = held_by_another_program()
     lab.host.happens = {25.0: Stop}
     successor = Heartbeat(ME, times, {}, lab.store, lab.clock, lab.host)
     written = len(lab.store.written)
-    successor.run(*held[-1])
+    successor.run(*held)
     assert lab.clock.time >= 125
     assert lab.store.written[written].renewed_at < 112
     assert lab.host.heard == ["promote 8", *["demote: asked to stop", "trouble: " + SERVING] * 2]
+
+
+def test_what_was_confirmed_just_now_is_renewed_when_it_is_time():
+    lab, held = held_by_another_program()
+    lab.host.happens = {25.0: Stop}
+    written = len(lab.store.written)
+    Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held, at_once=False)
+    assert lab.store.written[written].renewed_at >= held[0].written_at + TIMING.renew_interval
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_rule_17_what_others_of_the_session_write_is_its_own_only_where_they_share_it(shared):
+    lab, held = held_by_another_program()
+    record = lab.store.record
+    lab.store.put(record._replace(nonce="another task's", sequence=record.sequence + 1))
+    lab.host.happens = {25.0: Stop}
+    me = ME if shared else ME._replace(sent=[])
+    successor = Heartbeat(me, TIMING, {}, lab.store, lab.clock, lab.host)
+    if shared:
+        successor.run(*held)
+    else:
+        with pytest.raises(Lost):
+            successor.run(*held)

@@ -15,8 +15,9 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.hear
     Stop,
     TimeIsUp,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import REACTION, Timing
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, decode
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
     Claimant,
@@ -61,7 +62,7 @@ class World:
         """Who takes the lease as soon as it is released."""
         self.promoted = []
         self.put(record)
-        self.loop = Heartbeat(ME, TIMING, {"app": "db"}, self, self, self)
+        self.loop = Heartbeat(ME._replace(sent=[]), TIMING, {"app": "db"}, self, self, self)
 
     def at(self, seconds, happening):
         self.happens[seconds] = happening
@@ -102,7 +103,7 @@ class World:
             return Unchanged(self.time)
         return Seen(self.record, self._etag, self._modified, self.time)
 
-    def write(self, body, replaces, _until, _quoted, _dated):
+    def write(self, body, replaces, _until, _quoted, _dated, _expired):
         self.requests.append((self.time, "write"))
         if self.fault:
             return self.fault
@@ -373,6 +374,14 @@ def test_a_wait_that_ends_early_is_followed_by_another_one():
     interruptible = Interruptible(clock, lambda seconds: clock.wait(min(seconds, 2)), until=110.0)
     interruptible.sleep(5)
     assert clock.waits == [2, 2, 1]
+
+
+def test_a_wait_that_outlasts_the_time_to_lead_says_so():
+    clock = Standing()
+    interruptible = Interruptible(clock, lambda seconds: clock.wait(seconds + 20), until=110.0)
+    with pytest.raises(TimeIsUp):
+        interruptible.sleep(5)
+    assert clock.waits == [25]
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(3, 103), (10, 110), (20, 110)])

@@ -69,11 +69,7 @@ def cgroups(monkeypatch, tmp_path):
 @pytest.fixture
 def sleeper(tmp_path):
     """A process in a folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(1000)"],
-        cwd=str(tmp_path),
-        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, []),
-    )
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], cwd=str(tmp_path))
     yield process
     process.kill()
     process.wait()

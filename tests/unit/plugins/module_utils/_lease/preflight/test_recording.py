@@ -72,6 +72,13 @@ def test_a_write_is_open_until_it_is_answered():
     assert (log.sent, log.written, log.open) == (["PUT"], ["-1"], [])
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_write_that_is_not_permitted_leaves_nothing(status):
+    wire, log = tapped(lambda: answer(status))
+    put(wire)
+    assert (log.sent, log.written, log.open) == (["PUT"], [], [])
+
+
 def test_only_a_write_that_was_carried_out_has_landed():
     wire, _log = tapped(lambda: answer(200), lambda: answer(404), lambda: answer(412))
     put(wire)
