@@ -14,6 +14,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol 
 from system.chaos import Chaos
 from system.cluster import Cluster
 from system.figures import Limits, failovers, table, timeline, violations
+from system.lab.host import Host
 from system.lab.intervals import overlaps
 from system.lab.mounts import Mounts
 
@@ -33,10 +34,10 @@ def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_
         cluster.wait_until_all_take_part()
     finally:
         keep(cluster, chaos, seed)
-    seen = cluster.watcher.intervals
-    failed_over = failovers(seen, chaos.faults, chaos.spells, [host.name for host in cluster.hosts])
-    report(table(seen, chaos.faults, failed_over, Limits(duration, margin(duration), renew_interval)))
-    report("Hands on services: " + ", ".join(f"{verb} {count}" for verb, count in sorted(chaos.hands.items())))
+        seen = cluster.watcher.intervals
+        failed_over = failovers(seen, chaos.faults, chaos.spells, [host.name for host in cluster.hosts])
+        report(table(seen, chaos.faults, failed_over, Limits(duration, margin(duration), renew_interval)))
+        report("Hands on services: " + ", ".join(f"{verb} {count}" for verb, count in sorted(chaos.hands.items())))
     assert violations(seen) == []
     assert overlaps([one for one in [*seen, *mounts.intervals] if one.lease == "mount"]) == []
 
@@ -48,6 +49,17 @@ def keep(cluster: Cluster, chaos: Chaos, seed: int) -> None:
     texts = {"timeline": timeline(cluster.watcher.intervals, chaos.faults, chaos.spells)}
     units = ["--unit=s3-leader*", *(f"--unit={lease}-*" for lease in cluster.leases)]
     texts |= {host.name: host.journal(*units) for host in cluster.hosts}
+    texts |= {f"{host.name}.init": init_of(host) for host in cluster.hosts}
     for name, text in texts.items():
         (folder / name).write_text(text)
         print(f"--- {name}\n{text}")
+
+
+def init_of(host: Host) -> str:
+    """What its PID 1 said last, and what it is doing."""
+    said = host.journal("_PID=1", "--lines=500")
+    if not host.is_on:
+        return said
+    files = [f"/proc/1/{name}" for name in ("status", "stat", "wchan", "stack")]
+    twice = "for turn in 1 2; do cat " + " ".join(files) + "; sleep 1; done"
+    return said + host.run("sh", "-c", twice, check=False).stdout

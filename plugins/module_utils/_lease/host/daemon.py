@@ -27,12 +27,12 @@ from ..protocol import own, term_of
 from ..record import Record, decode, encode
 from ..settings import check_session
 from ..store import Store
-from ..types import Absent, Claimant, Found, Held, Outcome, Refused, Seen, Unchanged, Unknown
+from ..types import Absent, Claimant, Found, Held, Outcome, Seen, Unchanged
 from ..wording import plain, standing
 from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
-from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop
+from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop, trouble_of
 from .timing import Timing
 
 T = TypeVar("T")
@@ -128,11 +128,16 @@ class SystemdHost:
         """The status could not be written."""
 
     def wait(self, seconds: float) -> None:
-        systemd.wait(seconds, self._clock, self._alive)
+        systemd.wait(seconds, self._clock, self._meanwhile)
 
     def listen(self) -> None:
         self._alive()
         systemd.listen()
+
+    def _meanwhile(self) -> None:
+        self._alive()
+        if self._until is not None and not (self._served or self.serving()):
+            runtime.touch(self._path("leader"))  # systemd may have missed it, or somebody cancelled what it began
 
     def stand_by(self) -> None:
         """Begin without the lease. Do not compete until a step-down is over, nor while services of an earlier term
@@ -164,8 +169,8 @@ class SystemdHost:
                 self._say("watching", "the lease is " + standing(outcome))
         elif isinstance(outcome, Unchanged) and isinstance(self._lease, Seen):
             self._lease = self._lease._replace(store_time=outcome.store_time)
-        elif isinstance(outcome, Refused) or (isinstance(outcome, Unknown) and not outcome.refuted):
-            self.trouble(outcome.text if isinstance(outcome, Refused) else outcome.why)
+        elif trouble_of(outcome):
+            self.trouble(trouble_of(outcome))
             return
         if self._clock.now() >= self._troubled_at + CALM:
             self._well()

@@ -178,6 +178,12 @@ def write(path: str, text: str) -> None:
     os.rename(unfinished, path)
 
 
+def touch(path: str) -> None:
+    """Have those who wait for a change of the file look at it, if it exists."""
+    with contextlib.suppress(OSError):
+        os.utime(path, follow_symlinks=False)
+
+
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o644)  # root writes here, too
 

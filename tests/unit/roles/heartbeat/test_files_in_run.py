@@ -108,7 +108,7 @@ def leader(host, daemon):
 
 
 def test_the_services_of_a_host_may_start_when_its_daemon_leads(host, daemon):
-    (waited_for,) = settings(host.units["s3-leader-active@.path"], "PathExists")
+    (waited_for,) = settings(host.units["s3-leader-active@.path"], "PathChanged")
     assert host.are_met("s3-leader-active@.path")
     assert not os.path.exists(waited_for)
     assert not host.are_met("s3-leader-active@.target")

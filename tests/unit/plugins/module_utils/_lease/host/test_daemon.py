@@ -294,6 +294,26 @@ def test_services_may_be_running_as_long_as_their_mark_is_there(host):
     assert host.serving()
 
 
+def test_until_its_services_are_about_to_run_a_leader_touches_its_file_again_and_again(host, folder):
+    def is_touched():
+        os.utime(folder / "leader", (0, 0))
+        host.wait(0)
+        return os.stat(folder / "leader").st_mtime > 0
+
+    host.promote(held(), until=1018.0)
+    assert is_touched()
+    mark()
+    assert not is_touched()
+    host.confirmed(held(), until=1030.0)
+    shutil.rmtree(runtime.serving_path_of("db"))
+    assert not is_touched()  # systemd is not to start what was ended
+
+
+def test_a_standby_touches_nothing(host, folder):
+    host.wait(0)
+    assert not (folder / "leader").exists()
+
+
 def test_a_leader_whose_services_systemd_does_not_start_gives_up(host, clock):
     host.promote(held(), until=1018.0)
     clock.time += STARTING - 1
