@@ -6,11 +6,24 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_acquire
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _end_run, _keeper, _kept
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction, metadata
+
+_end_run.watch()
 
 
 class ActionModule(LeaseAction):
+    module = s3_leader_acquire
+    keep = staticmethod(_keeper.start)
+
     def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
         arguments = super().arguments(arguments, host)
         arguments["metadata"] = metadata(arguments.get("metadata"))
         return arguments
+
+    def too_late(self, result: dict[str, t.Any]) -> None:
+        super().too_late(result)
+        kept = _kept.find(result["lease"])
+        if kept and kept.state == _kept.HELD:
+            _kept.end(kept, give_back=True)

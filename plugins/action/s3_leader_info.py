@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_info
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
 
 
 class ActionModule(LeaseAction):
-    pass
+    module = s3_leader_info

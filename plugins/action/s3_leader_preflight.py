@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._report import failure
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
 
 
 class ActionModule(LeaseAction):
+    module = s3_leader_preflight
     failure = staticmethod(failure)

@@ -4,8 +4,21 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_release
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
 
 
 class ActionModule(LeaseAction):
-    pass
+    module = s3_leader_release
+
+    def known(self, arguments: dict[str, t.Any]) -> dict[str, t.Any] | None:
+        """Let the keeper of the lease end, and release what it held last."""
+        kept = _kept.of(arguments)
+        if kept and kept.state == _kept.HELD and not self._task.check_mode:
+            last = _kept.end(kept, give_back=False)
+            if last.state == _kept.ENDED:
+                arguments["lease"] = last.result
+        return None

@@ -12,6 +12,8 @@ options:
     description:
       - URL of the store, like V(https://s3.example.com:9000). If not set, AWS in O(region).
       - If not set, taken from the environment variables E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL).
+      - Without them, taken from the AWS configuration as other tools do. C(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS),
+        C(AWS_USE_FIPS_ENDPOINT) and C(AWS_USE_DUALSTACK_ENDPOINT) count, too.
     type: str
     aliases: [aws_endpoint_url]
   access_key:
@@ -22,7 +24,8 @@ options:
     aliases: [aws_access_key_id, aws_access_key]
   secret_key:
     description:
-      - Secret access key.
+      - Secret access key. Do not pass it on the command line of C(ansible -a), because Ansible repeats its arguments in
+        errors.
       - If not set, taken from the environment variables E(AWS_SECRET_ACCESS_KEY), E(AWS_SECRET_KEY).
     type: str
     aliases: [aws_secret_access_key, aws_secret_key]

@@ -4,7 +4,10 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""What the lease modules share: they read their arguments, run one operation, and return one result."""
+"""What the lease modules share: they are called with their arguments, run one operation, and return one result.
+
+A call comes from Ansible's module machinery, or from the action plugin on the controller (plugin_utils/_here.py).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,26 @@ from . import _options, _results
 from ._lease import connection
 from ._lease.bad_option import BadOption
 from ._lease.settings import credentials_in
-from ._lease.types import StoreError, StoreUnreachable, Verdict, Why
+from ._lease.types import Held, StoreError, StoreUnreachable, Verdict, Why
+
+Result = t.Dict[str, t.Any]
+Keep = t.Callable[[t.Mapping[str, t.Any], str, Held], str]
+"""Keeps a lease until the run ends, or returns why it cannot. Only a task inside of Ansible has it."""
+
+KEEP_INSTEAD = (
+    "On a managed host, the role leaderelection.s3.heartbeat keeps a lease; in a play, a task with "
+    "delegate_to: localhost does, without become and environment"
+)
+
+
+class Call(t.NamedTuple):
+    """How Ansible calls a module. The arguments fit its spec."""
+
+    params: dict[str, t.Any]
+    check_mode: bool
+    diff: bool
+    warn: t.Callable[[str], object]
+    keep: Keep | None = None
 
 
 class Task(t.NamedTuple):
@@ -25,55 +47,56 @@ class Task(t.NamedTuple):
     lease: _options.Handle
     params: dict[str, t.Any]
     check_mode: bool
+    keep: Keep | None = None
 
 
-def run(
-    own_options: dict[str, dict[str, t.Any]],
-    operate: t.Callable[[Task], Verdict],
-    lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
-    **module_options: t.Any,
-) -> None:
-    """Run a lease module and exit. If ``lost`` returns true, the result is a failure."""
-    carry_out(read(own_options, **module_options), operate, lost)
-
-
-def carry_out(
-    module: AnsibleModule,
-    operate: t.Callable[[Task], Verdict],
-    lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
-) -> None:
-    """Run the operation of a lease module, and exit."""
-    lease = opened(module, _results.failure)
-    task = Task(lease, module.params, module.check_mode)
-    try:
-        verdict = operate(task)
-    except BadOption as error:
-        module.fail_json(**_results.failure(str(error), 0))
-    except StoreError as error:
-        module.fail_json(**_results.failure(_told(error, lease), lease.store.requests))
-    result = _results.success(verdict, lease.location, lease.store.requests, lease.started)
-    if module._diff and verdict.why is not Why.FOUND:  # pylint: disable=protected-access
-        result["diff"] = _results.difference(verdict, lease.location)
-    if lost(task, verdict):
-        module.fail_json(msg=f"The lease {lease.location} is not held any more: {result['reason']}", **result)
+def run(spec: dict[str, dict[str, t.Any]], carry_out: t.Callable[[Call], Result]) -> None:
+    """Run a module and exit."""
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
+    diff = module._diff  # pylint: disable=protected-access
+    result = carry_out(Call(module.params, module.check_mode, diff, module.warn))
+    if result.pop("failed", False):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 
-def read(own_options: dict[str, dict[str, t.Any]], **module_options: t.Any) -> AnsibleModule:
-    """Read the arguments. Fails the module if they are invalid."""
-    module = AnsibleModule(argument_spec={**_options.SPEC, **own_options}, supports_check_mode=True, **module_options)
-    module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
-    return module
-
-
-def opened(module: AnsibleModule, failure: t.Callable[[str, int], dict[str, t.Any]]) -> _options.Handle:
-    """Return the lease that the arguments name. Fails the module if they cannot be used."""
-    if connection.MISSING_LIBRARY is not None:
-        module.fail_json(**failure(missing_required_lib("botocore"), 0))
+def operation(
+    call: Call,
+    operate: t.Callable[[Task], Verdict],
+    lost: t.Callable[[Task, Verdict], bool] = lambda task, verdict: False,
+) -> Result:
+    """Carry out an operation on the lease that the arguments name. If ``lost`` returns true, it has failed."""
+    lease = opened(call)
+    if isinstance(lease, str):
+        return failed(_results.failure(lease, 0))
+    task = Task(lease, call.params, call.check_mode, call.keep)
     try:
-        return _options.Handle(module.params)
+        verdict = operate(task)
+    except BadOption as error:
+        return failed(_results.failure(str(error), 0))
+    except StoreError as error:
+        return failed(_results.failure(_told(error, lease), lease.store.requests))
+    result = _results.success(verdict, lease.location, lease.store.requests, lease.started)
+    if call.diff and verdict.why is not Why.FOUND:
+        result["diff"] = _results.difference(verdict, lease.location)
+    if lost(task, verdict):
+        return failed(dict(result, msg=f"The lease {lease.location} is not held any more: {result['reason']}"))
+    return result
+
+
+def opened(call: Call) -> _options.Handle | str:
+    """Return the lease that the arguments name, or why they cannot be used."""
+    if connection.MISSING_LIBRARY is not None:
+        return str(missing_required_lib("botocore"))
+    try:
+        return _options.Handle(call.params)
     except (BadOption, connection.CannotSend) as error:
-        module.fail_json(**failure(str(error), 0))
+        return str(error)
+
+
+def failed(result: Result) -> Result:
+    return dict(result, failed=True)
 
 
 def _told(error: StoreError, lease: _options.Handle) -> str:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible.module_utils.basic import env_fallback
@@ -16,7 +17,7 @@ from ._lease import connection, settings
 from ._lease.bad_option import BadOption
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
-from ._lease.record import Proof, Record, from_utc
+from ._lease.record import MAX_DURATION, Proof, Record, from_utc, utc
 from ._lease.settings import Endpoint, Location
 from ._lease.store import Store
 from ._lease.types import Claimant, Held, Seen, Steps
@@ -94,7 +95,7 @@ class Handle:
         try:
             lease = result["lease"]
             texts = {name: _text(lease[name]) for name in ("bucket", "key", "holder", "session", "etag")}
-            renewed_at = from_utc(_text(lease["renewed_at"]))
+            renewed_at = _time(lease["renewed_at"])
             record = Record(
                 holder=texts["holder"],
                 session=texts["session"],
@@ -102,15 +103,17 @@ class Handle:
                 sequence=int(lease["sequence"]),
                 nonce="",
                 lease_duration=float(lease["lease_duration"]),
-                acquired_at=from_utc(_text(lease["acquired_at"])),
+                acquired_at=_time(lease["acquired_at"]),
                 renewed_at=renewed_at,
                 lease_until=renewed_at,
                 metadata=settings.check_metadata(lease["metadata"]),
                 proof=_proof(lease.get("conditions_proven")),
+                hold_at_least=float(lease.get("hold_at_least") or 0),
             )
             settings.check_range("lease_duration", record.lease_duration)
+            settings.check_range("hold_at_least", record.hold_at_least)
             elapsed, heard = (
-                None if result.get(name) is None else float(result[name]) for name in ("elapsed", "heard")
+                None if result.get(name) is None else _seconds(result[name]) for name in ("elapsed", "heard")
             )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise BadOption("lease", result, _WHOLE_RESULT) from None
@@ -135,10 +138,24 @@ def _proof(given: t.Mapping[str, t.Any] | None) -> Proof | None:
         return None
     return Proof(
         _text(given["store"]),
-        from_utc(_text(given["at"])),
+        _time(given["at"]),
         given["quoted_etags"] is True,
         given["use_by_dates"] is True,
     )
+
+
+def _time(value: t.Any) -> float:
+    seconds = from_utc(_text(value))
+    for end in (-MAX_DURATION, 2 * MAX_DURATION):
+        utc(seconds + end)  # or what is counted from it would be no time
+    return seconds
+
+
+def _seconds(value: t.Any) -> float:
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError(value)
+    return seconds
 
 
 def _text(value: t.Any) -> str:

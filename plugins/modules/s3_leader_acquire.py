@@ -14,8 +14,9 @@ description:
     Of all contenders, one is told that it is the leader.
   - Not getting the lease is a result and not a failure. Use RV(is_leader) in C(when).
   - A run that already holds the lease renews it, and stays leader with the same RV(term).
-  - The leader has RV(lease.lease_duration) seconds. Work that takes longer needs a longer O(lease_duration), or
-    M(leaderelection.s3.s3_leader_renew) in between. Give the lease back with M(leaderelection.s3.s3_leader_release).
+  - The leader has RV(lease.lease_duration) seconds. Use O(keepalive=true) on the controller to have more. Elsewhere,
+    work that takes longer needs a longer O(lease_duration), or M(leaderelection.s3.s3_leader_renew) in between. Give
+    the lease back with M(leaderelection.s3.s3_leader_release).
   - A renewal before expiry keeps others out. After expiry the holder must stop acting as leader, and others take over
     2 seconds later (for a lease of more than 500 seconds, 1.5 seconds plus a thousandth of it). By default, only the
     store's clock decides.
@@ -72,6 +73,38 @@ options:
       - C(playbook) and C(user) are added if they are not given.
     type: dict
     default: {}
+  hold_at_least:
+    description:
+      - Seconds after the acquisition in which nobody takes the lease again, even if it is released before. It is for
+        jobs so short that another host, whose clock or schedule is a little late, would run them once more.
+      - If the leader crashes, O(lease_duration) decides. From 0 to 86400.
+    type: int
+    default: 0
+  keepalive:
+    description:
+      - Renew the lease from now on, until it is released or the run of the playbook ends, in a process of its own on
+        the controller. When the run ends, the lease is given back, unless something may still be at work; it expires
+        then.
+      - It needs Linux, and a task that runs on the controller itself, without C(become) and C(environment). On a
+        managed host, use the role P(leaderelection.s3.heartbeat#role), or C(delegate_to=localhost).
+      - O(lease_duration) has to have room for two renewals and the end of the run. With the default O(request_timeout),
+        the least is 10.
+    type: bool
+    default: false
+  keep_at_most:
+    description:
+      - With O(keepalive=true), seconds for which the lease is renewed at most. From 1 to 604800. Without it, there is
+        no limit but the end of the run.
+    type: int
+  on_lost:
+    description:
+      - With O(keepalive=true), what to do if the lease is lost, or cannot be renewed before its deadline.
+      - V(abort) ends the run of the playbook before the deadline, with its local processes. Other hosts may go on with
+        what was sent to them; let what they change refuse a RV(term) that is lower than the highest it has seen.
+      - V(report) does nothing. The test P(leaderelection.s3.held#test) and M(leaderelection.s3.s3_leader_renew) tell.
+    type: str
+    choices: [abort, report]
+    default: abort
 seealso:
   - module: leaderelection.s3.s3_leader_renew
   - module: leaderelection.s3.s3_leader_release
@@ -81,10 +114,10 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Try to become the leader
+- name: Try to become the leader, and stay it until the lease is given back
   leaderelection.s3.s3_leader_acquire:
     key: jobs/migrate-db
-    lease_duration: 600
+    keepalive: true
   register: lease
 
 - name: Do the work only as leader
@@ -107,7 +140,7 @@ EXAMPLES = r"""
 - name: Wait up to ten minutes for another deployment to end, and fail if it does not
   leaderelection.s3.s3_leader_acquire:
     key: deploy/shop
-    lease_duration: 300
+    keepalive: true
     wait_timeout: 600
     metadata:
       ticket: OPS-4711
@@ -179,6 +212,10 @@ lease:
       description: Seconds that the lease lasts without a renewal.
       type: float
       sample: 30
+    hold_at_least:
+      description: Seconds after the acquisition in which nobody takes the lease again, even if it is released.
+      type: float
+      sample: 0
     acquired_at:
       description: When the term began, in UTC.
       type: str
@@ -218,7 +255,8 @@ lease:
           type: bool
           sample: true
         use_by_dates:
-          description: Whether the store refuses a write that arrives after its sender has given it up.
+          description:
+            - Whether writes have a use-by date, because the store was seen to refuse one that came after its own.
           type: bool
           sample: true
 requests:
@@ -247,17 +285,49 @@ deadline:
       sample: 86402.4
 """
 
+import typing as t
+
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
     TAKEOVERS,
     check_durations,
     check_metadata,
+    check_range,
     check_waiting,
+    keeping,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict, Want
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Held, Seen, Verdict, Want
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
+    KEEP_INSTEAD,
+    Call,
+    Result,
+    Task,
+    operation,
+    run,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON
 from ansible_collections.leaderelection.s3.plugins.module_utils._remembered import recall, remember
+
+SPEC: dict[str, dict[str, t.Any]] = dict(
+    COMMON,
+    lease_duration=dict(type="int", default=30),
+    wait_timeout=dict(type="int", default=0),
+    poll_interval=dict(type="int", default=2),
+    takeover=dict(type="str", default="store_clock", choices=list(TAKEOVERS)),
+    metadata=dict(type="dict", default={}),
+    hold_at_least=dict(type="int", default=0),
+    keepalive=dict(type="bool", default=False),
+    keep_at_most=dict(type="int"),
+    on_lost=dict(type="str", default="abort", choices=["abort", "report"]),
+)
+
+_NOT_HERE = "only a task that runs inside of Ansible, on the controller, can keep a lease"
+
+
+def carry_out(call: Call) -> Result:
+    return operation(call, acquire)
 
 
 def acquire(task: Task) -> Verdict:
@@ -267,6 +337,13 @@ def acquire(task: Task) -> Verdict:
     check_waiting(
         params["takeover"], params["wait_timeout"], params["poll_interval"], duration, lease.endpoint.request_timeout
     )
+    check_range("hold_at_least", params["hold_at_least"])
+    if params["keepalive"]:
+        if task.keep is None:
+            raise BadOption("keepalive", True, f"{_NOT_HERE}. {KEEP_INSTEAD}")
+        keeping(duration, lease.endpoint.request_timeout)
+        if params["keep_at_most"] is not None:
+            check_range("keep_at_most", params["keep_at_most"])
     want = Want(
         lease_duration=float(duration),
         patience=lease.endpoint.patience,
@@ -274,26 +351,35 @@ def acquire(task: Task) -> Verdict:
         poll_interval=params["poll_interval"],
         takeover=params["takeover"],
         metadata=check_metadata(params["metadata"]),
+        hold_at_least=float(params["hold_at_least"]),
         proof=recall(lease.me.store),
     )
     verdict = lease.drive(protocol.acquire(lease.me, want, lease.started, fresh_nonce, task.check_mode))
     proof = protocol.proof_of(verdict.lease, lease.me)
     if verdict.is_leader and proof and proof != want.proof and not task.check_mode:
         remember(proof)
+    if (
+        params["keepalive"]
+        and task.keep
+        and not task.check_mode
+        and verdict.deadline
+        and isinstance(verdict.lease, Seen)
+    ):
+        _keep(task, Held(verdict.lease, verdict.deadline, lease.clock.now()))
     return verdict
 
 
+def _keep(task: Task, held: Held) -> None:
+    """Keep the lease. Raises BadOption if that is impossible; then it is given back."""
+    why_not = task.keep(task.params, task.lease.me.store, held) if task.keep else _NOT_HERE
+    if why_not:
+        lease = task.lease
+        lease.drive(protocol.release(lease.me, held, lease.clock.now(), lease.endpoint.patience, fresh_nonce))
+        raise BadOption("keepalive", True, f"{why_not}. The lease was given back. {KEEP_INSTEAD}")
+
+
 def main() -> None:
-    run(
-        dict(
-            lease_duration=dict(type="int", default=30),
-            wait_timeout=dict(type="int", default=0),
-            poll_interval=dict(type="int", default=2),
-            takeover=dict(type="str", default="store_clock", choices=list(TAKEOVERS)),
-            metadata=dict(type="dict", default={}),
-        ),
-        acquire,
-    )
+    run(SPEC, carry_out)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,10 @@ lease:
       description: Seconds that the lease lasts without a renewal.
       type: float
       sample: 30
+    hold_at_least:
+      description: Seconds after the acquisition in which nobody takes the lease again, even if it is released.
+      type: float
+      sample: 0
     acquired_at:
       description: When the term began, in UTC.
       type: str
@@ -181,7 +185,8 @@ lease:
           type: bool
           sample: true
         use_by_dates:
-          description: Whether the store refuses a write that arrives after its sender has given it up.
+          description:
+            - Whether writes have a use-by date, because the store was seen to refuse one that came after its own.
           type: bool
           sample: true
 requests:
@@ -210,13 +215,41 @@ deadline:
       sample: 86402.4
 """
 
+import typing as t
+
 from ansible_collections.leaderelection.s3.plugins.module_utils import _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES, check_source
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, carry_out, read
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
+    Call,
+    Result,
+    Task,
+    failed,
+    operation,
+    run,
+)
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON
+
+SPEC: dict[str, dict[str, t.Any]] = dict(
+    COMMON,
+    source=dict(type="str", choices=list(SOURCES), default="store"),
+    key=dict(type="str", aliases=["object_key"], no_log=False),
+    name=dict(type="str"),
+)
+
+
+def carry_out(call: Call) -> Result:
+    source, name = call.params["source"], call.params["name"]
+    try:
+        check_source(source, call.params["key"], name)
+        if source == "local":
+            return _results.local(runtime.describe(name))
+    except BadOption as error:
+        return failed(_results.failure(str(error), 0))
+    return operation(call, inspect)
 
 
 def inspect(task: Task) -> Verdict:
@@ -225,21 +258,7 @@ def inspect(task: Task) -> Verdict:
 
 
 def main() -> None:
-    module = read(
-        dict(
-            source=dict(type="str", choices=list(SOURCES), default="store"),
-            key=dict(type="str", aliases=["object_key"], no_log=False),
-            name=dict(type="str"),
-        )
-    )
-    source, name = module.params["source"], module.params["name"]
-    try:
-        check_source(source, module.params["key"], name)
-        if source == "local":
-            module.exit_json(**_results.local(runtime.describe(name)))
-    except BadOption as error:
-        module.fail_json(**_results.failure(str(error), 0))
-    carry_out(module, inspect)
+    run(SPEC, carry_out)
 
 
 if __name__ == "__main__":

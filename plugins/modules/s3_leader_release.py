@@ -129,6 +129,10 @@ lease:
       description: Seconds that the lease lasts without a renewal.
       type: float
       sample: 30
+    hold_at_least:
+      description: Seconds after the acquisition in which nobody takes the lease again, even if it is released.
+      type: float
+      sample: 0
     acquired_at:
       description: When the term began, in UTC.
       type: str
@@ -168,7 +172,8 @@ lease:
           type: bool
           sample: true
         use_by_dates:
-          description: Whether the store refuses a write that arrives after its sender has given it up.
+          description:
+            - Whether writes have a use-by date, because the store was seen to refuse one that came after its own.
           type: bool
           sample: true
 requests:
@@ -197,12 +202,25 @@ deadline:
       sample: 86402.4
 """
 
+import typing as t
+
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_reason
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, Task, operation, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER, SPEC as COMMON
+
+SPEC: dict[str, dict[str, t.Any]] = dict(
+    COMMON,
+    **HANDED_OVER,
+    force=dict(type="bool", default=False),
+    reason=dict(type="str", default=""),
+)
+
+
+def carry_out(call: Call) -> Result:
+    return operation(call, release)
 
 
 def release(task: Task) -> Verdict:
@@ -223,10 +241,7 @@ def release(task: Task) -> Verdict:
 
 
 def main() -> None:
-    run(
-        dict(HANDED_OVER, force=dict(type="bool", default=False), reason=dict(type="str", default="")),
-        release,
-    )
+    run(SPEC, carry_out)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,10 @@ lease:
       description: Seconds that the lease lasts without a renewal.
       type: float
       sample: 30
+    hold_at_least:
+      description: Seconds after the acquisition in which nobody takes the lease again, even if it is released.
+      type: float
+      sample: 0
     acquired_at:
       description: When the term began, in UTC.
       type: str
@@ -179,7 +183,8 @@ lease:
           type: bool
           sample: true
         use_by_dates:
-          description: Whether the store refuses a write that arrives after its sender has given it up.
+          description:
+            - Whether writes have a use-by date, because the store was seen to refuse one that came after its own.
           type: bool
           sample: true
 requests:
@@ -208,12 +213,25 @@ deadline:
       sample: 86402.4
 """
 
+import typing as t
+
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_durations
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task, run
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, Task, operation, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER, SPEC as COMMON
+
+SPEC: dict[str, dict[str, t.Any]] = dict(
+    COMMON,
+    **HANDED_OVER,
+    lease_duration=dict(type="int"),
+    on_lost=dict(type="str", default="fail", choices=["fail", "report"]),
+)
+
+
+def carry_out(call: Call) -> Result:
+    return operation(call, renew, lost)
 
 
 def renew(task: Task) -> Verdict:
@@ -238,15 +256,7 @@ def lost(task: Task, verdict: Verdict) -> bool:
 
 
 def main() -> None:
-    run(
-        dict(
-            HANDED_OVER,
-            lease_duration=dict(type="int"),
-            on_lost=dict(type="str", default="fail", choices=["fail", "report"]),
-        ),
-        renew,
-        lost,
-    )
+    run(SPEC, carry_out)
 
 
 if __name__ == "__main__":

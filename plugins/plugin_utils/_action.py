@@ -4,7 +4,10 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""The controller's half of the lease modules: it adds the run's session, and converts the deadline to its own clock."""
+"""The controller's half of the lease modules: it adds the run's session, and converts the deadline to its own clock.
+
+An action plugin imports its module, so that Ansible's main process has loaded all of it before it forks its workers.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,23 @@ import typing as t
 
 from ansible import context
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import MARGIN_RATE
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import KEEP_INSTEAD, Keep
 from ansible_collections.leaderelection.s3.plugins.module_utils._results import failure
 
-from . import _run
+from . import _here, _run
+
+display = Display()
 
 
 class LeaseAction(ActionBase):
-    """Runs the module of the same name on the host."""
+    """Runs the module of the same name: on the host, or here if that is the controller."""
 
+    module: _here.Module
+    keep: Keep | None = None
     failure = staticmethod(failure)
     """Makes the result of a task whose module returned none."""
 
@@ -33,12 +43,11 @@ class LeaseAction(ActionBase):
             return dict(self.failure(str(error), 0), failed=True)
         host = (task_vars or {}).get("inventory_hostname", "localhost")
         arguments = self.arguments(dict(self._task.args), host)
+        known = self.known(arguments)
+        if known is not None:
+            return known
         began = _run.now()
-        result: dict[str, t.Any] = self._execute_module(
-            module_name=f"leaderelection.s3.{self._task.action.rpartition('.')[2]}",
-            module_args=arguments,
-            task_vars=task_vars,
-        )
+        result = self._carry_out(arguments, task_vars or {})
         if "is_leader" in result:
             self._set_deadline(result, began)
             if result["is_leader"] and _lapsed(self._task.args.get("lease"), result):
@@ -47,6 +56,23 @@ class LeaseAction(ActionBase):
             # The module was refused, or died, before it returned its result: add the keys that every result has.
             result = {**self.failure(str(result.get("msg", "the module failed")), 0), **result}
         return result
+
+    def _carry_out(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        name = f"leaderelection.s3.{self._task.action.rpartition('.')[2]}"
+        why_not = _here.why_not(self, task_vars)
+        display.vvv(f"{name} runs in a Python of its own: {why_not}" if why_not else f"{name} runs inside of Ansible")
+        if why_not:
+            if self.keep and boolean(arguments.get("keepalive") or False, strict=False):
+                return dict(self.failure(f"keepalive is true, but {why_not}. {KEEP_INSTEAD}", 0), failed=True)
+            result: dict[str, t.Any] = self._execute_module(name, arguments, task_vars=task_vars)
+            return result
+        modes = self._task.check_mode, self._task.diff
+        invocation = _here.injects_invocation(task_vars)
+        return _here.carry_out(name, self.module, arguments, *modes, self.keep, invocation)
+
+    def known(self, arguments: dict[str, t.Any]) -> dict[str, t.Any] | None:
+        """Return the result if the keeper of the lease knows it, else None. Set the arguments that it knows better."""
+        return None
 
     def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
         """Add holder and session, if the user has not set them."""
@@ -85,13 +111,15 @@ def _lapsed(handed_over: t.Any, result: t.Mapping[str, t.Any]) -> bool:
     """Tell whether the renewal of this earlier result was heard of only after its deadline (rule 22).
 
     The host has counted from the moment at which the task reached it. A lease that was written in between had another
-    deadline.
+    deadline. A renewal is one write, or several if the store had to be tested.
     """
     if not isinstance(handed_over, t.Mapping) or not isinstance(handed_over.get("lease"), t.Mapping):
         return False
     left, before, now = _run.time_left(handed_over), handed_over["lease"], result["lease"]
-    follows = (before.get("term"), before.get("sequence")) == (now["term"], now["sequence"] - 1)
-    return left is not None and left <= 0 and follows
+    if left is None or left > 0 or before.get("term") != now["term"]:
+        return False
+    tested = before.get("conditions_proven") != now.get("conditions_proven")
+    return before.get("sequence") == now["sequence"] - 1 or (tested and before.get("sequence") != now["sequence"])
 
 
 def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

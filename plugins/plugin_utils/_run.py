@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import math
 import os
 import secrets
 import socket
@@ -62,4 +63,8 @@ def time_left(result: t.Mapping[str, t.Any]) -> float | None:
     deadline = result.get("deadline")
     if not isinstance(deadline, t.Mapping) or deadline.get("run") != RUN:
         return None
-    return float(deadline["at"]) - now()
+    try:
+        left = float(deadline["at"]) - now()
+    except (KeyError, TypeError, ValueError):
+        return None
+    return left if math.isfinite(left) else None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import typing as t
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,10 @@ import pytest
 from support.daemon import TIMES, Daemon
 
 if t.TYPE_CHECKING:
+    from support.proxy import FaultProxy
     from support.stores.ceph import Ceph
+    from support.stores.seaweedfs import SeaweedFS
+    from support.stores.served import Served
 
 Make = Callable[..., Daemon]
 
@@ -22,6 +26,28 @@ Make = Callable[..., Daemon]
 def _nothing_remembered(tmp_path_factory, monkeypatch):
     """What a test finds out about a store is no other's: the next store may get the same port."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+HERE, MODULE = "inside of Ansible", "as a module"
+"""The two ways in which a task on the controller is carried out."""
+BOTH_WAYS = {f"test_{name}" for name in ("bad_input", "bad_stores", "lost_answers", "proofs_of_a_store", "sessions")}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Play the plays of some files both ways."""
+    if "way" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH_WAYS:
+        metafunc.parametrize("way", [HERE, MODULE])
+
+
+@pytest.fixture
+def way() -> str:
+    return HERE
+
+
+@pytest.fixture
+def start_playbook(start_playbook, way):
+    """Starts ansible-playbook, whose tasks go this way unless the test decides."""
+    return functools.partial(start_playbook, s3_leader_in_process=way == HERE)
 
 
 @pytest.fixture
@@ -41,10 +67,27 @@ def make(seaweedfs, bucket, key, proxy, tmp_path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def stored(seaweedfs, bucket, key) -> Callable[[], dict[str, t.Any]]:
+def stored(store, key) -> Callable[[], dict[str, t.Any]]:
     """What really stands in the store."""
-    s3 = seaweedfs.client()
-    return lambda: json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    s3 = store.client()
+    return lambda: json.loads(s3.get_object(Bucket="leader-election", Key=key)["Body"].read())
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, seaweedfs: SeaweedFS) -> Served:
+    """SeaweedFS; where a test asks for both, Ceph, too."""
+    served: Served = request.getfixturevalue(request.param) if hasattr(request, "param") else seaweedfs
+    served.create_bucket("leader-election")
+    return served
+
+
+@pytest.fixture
+def way_to_store(store: Served) -> Iterator[FaultProxy]:
+    """A proxy in front of that store, without any fault yet."""
+    from support.proxy import FaultProxy
+
+    with FaultProxy(store.endpoint_url) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

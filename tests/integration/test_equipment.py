@@ -141,6 +141,11 @@ class TestCeph:
         with pytest.raises(clusters.CephError, match=r"(?s)radosgw ended.*nowhere"), clusters.Ceph():
             pass
 
+    def test_it_says_why_a_program_crashed(self):
+        dump = b"".join(b" %d: /lib/libradosgw.so.2(+0x386655)\n" % number for number in range(40))
+        output = b"failed to parse endpoint=nowhere\n\n*** Caught signal (Aborted) **\n" + dump
+        assert clusters.tail(output) == "failed to parse endpoint=nowhere\n*** Caught signal (Aborted) **"
+
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_it_ends_with_the_process_that_started_it(self, ceph, number, tmp_path):
         environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "tests")}

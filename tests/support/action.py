@@ -37,12 +37,14 @@ def play(
     sent: list[tuple[str, Result]] = []
 
     class Plugin(plugin):  # type: ignore[misc,valid-type]
-        def _execute_module(self, module_name: str, module_args: Result, task_vars: t.Any = None) -> Result:
+        def _execute_module(self, module_name: str, module_args: Result, task_vars: t.Any) -> Result:
             sent.append((module_name, module_args))
             return answer() if callable(answer) else dict(answer)
 
-    task = types.SimpleNamespace(args=arguments, action=action, check_mode=check_mode, async_val=asynchronous)
-    connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp/there"))
+    mode = dict(check_mode=check_mode, diff=False, async_val=asynchronous)
+    task = types.SimpleNamespace(args=arguments, action=action, environment=[], delegate_to=None, **mode)
+    shell = types.SimpleNamespace(tmpdir="/tmp/there")
+    connection = types.SimpleNamespace(_shell=shell, transport="ssh", become=None)
     made = Plugin(task, connection, None, None, None, None)
     result = made.run(task_vars=dict(variables, inventory_hostname=host) if host else None)
     module, told = sent[0] if sent else ("", {})

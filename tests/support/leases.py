@@ -10,6 +10,11 @@ import uuid
 from datetime import UTC, datetime
 
 OLD_TERM = 41
+LEASE_KEYS = {
+    *("bucket", "key", "state", "holder", "session", "term", "sequence", "etag", "hold_at_least"),
+    *("lease_duration", "acquired_at", "renewed_at", "age", "expires_in", "metadata", "conditions_proven"),
+}
+"""What a result tells of a lease."""
 
 
 def proven(store: str) -> dict[str, t.Any]:

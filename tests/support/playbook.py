@@ -19,6 +19,9 @@ import time
 import typing as t
 from collections.abc import Mapping, Sequence
 
+# That of another version of Ansible, if one is named.
+_GIVEN = os.environ.get("ANSIBLE_PLAYBOOK")
+ANSIBLE_PLAYBOOK = pathlib.Path(_GIVEN or pathlib.Path(sys.executable).with_name("ansible-playbook"))
 CALLBACKS = pathlib.Path(__file__).parent / "callback"
 TIMEOUT = 120.0  # seconds that a run may take
 POLL = 0.02  # seconds
@@ -152,7 +155,7 @@ def start(
     env: Mapping[str, str | None] | None = None,
     args: Sequence[str] = (),
     collections_path: str | None = None,
-    python: str = sys.executable,
+    python: str = str(ANSIBLE_PLAYBOOK.with_name("python")),
     **extra_vars: t.Any,
 ) -> RunningPlaybook:
     """Start ansible-playbook in a new folder below the given one.
@@ -169,7 +172,7 @@ def start(
     environment = {
         name: value for name, value in _environment(place, collections_path, env).items() if value is not None
     }
-    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.json"]
+    command = [str(ANSIBLE_PLAYBOOK), "-i", "inventory.json"]
     command += ["-e", "@extra_vars.json", *args, "playbook.yml"]
     with (place / "stdout").open("wb") as stdout, (place / "stderr").open("wb") as stderr:
         process = subprocess.Popen(

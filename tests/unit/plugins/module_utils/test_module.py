@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _report, _results
+from ansible_collections.leaderelection.s3.plugins.module_utils import _module, _options
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
@@ -16,6 +18,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
     Verdict,
     Why,
 )
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_acquire, s3_leader_preflight
 from support import module
 from support.refusals import RESULT_KEYS
 
@@ -43,7 +46,9 @@ def run(operate=lambda task: ACQUIRED, own_options=(), lost=None, check=False, d
     """The result of a lease module that carries this operation out."""
     functions = [operate, lost] if lost else [operate]
     given = {name: value for name, value in dict(OPTIONS, **options).items() if value is not None}
-    return module.run(lambda: _module.run(dict(own_options), *functions), check=check, diff=diff, **given)
+    spec = dict(_options.SPEC, **dict(own_options))
+    carry_out = functools.partial(_module.operation, **dict(zip(("operate", "lost"), functions)))
+    return module.run(lambda: _module.run(spec, carry_out), check=check, diff=diff, **given)
 
 
 def raises(error):
@@ -185,13 +190,15 @@ def test_a_write_that_may_have_landed_is_told():
     )
 
 
-@pytest.mark.parametrize("failure", [_results.failure, _report.failure])
-def test_without_botocore_a_module_says_what_is_missing_in_its_own_words(monkeypatch, failure):
+@pytest.mark.parametrize(
+    ("leases_module", "keys"), [(s3_leader_acquire, RESULT_KEYS), (s3_leader_preflight, {"verdict", "checks"})]
+)
+def test_without_botocore_a_module_says_what_is_missing_in_its_own_words(monkeypatch, leases_module, keys):
     monkeypatch.setattr(connection, "MISSING_LIBRARY", ImportError("no botocore"))
-    told = module.run(lambda: _module.opened(_module.read({}), failure), **OPTIONS)
+    told = module.run(leases_module.main, **OPTIONS)
     assert told["failed"] is True
     assert "botocore" in told["msg"]
-    assert told.keys() >= failure("", 0).keys()
+    assert told.keys() >= keys
 
 
 # -- Secrets

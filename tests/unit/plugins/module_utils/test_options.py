@@ -40,6 +40,9 @@ LEASE = dict(
 )
 
 
+PROVEN = LEASE["conditions_proven"]
+ENDS_OF_TIME = ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59")
+
 pytestmark = pytest.mark.usefixtures("aws")
 
 
@@ -212,6 +215,12 @@ def test_a_result_without_an_etag_is_looked_up():
     assert (lease.me.session, lease.held) == ("5f2f2b0f", None)
 
 
+def test_rule_25_the_first_write_is_dated_by_what_the_handed_over_lease_tells_of_the_stores_time():
+    lease = handle(lease=result(elapsed=12.0, heard=11.0))
+    assert lease.store.time.now() == RENEWED_AT + 11.0
+    assert handle(lease=result(is_leader=False)).store.time.now() is None
+
+
 @pytest.mark.parametrize("nothing", [None, {}, result(is_leader=False), dict(is_leader=False, lease=None)])
 def test_a_result_that_was_not_leader_gives_nothing(nothing):
     lease = handle(lease=nothing, session="my-session")
@@ -267,6 +276,8 @@ def test_a_lease_that_lacks_something_is_refused(name):
         dict(lease_duration=86401),
         dict(renewed_at="yesterday"),
         dict(acquired_at="2026-13-01T00:00:00Z"),
+        *({name: time} for name in ("acquired_at", "renewed_at") for time in ENDS_OF_TIME),
+        *(dict(conditions_proven={**PROVEN, "at": time}) for time in ENDS_OF_TIME),
         dict(metadata="a text"),
         dict(metadata={"tags": ["a"]}),
     ],
@@ -288,6 +299,7 @@ def test_a_lease_with_something_else_in_it_is_refused(changed):
         dict(results=[result()]),
         result(elapsed="long"),
         result(heard="long ago"),
+        *(result(**{name: number}) for name in ("elapsed", "heard") for number in (float("inf"), float("nan"))),
     ],
     ids=lambda given: json.dumps(given)[:30],
 )

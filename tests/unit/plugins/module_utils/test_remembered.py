@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -44,6 +45,45 @@ def test_what_is_newer_takes_the_place_of_what_is_older(cache):
     _remembered.remember(PROOF._replace(at=PROOF.at + 60))
     assert _remembered.recall(STORE).at == PROOF.at + 60
     assert len(list(cache.iterdir())) == 1
+
+
+def test_what_is_forgotten_is_not_known_any_more_and_the_rest_is():
+    other = PROOF._replace(store="https://other/bucket")
+    _remembered.remember(PROOF)
+    _remembered.remember(other)
+    _remembered.forget(STORE)
+    assert (_remembered.recall(STORE), _remembered.recall(other.store)) == (None, other)
+
+
+@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1", "127.1.2.3:9000", "[::1]:9000", "s3.localhost"])
+def test_the_url_of_a_store_on_this_machine_may_mean_another_one_tomorrow(monkeypatch, host):
+    here = PROOF._replace(store=f"http://{host}/bucket")
+    _remembered.remember(here)
+    assert _remembered.recall(here.store) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(_remembered, "_is_here", lambda _store: False)
+        _remembered.remember(here)
+    assert _remembered.recall(here.store) is None
+
+
+def test_who_has_no_home_remembers_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.chdir(tmp_path)
+    _remembered.remember(PROOF)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_keeps_nobody_waiting(cache):
+    cache.mkdir(parents=True)
+    os.mkfifo(cache / "stores.json")
+    assert _remembered.recall(STORE) is None
+    _remembered.remember(PROOF)
+    assert _remembered.recall(STORE) == PROOF
+
+
+def test_where_nothing_is_known_nothing_is_written_to_forget_it(cache):
+    _remembered.forget(STORE)
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Seen, Verdict, Why
+from support.leases import LEASE_KEYS
 
 LOCATION = Location("bucket", "jobs/a")
 NOW = 1795409400.0
@@ -15,10 +16,6 @@ NOW = 1795409400.0
 STARTED = 5000.0
 """The host's, when the task began."""
 KEYS = {"changed", "is_leader", "lease", "term", "reason", "requests", "deadline"}
-LEASE_KEYS = {
-    *("bucket", "key", "state", "holder", "session", "term", "sequence", "etag"),
-    *("lease_duration", "acquired_at", "renewed_at", "age", "expires_in", "metadata", "conditions_proven"),
-}
 
 
 def seen(age=4.0, etag="e1", **fields):
@@ -95,6 +92,7 @@ def test_a_lease_is_told_in_seconds_and_in_times_of_the_stores_clock():
         sequence=3,
         etag="e1",
         lease_duration=30.0,
+        hold_at_least=0.0,
         acquired_at="2026-11-23T04:49:36.000Z",
         renewed_at="2026-11-23T04:49:56.000Z",
         age=4.0,

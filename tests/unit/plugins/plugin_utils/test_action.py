@@ -209,6 +209,10 @@ def written(sequence, term=7):
     return dict(LEASE, sequence=sequence, term=term)
 
 
+ELSEWHERE = dict(store="https://elsewhere/bucket", at="2026-11-23T04:49:36.000Z")
+"""The test of another store."""
+
+
 @pytest.mark.parametrize(
     ("handed_over", "seconds", "leads"),
     [
@@ -216,8 +220,17 @@ def written(sequence, term=7):
         (written(3), 10.0, False),
         (written(2), 25.0, True),
         (written(3, term=6), 25.0, True),
+        (dict(written(1), conditions_proven=ELSEWHERE), 10.0, False),
+        (dict(written(1), conditions_proven=ELSEWHERE), 9.999, True),
     ],
-    ids=["before", "after", "another task has renewed it since", "it was acquired anew"],
+    ids=[
+        "before",
+        "after",
+        "another task has renewed it since",
+        "it was acquired anew",
+        "after a test of the store",
+        "before, with a test of the store",
+    ],
 )
 def test_a_renewal_that_is_heard_of_after_the_lapse_makes_no_leader_by_rule_22(clock, handed_over, seconds, leads):
     """The lease has 10 s left when the task begins, and the host counts from when the task gets there."""

@@ -139,6 +139,14 @@ def test_a_deadline_of_another_run_is_none(now, another_run):
     assert _run.time_left(result(run=another_run.RUN)) is None
 
 
+@pytest.mark.parametrize("at", [None, "soon", float("inf"), float("nan"), []])
+def test_a_deadline_at_no_time_is_none(now, at):
+    one = result()
+    one["deadline"]["at"] = at
+    assert _run.time_left(one) is None
+    assert not _run.is_held(one)
+
+
 def test_the_time_left_is_in_seconds_and_may_be_over(now):
     assert _run.time_left(result(at=130.0)) == 30.0
     assert _run.time_left(result(at=90.0)) == -10.0
