@@ -21,10 +21,13 @@ from linearizability import history
 from linearizability.checker import NotLinearizable, check
 from linearizability.history import NEVER, Call, History, Operation, Write
 from linearizability.processes import Mishaps, Processes, RandomFaults
+from stress_commands import stress_commands
+from stress_runs import stress_runs
 from support.stores.seaweedfs import SeaweedFS
 
 BUCKET = "leader-election"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUNS_AT_ONCE = 4
 HISTORIES = ROOT / ".cache" / "stress"
 
 
@@ -101,6 +104,8 @@ def main() -> int:
     parser.add_argument("--faults", type=float, default=0.15, help="share of the requests (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of chance; what the machine does to it is its own")
     parser.add_argument("--check", type=pathlib.Path, help="no fight: check the history in this folder once more")
+    parser.add_argument("--runs", type=int, help="instead, let something happen to so many runs that keep a lease")
+    parser.add_argument("--commands", type=int, help="instead, let something happen to so many of s3-leader exec")
     arguments = parser.parse_args()
     for name, most in (("minutes", 24 * 60), ("processes", 1000), ("per_lease", 1000), ("faults", 1)):
         value = getattr(arguments, name)
@@ -112,6 +117,12 @@ def main() -> int:
         return not verdict(history.load(arguments.check).operations)
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(2**32)
+    if arguments.runs:
+        print(f"Seed {arguments.seed}: {arguments.runs} rounds of two playbook runs", flush=True)
+        return not stress_runs(arguments.runs, RUNS_AT_ONCE, arguments.seed)
+    if arguments.commands:
+        print(f"Seed {arguments.seed}: {arguments.commands} rounds of two commands", flush=True)
+        return not stress_commands(arguments.commands, RUNS_AT_ONCE, arguments.seed)
     folder = HISTORIES / str(arguments.seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
 
 
 def held(result: t.Any) -> bool:
@@ -16,7 +16,7 @@ def held(result: t.Any) -> bool:
             "leaderelection.s3.held tests the registered result of s3_leader_acquire or s3_leader_renew, but was given "
             f"{type(result).__name__} without is_leader"
         )
-    return _run.is_held(result)
+    return _kept.is_held(result)
 
 
 class TestModule:

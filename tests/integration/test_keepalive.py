@@ -1,0 +1,239 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lease that is kept while a play runs, with real runs, on a real store: the works of two runs never overlap."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import signal
+
+import pytest
+from support import guarded_work, kept_run
+from support.kept_run import DURATION, at_work
+from support.proxy import hang
+from support.waiting import wait_for
+
+ON_BOTH_STORES = pytest.mark.parametrize("store", ["seaweedfs", "ceph"], indirect=True)
+
+
+@pytest.fixture
+def file(tmp_path) -> pathlib.Path:
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def deploy(start_playbook, store, key, way_to_store, file):
+    """Starts a run that works only as leader. A run that is to get into trouble goes its own way to the store."""
+    begin = functools.partial(kept_run.deploy, start_playbook, store.environment)
+    return lambda who, seconds, url=store.endpoint_url, **variables: begin(url, key, file, who, seconds, **variables)
+
+
+def keeper_of(run):
+    """The process that keeps the lease of a run."""
+    return kept_run.published(run)["keeper"]
+
+
+def is_over(pid):
+    """Wait until the keeper has ended."""
+    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "no keeper is left")
+
+
+@ON_BOTH_STORES
+def test_a_play_that_is_five_times_as_long_as_its_lease_keeps_it_all_the_time(deploy, file):
+    alice = deploy("alice", 5 * DURATION)
+    at_work(file, alice)
+    keeper, tries = keeper_of(alice), 0
+    while alice.process.poll() is None and "alice" in guarded_work.shifts(file) and tries < 5:
+        told = deploy("bob", 1).wait()["Acquire"]
+        if alice.process.poll() is None:
+            assert not told["is_leader"], told["reason"]
+        tries += 1
+    done = alice.wait().succeeded()
+    assert tries >= 5
+    assert done["Held"]["msg"] is True
+    assert (done["Renew"]["is_leader"], done["Renew"]["requests"]) == (True, 0)
+    assert done["Release"]["lease"]["state"] == "released"
+    assert deploy("carol", 0.1).wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+    is_over(keeper)
+
+
+def test_a_run_that_ends_gives_the_lease_back_and_says_so(deploy, file):
+    done = deploy("alice", 0.1, releases=False).wait().succeeded()
+    assert "was given back at the end of the run" in done.stderr
+    assert deploy("bob", 0.1).wait().succeeded()["Acquire"]["is_leader"]
+
+
+@ON_BOTH_STORES
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "wrapper"), [("", []), ("stubborn", []), ("", ["env", "-i"]), ("stubborn", ["env", "-i"])]
+)
+def test_the_work_of_a_run_whose_controller_is_killed_ends_before_another_begins(deploy, file, number, how, wrapper):
+    alice = deploy("alice", 60, how=how, wrapper=wrapper)
+    at_work(file, alice)
+    keeper = keeper_of(alice)
+    alice.process.send_signal(number)
+    assert deploy("bob", 0.5, wait=30).wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+    assert len(guarded_work.shifts(file)) == 2
+    is_over(keeper)
+
+
+@pytest.mark.parametrize(("how", "wrapper"), [("", []), ("stubborn", []), ("stubborn", ["env", "-i"])])
+def test_an_interrupted_run_ends_its_work_and_lets_the_lease_expire_and_says_so(deploy, file, how, wrapper):
+    alice = deploy("alice", 60, how=how, wrapper=wrapper)
+    at_work(file, alice)
+    alice.interrupt()
+    bob = deploy("bob", 0.5, wait=30)
+    ended = alice.wait()
+    assert ended.returncode == 99
+    assert "was not given back, and expires in" in ended.stderr
+    assert "a task was interrupted on localhost" in ended.stderr
+    assert bob.wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+
+
+def test_a_stopped_controller_keeps_the_lease_and_goes_on(deploy, file):
+    alice = deploy("alice", 4)
+    at_work(file, alice)
+    alice.process.send_signal(signal.SIGSTOP)
+    told = deploy("bob", 0.5, wait=2 * DURATION).wait()["Acquire"]
+    assert not told["is_leader"]
+    alice.process.send_signal(signal.SIGCONT)
+    assert alice.wait().succeeded()["Held"]["msg"] is True
+
+
+LOST = "the lease s3://leader-election/{key} (term {term}) is lost: {why}"
+
+
+def is_lost(ended, key, why):
+    """Assert that the run ended with one sentence: which lease it has lost, and why."""
+    assert ended.returncode != 0
+    sentence = LOST.format(key=key, term=ended["Acquire"]["term"], why=why)
+    assert sentence in ended.stderr
+    assert ended.stderr.count("is lost:") == 1
+
+
+@ON_BOTH_STORES
+@pytest.mark.parametrize("how", ["", "stubborn"])
+def test_where_the_store_is_cut_off_the_run_ends_before_the_deadline(deploy, file, way_to_store, key, how):
+    alice = deploy("alice", 60, way_to_store.url, how=how)
+    at_work(file, alice)
+    way_to_store.on(None, hang(), None)
+    ended = alice.wait()
+    is_lost(ended, key, "the lease could not be renewed in time")
+    way_to_store.heal()
+    assert deploy("bob", 0.5, wait=30).wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+
+
+def test_a_store_that_is_back_in_time_costs_nothing(deploy, file, way_to_store):
+    alice = deploy("alice", 20, way_to_store.url, duration=15)
+    at_work(file, alice)
+    way_to_store.on(None, hang(), None)
+    wait_for(lambda: way_to_store.select(fault="hang"), "a renewal in vain")
+    way_to_store.heal()
+    assert alice.wait().succeeded()["Held"]["msg"] is True
+
+
+def test_where_an_operator_breaks_the_lease_the_run_ends_at_once(deploy, file, run_playbook, store, key):
+    alice = deploy("alice", 60)
+    at_work(file, alice)
+    breaks = f"- leaderelection.s3.s3_leader_release: {{key: {key}, force: true, holder: carol}}"
+    run_playbook(breaks, env=store.environment).succeeded()
+    ended = alice.wait()
+    is_lost(ended, key, "free: released by carol")
+    assert deploy("bob", 0.5).wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_keeper_that_dies_or_hangs_is_missed_before_the_deadline(deploy, file, key, number):
+    alice = deploy("alice", 60)
+    at_work(file, alice)
+    keeper = keeper_of(alice)
+    os.kill(keeper, number)
+    bob = deploy("bob", 0.5, wait=30)
+    is_lost(alice.wait(), key, "it was not renewed in time, and the process that keeps it is silent")
+    assert bob.wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+    os.kill(keeper, signal.SIGKILL) if number == signal.SIGSTOP else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP, signal.SIGALRM])
+def test_a_signal_that_hits_the_keeper_too_does_nothing(deploy, file, number):
+    alice = deploy("alice", DURATION)
+    at_work(file, alice)
+    os.kill(keeper_of(alice), number)
+    done = alice.wait().succeeded()
+    assert (done["Held"]["msg"], done["Renew"]["requests"]) == (True, 0)
+
+
+OTHER_OPTIONS = """
+- leaderelection.s3.s3_leader_acquire: {key: "{{ lease_key }}", keepalive: true, on_lost: report, keep_at_most: 1}
+- leaderelection.s3.s3_leader_acquire: {key: "{{ lease_key }}", keepalive: true, on_lost: report}
+  register: lease
+- ansible.builtin.pause: {seconds: 3}
+- name: Renew
+  leaderelection.s3.s3_leader_renew: {key: "{{ lease_key }}", lease: "{{ lease }}"}
+- name: With a timeout
+  ansible.builtin.command: /bin/true
+  timeout: 30
+"""
+
+
+def test_a_second_acquisition_decides_how_the_lease_is_kept_and_tasks_may_have_a_timeout(run_playbook, store, key):
+    done = run_playbook(OTHER_OPTIONS, env=store.environment, lease_key=key).succeeded()
+    assert (done["Renew"]["is_leader"], done["Renew"]["requests"]) == (True, 0)
+    assert done.task("With a timeout").status == "changed"
+
+
+def test_a_lease_that_was_kept_for_as_long_as_wanted_ends_the_run(deploy, file, key):
+    alice = deploy("alice", 60, keep_at_most=3)
+    ended = alice.wait()
+    is_lost(ended, key, "it was kept for 3 s, as keep_at_most says")
+    assert deploy("bob", 0.5, wait=30).wait().succeeded()["Acquire"]["is_leader"]
+    assert guarded_work.overlaps(file) == []
+
+
+def test_where_a_loss_is_only_to_be_reported_the_play_goes_on_and_knows(deploy, file, way_to_store):
+    alice = deploy("alice", 2 * DURATION, way_to_store.url, on_lost="report", releases=False)
+    at_work(file, alice)
+    way_to_store.on(None, hang(), None)
+    done = alice.wait().succeeded()
+    assert done["Held"]["msg"] is False
+    assert "lost" not in done.stderr
+
+
+UNREACHABLE = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Acquire
+      leaderelection.s3.s3_leader_acquire: {key: "{{ lease_key }}", keepalive: true, lease_duration: 20}
+    - ansible.builtin.add_host: {name: gone, ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+- hosts: gone
+  gather_facts: false
+  tasks:
+    - ansible.builtin.ping:
+"""
+
+
+def test_where_a_host_was_unreachable_the_lease_expires_and_the_run_says_so(run_playbook, store, key):
+    ended = run_playbook(UNREACHABLE, env=store.environment, lease_key=key)
+    assert ended.returncode == 4
+    assert "was not given back, and expires in" in ended.stderr
+    assert "a task may still be at work on gone" in ended.stderr
+
+
+def test_where_a_task_failed_the_lease_is_given_back(run_playbook, store, key):
+    play = f"""
+    - leaderelection.s3.s3_leader_acquire: {{key: {key}, keepalive: true}}
+    - ansible.builtin.command: /bin/false
+    """
+    ended = run_playbook(play, env=store.environment)
+    assert ended.returncode == 2
+    assert "was given back at the end of the run" in ended.stderr
