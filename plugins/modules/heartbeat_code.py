@@ -67,16 +67,11 @@ removed:
 import compileall
 import hashlib
 import os
-import pkgutil
 from typing import Dict, List, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.leaderelection.s3.plugins.module_utils import _files, _lease
-
-# Ansible sends everything that a module imports, and the command imports all of the code.
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (  # pylint: disable=unused-import
-    command,  # noqa: F401
-)
+from ansible_collections.leaderelection.s3.plugins.module_utils import _files
+from ansible_collections.leaderelection.s3.plugins.module_utils._code import carried
 
 
 def main() -> None:
@@ -130,16 +125,6 @@ def prune(folder: str, before: Dict[str, bytes], code: Dict[str, bytes], check_m
             os.unlink(os.path.join(folder, name))
     kept = {name: text for name, text in before.items() if name in code}
     return Result(bool(removed), [], removed, kept)
-
-
-def carried() -> Dict[str, bytes]:
-    """Return the shared core that came with this module: the content of each file by its path in the package."""
-    names = ["__init__.py"]
-    start = _lease.__name__ + "."
-    for found in pkgutil.walk_packages(_lease.__path__, start):
-        path = found.name[len(start) :].replace(".", "/")
-        names.append(path + "/__init__.py" if found.ispkg else path + ".py")
-    return {name: pkgutil.get_data(_lease.__name__, name) or b"" for name in names}
 
 
 def read(folder: str) -> Dict[str, bytes]:

@@ -84,10 +84,14 @@ class Cluster:
             self.add_later(host)
 
     def add_later(self, host: Host) -> None:
-        """Add what an administrator adds when the role is through."""
+        """Add what an administrator adds when the role is through, and start what belongs to no lease."""
         for workload in self.workloads.values():
             host.write_units(workload.later)
         host.run("systemctl", "daemon-reload")
+        units = {name: text for workload in self.workloads.values() for name, text in workload.units.items()}
+        wanted = [name for name, text in units.items() if "[Install]" in text]
+        if wanted:
+            host.run("systemctl", "enable", "--now", *wanted)
 
     def wait_until_served(self, lease: str, after: int = 0) -> Service:
         """Wait until a host runs both services, in a term after the given one. Raises TimeoutError."""

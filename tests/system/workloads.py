@@ -119,6 +119,16 @@ def _group(lease: str) -> Workload:
     return Workload(units, list(units), options={"stop_timeout": 2.5})
 
 
+def _command(lease: str) -> Workload:
+    """Beside its service, a command that something outside of the lease runs under it again and again, on every host.
+    It does not end when it is asked to.
+    """
+    start = f"ExecStart=/usr/local/bin/s3-leader exec {lease} -- {command(lease, 'command', '--stubborn')}\n"
+    text = f"[Unit]\nStartLimitIntervalSec=0\n[Service]\n{start}Restart=always\nRestartSec=0.5\n"
+    unit = {f"runs-under-{lease}.service": f"{text}[Install]\nWantedBy=multi-user.target\n"}
+    return Workload({**_service(lease), **unit}, [f"{lease}-app.service"])
+
+
 # Seconds. Some of the workloads need most of stop_grace.
 TIMES = dict(lease_duration=13, renew_interval=2, stop_grace=6.5, poll_interval=1, request_timeout=1.5, stop_timeout=5)
 WORKLOADS: dict[str, t.Callable[[str], Workload]] = {
@@ -146,4 +156,5 @@ WORKLOADS: dict[str, t.Callable[[str], Workload]] = {
     "mount": _mount,
     "template": _template,
     "group": _group,
+    "command": _command,
 }

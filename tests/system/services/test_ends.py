@@ -202,6 +202,8 @@ def test_no_service_runs_on_two_hosts(
     began = now()
     with end(case):
         wait_for(lambda: all(goes_on(case, lease, terms[lease]) for lease in cluster.leases), "all go on", PATIENCE)
+    leader = cluster.wait_for_leader("command").name
+    cluster.watcher.wait_until_running("command", "command", leader)  # which something outside of the lease has started
     seen = [*cluster.watcher.intervals, *mounts.intervals]
     assert overlaps(one for one in seen if one.end > began) == []
     report(f"{request.node.callspec.id:45} {handovers(seen, began)}")

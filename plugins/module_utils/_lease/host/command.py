@@ -37,9 +37,12 @@ class Impossible(Exception):
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run a command. Return its exit status."""
-    given = _parser().parse_args(arguments)
-    answer: Callable[[argparse.Namespace], int] = given.answer
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        if words[:1] == ["exec"]:
+            return _exec(words[1:])
+        given = _parser().parse_args(words)
+        answer: Callable[[argparse.Namespace], int] = given.answer
         return answer(given)
     except (BadOption, Impossible, OSError) as error:
         sys.stderr.write("s3-leader: %s\n" % error)
@@ -57,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(answer=answer)
         return added
 
+    # Listed here, and parsed where it is carried out.
+    commands.add_parser("exec", help="run a command as long as a lease is held")
     beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
     beat.add_argument("name", metavar="NAME")
     beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
@@ -84,6 +89,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 # Units run "check" and Ansible runs "status" again and again, so each command imports only what it needs.
+
+
+def _exec(words: Sequence[str]) -> int:
+    from .execute import by_name, options, run
+
+    try:
+        order = options.parse(words)
+        return by_name.run(order) if order.name else run.run(order)
+    except BadOption as error:
+        sys.stderr.write("s3-leader: %s\n" % error)
+        return options.USAGE
 
 
 def _heartbeat(given: argparse.Namespace) -> int:
