@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import signal
 import sys
 import typing as t
 import uuid
@@ -27,6 +28,24 @@ if t.TYPE_CHECKING:
     from support.stores.seaweedfs import SeaweedFS
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+
+HEARD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_heard() -> Iterator[None]:
+    """A test, and what it starts, hears signals, whatever pytest was started with and an earlier test has left."""
+    handlers = {number: signal.getsignal(number) for number in HEARD}
+
+    def reset() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler == signal.SIG_IGN else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+    reset()
+    yield
+    reset()
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +119,7 @@ def start_playbook(tmp_path: pathlib.Path, collections_path: str) -> Iterator[Ca
     """Starts ansible-playbook and does not wait (see support.playbook.start); killed when the test ends."""
     from support import playbook
 
-    if not (pathlib.Path(sys.executable).parent / "ansible-playbook").exists():
+    if not playbook.ANSIBLE_PLAYBOOK.exists():
         pytest.skip("no ansible-playbook beside Python: pip install ansible-core")
     with contextlib.ExitStack() as stack:
 

@@ -4,6 +4,7 @@
 
 `make bench ARGS=preflight` tells what preflights find, how long they take, and how many requests.
 `make bench ARGS=heartbeat` tells what a daemon costs, beside a loop of boto3.
+`make bench ARGS=keeper` tells what it costs to keep a lease while a playbook runs, beside a loop of boto3.
 `make bench ARGS=late` tells how many PUTs that are held back beyond their time land, on SeaweedFS and Ceph; needs root.
 """
 
@@ -26,6 +27,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from bench_check import bench_check
 from bench_heartbeat import bench_heartbeat
+from bench_keeper import bench_keeper
 from bench_late import bench_late
 from support import playbook
 from support.proxy import FaultProxy
@@ -104,11 +106,16 @@ def time_tasks(server: SeaweedFS, folder: pathlib.Path, rounds: int) -> dict[str
     }
     one_round: list[Task] = [
         {"name": "ansible.builtin.ping", "ansible.builtin.ping": {}},
-        lease("acquire", "s3_leader_acquire, becomes leader", key="mine"),
         {"name": "amazon.aws.s3_object, puts an object", "amazon.aws.s3_object": s3_object},
-        lease("release", "s3_leader_release", key="mine"),
-        lease("acquire", "s3_leader_acquire, held by another", key="theirs"),
     ]
+    for way, here in (("here", True), ("as a module", False)):
+        round_of_a_lease = (
+            lease("acquire", f"s3_leader_acquire, {way}", key="mine", register="lease"),
+            lease("renew", f"s3_leader_renew, {way}", key="mine", lease="{{ lease }}", register="lease"),
+            lease("release", f"s3_leader_release, {way}", key="mine", lease="{{ lease }}"),
+            lease("acquire", f"s3_leader_acquire, held, {way}", key="theirs"),
+        )
+        one_round += [{**task, "vars": {"s3_leader_in_process": here}} for task in round_of_a_lease]
     first = lease("acquire", key="theirs", session="somebody else", lease_duration=86400)
     run = playbook.start(
         folder, [first, *one_round * (rounds + 1)], s3={**server.options, "bucket": BUCKET}, args=["--forks=1"]
@@ -180,18 +187,18 @@ def print_times(took: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(seconds) for name, seconds in took.items()}
     ping = medians["ansible.builtin.ping"]
     yardstick = medians["amazon.aws.s3_object, puts an object"] - ping
-    print(
-        f"\n{'Task wall time, median of ' + str(len(took['ansible.builtin.ping'])):42}    s  over ping  of s3_object's"
-    )
+    title = "Task wall time, median of " + str(len(took["ansible.builtin.ping"]))
+    print(f"\n{title:42}    s  of ping's  over ping  of s3_object's")
     for name, seconds in medians.items():
-        print(f"  {name:38} {seconds:6.3f}     {seconds - ping:6.3f}         {(seconds - ping) / yardstick:6.2f}")
+        over = seconds - ping
+        print(f"  {name:38} {seconds:6.3f}   {seconds / ping:7.2f}     {over:6.3f}         {over / yardstick:6.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
     parser.add_argument(
-        "what", nargs="?", choices=("tasks", "check", "preflight", "heartbeat", "late"), default="tasks"
+        "what", nargs="?", choices=("tasks", "check", "preflight", "heartbeat", "keeper", "late"), default="tasks"
     )
     parser.add_argument("--runs", type=int, default=10, help="preflights on SeaweedFS (default: %(default)s)")
     parser.add_argument("--racy-runs", type=int, default=100, help="on a racy store (default: %(default)s)")
@@ -208,6 +215,10 @@ def main() -> None:
     if arguments.what == "heartbeat":
         print(f"Starting SeaweedFS, daemons and loops, then measuring for {arguments.seconds:g} s.", flush=True)
         bench_heartbeat(arguments.seconds)
+        return
+    if arguments.what == "keeper":
+        print(f"Starting SeaweedFS, a play and a loop, then measuring for {arguments.seconds:g} s.", flush=True)
+        bench_keeper(arguments.seconds)
         return
     if arguments.what == "late":
         print(f"Holding {arguments.puts} PUTs back in each way, on each store; this takes minutes.", flush=True)

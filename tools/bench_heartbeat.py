@@ -71,16 +71,32 @@ def bench_heartbeat(seconds: float) -> None:
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=MEMORY)))
         server = stack.enter_context(SeaweedFS(metrics=True))
-        subjects = start_all(server, folder, stack)
-        time.sleep(10)  # what is done once is done by then
-        before, began = [cost_of(server, subject) for subject in subjects.values()], time.monotonic()
-        time.sleep(seconds)
-        after, hours = [cost_of(server, subject) for subject in subjects.values()], (time.monotonic() - began) / 3600
+        costs = measure(server, start_all(server, folder, stack), seconds)
+    print_title("One process")
+    for own in ("leader", "standby"):
+        print_costs({name: costs[name] for name in (own, f"{own}, bare boto3")})
+
+
+def measure(server: SeaweedFS, subjects: dict[str, Subject], seconds: float) -> dict[str, Cost]:
+    """Return what each costs in an hour, by so many seconds."""
+    time.sleep(10)  # what is done once is done by then
+    before, began = [cost_of(server, subject) for subject in subjects.values()], time.monotonic()
+    time.sleep(seconds)
+    after, hours = [cost_of(server, subject) for subject in subjects.values()], (time.monotonic() - began) / 3600
     costs = [
         Cost(last.memory, (last.cpu - first.cpu) / hours, (last.requests - first.requests) / hours)
         for first, last in zip(before, after, strict=True)
     ]
-    print_costs(dict(zip(subjects, costs, strict=True)))
+    return dict(zip(subjects, costs, strict=True))
+
+
+def start_loop(program: str, server: SeaweedFS, bucket: str, stack: contextlib.ExitStack) -> int:
+    """Start a loop of boto3, and return its process. It ends with the stack."""
+    place = (server.endpoint_url, server.access_key, server.secret_key, server.region, bucket, "lease")
+    process = subprocess.Popen([sys.executable, "-IBc", program, *place], preexec_fn=die_with_parent())
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return process.pid
 
 
 def start_all(server: SeaweedFS, folder: pathlib.Path, stack: contextlib.ExitStack) -> dict[str, Subject]:
@@ -94,20 +110,14 @@ def start_all(server: SeaweedFS, folder: pathlib.Path, stack: contextlib.ExitSta
         made.start()
         return made
 
-    def loop(program: str, bucket: str) -> int:
-        place = (server.endpoint_url, server.access_key, server.secret_key, server.region, bucket, "lease")
-        process = subprocess.Popen([sys.executable, "-IBc", program, *place], preexec_fn=die_with_parent())
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        return process.pid
-
     for bucket in BUCKETS:
         server.create_bucket(bucket)
     leader, watched = daemon(BUCKETS[0], "leader"), daemon(BUCKETS[1], "watched")
     eventually(lambda: leader.leader() and watched.leader())
     standby = daemon(BUCKETS[1], "standby")
-    bare_leader, _watched = loop(LEADER, BUCKETS[2]), loop(LEADER, BUCKETS[3])
-    bare_standby = loop(STANDBY, BUCKETS[3])
+    bare_leader = start_loop(LEADER, server, BUCKETS[2], stack)
+    start_loop(LEADER, server, BUCKETS[3], stack)
+    bare_standby = start_loop(STANDBY, server, BUCKETS[3], stack)
     return {
         "leader": Subject(leader.pid, BUCKETS[0], "PUT"),
         "leader, bare boto3": Subject(bare_leader, BUCKETS[2], "PUT"),
@@ -133,12 +143,13 @@ def cost_of(server: SeaweedFS, subject: Subject) -> Cost:
     return Cost(kilobytes * 1024, time.clock_gettime(clock.value), counted)
 
 
+def print_title(what: str) -> None:
+    print(f"\n{what:24} PSS, MiB   CPU s/hour   requests/hour")
+
+
 def print_costs(costs: dict[str, Cost]) -> None:
-    print(f"\n{'One process':24} PSS, MiB   CPU s/hour   requests/hour")
-    for own in ("leader", "standby"):
-        bare = f"{own}, bare boto3"
-        for name in (own, bare):
-            cost = costs[name]
-            print(f"  {name:22} {cost.memory / 2**20:8.1f}   {cost.cpu:10.1f}   {cost.requests:13.0f}")
-        ratios = [mine / theirs for mine, theirs in zip(costs[own], costs[bare], strict=True)]
-        print(f"  {'ratio':22} {ratios[0]:8.2f}   {ratios[1]:10.2f}   {ratios[2]:13.2f}")
+    """Print what ours costs, what the bare loop does, and the ratio of both."""
+    for name, cost in costs.items():
+        print(f"  {name:22} {cost.memory / 2**20:8.1f}   {cost.cpu:10.1f}   {cost.requests:13.0f}")
+    ratios = [mine / theirs for mine, theirs in zip(*costs.values(), strict=True)]
+    print(f"  {'ratio':22} {ratios[0]:8.2f}   {ratios[1]:10.2f}   {ratios[2]:13.2f}")

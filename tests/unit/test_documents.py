@@ -18,7 +18,6 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
     daemon,
     guard,
     leases,
-    timing,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
@@ -71,7 +70,13 @@ def test_the_lookup_states_the_ranges_that_are_checked_and_no_other():
 
 def test_every_range_that_is_checked_is_of_an_option_that_is_documented():
     assert RANGES.keys() - {option for name in MODULES for option in documented(name)} == set()
-    assert RANGES_OF_LEASE.keys() - OF_LEASE.keys() == {"reason", "session", "wait_timeout"}
+    assert RANGES_OF_LEASE.keys() - OF_LEASE.keys() == {
+        "hold_at_least",
+        "keep_at_most",
+        "reason",
+        "session",
+        "wait_timeout",
+    }
 
 
 # -- defaults
@@ -130,8 +135,8 @@ def test_the_tables_of_the_role_have_every_option_with_its_default():
 MARGIN = protocol.MARGIN_LEAST
 GROWS = (protocol.GRAIN + protocol.SKEW, (MARGIN - protocol.GRAIN - protocol.SKEW) / protocol.MARGIN_RATE)
 """What the margin of a long lease begins with, and the duration from which on it is more than the least."""
-REACTION = {0.5: "half a second"}[timing.REACTION]
-PARTS = (Config.stop_grace, 2 * Config.renew_interval, Config.request_timeout, timing.REACTION)
+REACTION = {0.5: "half a second"}[settings.REACTION]
+PARTS = (Config.stop_grace, 2 * Config.renew_interval, Config.request_timeout, settings.REACTION)
 """Of the least lease_duration by default."""
 GUIDE, README, ROLE_README = "docs/heartbeat.md", "README.md", "roles/heartbeat/README.md"
 SPECS, ACQUIRE = "roles/heartbeat/meta/argument_specs.yml", "plugins/modules/s3_leader_acquire.py"
@@ -149,7 +154,7 @@ RENEW, INFO, CONNECTION = (
         (GUIDE, r"([\d.]+)(?: seconds)? and a thousandth", GROWS[0]),
         (GUIDE, r"if `lease_duration` is more than ([\d.]+\d)", GROWS[1]),
         (GUIDE, r"(\S+) seconds are too long", Config.lease_duration + MARGIN),
-        (GUIDE, r"request_timeout \+ (\S+)", timing.REACTION),
+        (GUIDE, r"request_timeout \+ (\S+)", settings.REACTION),
         (GUIDE, r"(\d[\d. +]+) = [\d.]+\d", " + ".join(f"{part:g}" for part in PARTS)),
         (GUIDE, r"\d = ([\d.]+\d)", sum(PARTS)),
         (GUIDE, r"take to stop \+ (\S+)", heartbeat_plan.SYSTEMD),
