@@ -14,7 +14,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease import pr
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Lost, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Held, Seen
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _end_run, _keeper, _kept, _processes
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._kept import ENDED, HELD, LOST
@@ -156,13 +156,17 @@ def test_for_as_long_as_wanted_it_waits_as_it_is_told(run):
 
 
 def test_after_that_it_renews_no_more_and_says_so_when_the_time_is_nearly_over(run):
-    made = run(keep_at_most=0.01)
-    made.wait(0)
-    confirm(made, 2.6)
-    before = Clock().now()
-    with pytest.raises(Lost, match=r"it was kept for 0\.01 s, as keep_at_most says"):
+    made, now = run(keep_at_most=60), [Clock().now() + 60]
+    made._clock = types.SimpleNamespace(now=lambda: now[0])
+
+    def wait(seconds, _other):
+        now[0] += seconds
+
+    made._signals = types.SimpleNamespace(wait=wait, take=list)
+    confirm(made, 90)
+    with pytest.raises(Lost, match="it was kept for 60 s, as keep_at_most says"):
         made.wait(0.02)
-    assert known().until - 1 < before < Clock().now() < known().until
+    assert now[0] == pytest.approx(known().until - REACTION)
 
 
 def test_a_disk_that_becomes_full_does_not_end_it(run, monkeypatch):
