@@ -285,8 +285,7 @@ def test_where_nobody_reads_what_the_runner_says_the_command_ends_all_the_same(r
 
 
 def test_where_one_command_is_within_another_both_leases_outlive_the_work(run, file, program, key):
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
-    inner = [str(program), "exec", "--key", f"{key}-inner", *flags, "--", *work(file, "alice", 60, "stubborn")]
+    inner = executed.words(program, f"{key}-inner", work(file, "alice", 60, "stubborn"))
     outer = run("sh", "-c", shlex.join(inner) + "; true")
     wait_for(lambda: "alice" in guarded_work.shifts(file), "alice is at work")
     shell = wait_for(lambda: list(executed.children(outer.keeper)), "the shell")[0]
@@ -406,8 +405,15 @@ def on_terminal(store):
 @pytest.fixture
 def words(program, key):
     """The words of a command line that runs a command under the lease."""
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
-    return lambda *command: [str(program), "exec", "--key", key, *flags, "--", *command]
+    return lambda *command: executed.words(program, key, command)
+
+
+@pytest.fixture
+def job(words, tmp_path):
+    """The words that start a script which reads a line from the terminal."""
+    script = tmp_path / "job"
+    script.write_text("echo it runs; read line; echo got $line")
+    return words("sh", str(script))
 
 
 def shown(terminal, until):
@@ -449,11 +455,9 @@ def test_a_command_may_read_from_the_terminal(on_terminal, words):
     shown(terminal, "got it")
 
 
-def test_a_job_that_is_stopped_and_goes_on_keeps_the_lease(on_terminal, words, run, tmp_path):
+def test_a_job_that_is_stopped_and_goes_on_keeps_the_lease(on_terminal, job, run):
     _pid, terminal = on_terminal("/bin/bash", "--norc", "-i")
-    script = tmp_path / "job"
-    script.write_text("echo it runs; read line; echo got $line")
-    os.write(terminal, (shlex.join(words("sh", str(script))) + "\n").encode())
+    os.write(terminal, (shlex.join(job) + "\n").encode())
     shown(terminal, "it runs")
     os.write(terminal, b"\x1a")
     shown(terminal, "Stopped")
@@ -482,21 +486,17 @@ def test_what_reads_the_terminal_itself_may_do_so_wherever_its_output_goes(on_te
     shown(terminal, "got it")
 
 
-def test_a_job_in_the_background_reads_when_it_comes_to_the_foreground(on_terminal, words, tmp_path):
+def test_a_job_in_the_background_reads_when_it_comes_to_the_foreground(on_terminal, job):
     _pid, terminal = on_terminal("/bin/bash", "--norc", "-i")
-    script = tmp_path / "job"
-    script.write_text("echo it runs; read line; echo got $line")
-    os.write(terminal, (shlex.join(words("sh", str(script))) + " &\n").encode())
+    os.write(terminal, (shlex.join(job) + " &\n").encode())
     shown(terminal, "it runs")
     os.write(terminal, b"fg\n")
     os.write(terminal, b"it\n")
     shown(terminal, "got it")
 
 
-def test_where_no_shell_controls_jobs_ctrl_z_does_nothing(on_terminal, words, tmp_path):
-    script = tmp_path / "job"
-    script.write_text("echo it runs; read line; echo got $line")
-    _pid, terminal = on_terminal(*words("sh", str(script)))
+def test_where_no_shell_controls_jobs_ctrl_z_does_nothing(on_terminal, job):
+    _pid, terminal = on_terminal(*job)
     shown(terminal, "it runs")
     os.write(terminal, b"\x1ait\n")
     shown(terminal, "got it")

@@ -29,6 +29,12 @@ def install(folder: pathlib.Path, python: str = sys.executable) -> pathlib.Path:
     return path
 
 
+def words(program: pathlib.Path, key: str, command: Sequence[str], **options: t.Any) -> list[str]:
+    """The command line that runs the command under a lease."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**OPTIONS, **options}.items()]
+    return [str(program), "exec", "--key", key, *flags, "--", *command]
+
+
 class Ended(t.NamedTuple):
     status: int
     out: str
@@ -51,12 +57,11 @@ class Execution:
         **options: t.Any,
     ) -> None:
         """``before`` is what starts the program instead of this process."""
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**OPTIONS, **options}.items()]
         number = len(list(folder.glob("*.err")))
         self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*before, str(program), "exec", "--key", key, *flags, "--", *command],
+                [*before, *words(program, key, command, **options)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err if stderr is None else stderr,

@@ -25,7 +25,7 @@ RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
 _TIMES = Timing._fields
-_ENDPOINT = (
+ENDPOINT = (
     "endpoint_url",
     "profile",
     "credentials_file",
@@ -33,7 +33,9 @@ _ENDPOINT = (
     "validate_certs",
     "aws_ca_bundle",
     "addressing_style",
+    "request_timeout",
 )
+"""What tells how to reach the store, but for the keys themselves."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Config:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(request_timeout=self.request_timeout, **{name: getattr(self, name) for name in _ENDPOINT})
+        return Endpoint(**{name: getattr(self, name) for name in ENDPOINT})
 
     @property
     def timing(self) -> Timing:

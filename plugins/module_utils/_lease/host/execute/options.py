@@ -17,6 +17,7 @@ from ... import settings
 from ...bad_option import BadOption
 from ...protocol import margin
 from ...settings import Endpoint, Location
+from ..config import ENDPOINT
 
 USAGE, UNAVAILABLE, CONFLICT, LOST = 64, 69, 75, 79
 """Exit statuses: the options are unusable; the store could not be asked, or refuses; somebody else has the lease; the
@@ -88,7 +89,7 @@ def parse(arguments: Sequence[str]) -> Order:
         conflict=given.conflict_exit_code,
         name=given.name or "",
         location=Location(given.bucket, given.key or "-").checked(),
-        endpoint=Endpoint(**{name: getattr(given, name) for name in _ENDPOINT}),
+        endpoint=Endpoint(**{name: getattr(given, name) for name in ENDPOINT}),
         holder=given.holder,
         lease_duration=given.lease_duration,
         stop_grace=given.stop_grace,
@@ -103,18 +104,6 @@ def parse(arguments: Sequence[str]) -> Order:
     if order.takeover == "observed" and order.wait <= needed:
         raise BadOption("--wait", order.wait, "--takeover observed has to watch a lease for %g s. Use more" % needed)
     return order
-
-
-_ENDPOINT = (
-    "endpoint_url",
-    "profile",
-    "credentials_file",
-    "region",
-    "validate_certs",
-    "aws_ca_bundle",
-    "addressing_style",
-    "request_timeout",
-)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _of_a_key(parser: argparse.ArgumentParser) -> Dict[str, object]:
     """Return the options that only a lease has which the command acquires itself, with their defaults."""
-    names = ("bucket", "holder", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata", *_ENDPOINT)
+    names = ("bucket", "holder", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata", *ENDPOINT)
     return {name: parser.get_default(name) for name in names}
 
 

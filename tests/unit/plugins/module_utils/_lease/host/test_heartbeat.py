@@ -522,16 +522,12 @@ def test_a_reload_waits_until_the_acquisition_is_over():
 
 
 def test_a_new_program_renews_before_it_is_replaced_again():
-    lab = Lab().at(11, Stop)
-    held = []
-    lab.host.confirmed = lambda one, until: held.append((one, until))
-    lab.host.services = True
-    lab.loop.run()
+    lab, held = held_by_another_program()
     written = len(lab.store.written)
     replaced = []
     lab.host.reload = lambda _held: replaced.append(len(lab.store.written))
     lab.at(10, Reload).at(12, Stop)
-    Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held[-1])
+    Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held)
     assert replaced == [written + 1]
 
 
