@@ -24,15 +24,22 @@ from support.waiting import wait_for
 
 
 @pytest.fixture
-def make(capfd):
+def around():
+    """What is around a command that pytest starts: the stores that pytest has started are none of the command's."""
+    here = processes.this()
+    return Around((here,), [*processes.family((here,), lambda pid: False, ())])
+
+
+@pytest.fixture
+def make(capfd, around):
     """Makes commands that wait to be let go; killed at the end."""
     made = []
 
     def forked(*arguments):
-        # pytest's own children are none of ours, and its handlers stay as they are.
+        # pytest's handlers stay as they are.
         signals = Signals.__new__(Signals)
         signals._handled = PASSED_ON
-        made.append(Command.forked(arguments, signals, Around((processes.this(),), [])))
+        made.append(Command.forked(arguments, signals, around))
         return made[-1]
 
     yield forked
@@ -126,7 +133,7 @@ def test_a_command_that_was_stopped_is_ended_too(make, number):
     assert ended(command) == 128 + number
 
 
-def test_what_is_left_is_known_by_group_mark_and_descent(make, tmp_path):
+def test_what_is_left_is_known_by_group_mark_and_descent(make, around, tmp_path):
     note = tmp_path / "pids"
     sleeps = "sleep 600 & echo $! >>" + str(note)
     alone = f"setsid sh -c '{sleeps}; wait'"
@@ -136,8 +143,8 @@ def test_what_is_left_is_known_by_group_mark_and_descent(make, tmp_path):
     pids = {int(pid) for pid in note.read_text().split()}
     assert pids <= {one.pid for one in command.left()}
     assert not {os.getpid(), os.getppid()} & {one.pid for one in command.left()}
-    strange = [one for one in command.left() if one.pid == command.pid]
-    assert Command(command.pid, "", None, Around((processes.this(),), strange)).left() == set()
+    strangers = [*around.strangers, *(one for one in command.left() if one.pid == command.pid)]
+    assert Command(command.pid, "", None, around._replace(strangers=strangers)).left() == set()
 
 
 def test_what_it_leaves_in_the_background_is_work_and_a_daemon_is_none(make):
