@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 _GIVEN = os.environ.get("ANSIBLE_PLAYBOOK")
 ANSIBLE_PLAYBOOK = pathlib.Path(_GIVEN or pathlib.Path(sys.executable).with_name("ansible-playbook"))
 CALLBACKS = pathlib.Path(__file__).parent / "callback"
-TIMEOUT = 120.0  # seconds that a run may take
+TIMEOUT = 1800.0  # seconds that a run may take: a role on several hosts, on a slow machine that does much else
 POLL = 0.02  # seconds
 
 Status = t.Literal["started", "ok", "changed", "failed", "ignored", "skipped", "unreachable"]

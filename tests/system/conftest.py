@@ -102,11 +102,11 @@ def start_cluster(
 ) -> Callable[..., t.ContextManager[Cluster]]:
     """Boots three hosts, lets them take part in leases with the given workloads, and ends them with the context."""
 
-    def play(text: str, timeout: float, **options: t.Any) -> Run:
+    def play(text: str, **options: t.Any) -> Run:
         options["collections_path"] = options.get("collections_path") or collections_path
         folder = tmp_path_factory.mktemp("play")
         running = playbook.start(folder, text, hosts=(), args=("--inventory", str(lab.inventory)), **options)
-        return running.wait(timeout)
+        return running.wait()
 
     @contextlib.contextmanager
     def start(workloads: Mapping[str, Workload], **options: t.Any) -> Iterator[Cluster]:

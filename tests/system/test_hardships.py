@@ -99,7 +99,7 @@ def deployed(
             hosts=(),
             args=("--inventory", str(lab.inventory)),
             collections_path=collections_path,
-        ).wait(600).succeeded()
+        ).wait().succeeded()
 
         def age() -> float:
             told = s3.head_object(Bucket=bucket, Key="hardships")

@@ -25,7 +25,6 @@ from system.lab.watcher import Watcher, unit
 
 PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / "playbooks"
 GROUPS = ("load_balancers", "app", "databases")
-PATIENCE = 600.0  # seconds that a playbook may take on a busy machine
 NO_BOTOCORE = "raise ImportError('there is none')\n"
 VIRTUAL_IP = "10.77.0.100"
 
@@ -66,7 +65,7 @@ def play(lab: Lab, booted: list[Host], tmp_path_factory: pytest.TempPathFactory,
 
     def run(text: str, *args: str, **variables: t.Any) -> Run:
         options = dict(hosts=(), args=(*inventories, *args), collections_path=collections_path)
-        return playbook.start(folder, text, **options, **variables).wait(PATIENCE).succeeded()
+        return playbook.start(folder, text, **options, **variables).wait().succeeded()
 
     return run
 

@@ -124,13 +124,13 @@ def _command(lease: str) -> Workload:
     It does not end when it is asked to.
     """
     start = f"ExecStart=/usr/local/bin/s3-leader exec {lease} -- {command(lease, 'command', '--stubborn')}\n"
-    text = f"[Unit]\nStartLimitIntervalSec=0\n[Service]\n{start}Restart=always\nRestartSec=0.5\n"
+    text = f"[Unit]\nStartLimitIntervalSec=0\n[Service]\n{start}Restart=always\nRestartSec=3\n"
     unit = {f"runs-under-{lease}.service": f"{text}[Install]\nWantedBy=multi-user.target\n"}
     return Workload({**_service(lease), **unit}, [f"{lease}-app.service"])
 
 
 # Seconds. Some of the workloads need most of stop_grace.
-TIMES = dict(lease_duration=13, renew_interval=2, stop_grace=6.5, poll_interval=1, request_timeout=1.5, stop_timeout=5)
+TIMES = dict(lease_duration=13, renew_interval=2, stop_grace=6.5, poll_interval=2, request_timeout=1.5, stop_timeout=5)
 WORKLOADS: dict[str, t.Callable[[str], Workload]] = {
     "simple": _simple,
     "oneshot": _oneshot,

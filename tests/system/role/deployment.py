@@ -16,7 +16,6 @@ from support.stores.seaweedfs import SeaweedFS
 from system import plays
 from system.lab.host import Host
 
-LIMIT = 600.0  # seconds that a run may take on a machine that is busy
 SERVICES = ("app.service", "files.service")
 # What belongs to the time that passes, not to the role: systemd's own state, logs, the backups of user databases.
 _VOLATILE = ("/run/systemd", "/run/log", "/run/tmp", "/run/utmp", "/run/motd.dynamic", "/etc/.pwd.lock", "/etc/*-")
@@ -43,7 +42,7 @@ class Deployment:
 
     def run(self, *args: str, leases: Sequence[Mapping[str, t.Any]] | None = None, **options: t.Any) -> Run:
         """Run the role to its end; state is its heartbeat_state, preflight its heartbeat_preflight."""
-        return self.start(*args, leases=leases, **options).wait(LIMIT)
+        return self.start(*args, leases=leases, **options).wait()
 
     def start(
         self, *args: str, leases: Sequence[Mapping[str, t.Any]] | None = None, **options: t.Any
@@ -59,7 +58,7 @@ class Deployment:
 
     def play(self, play: str, *args: str) -> Run:
         """Run any play to its end."""
-        return self._start(play, *args).wait(LIMIT)
+        return self._start(play, *args).wait()
 
     def _start(self, play: str, *args: str, collections_path: str = "", **variables: t.Any) -> RunningPlaybook:
         return playbook.start(

@@ -14,7 +14,7 @@ from support.waiting import wait_for
 from system import plays
 from system.lab.host import Host
 from system.lab.watcher import Watcher
-from system.role.deployment import LIMIT, Deployment, changes, leader, lease_in
+from system.role.deployment import Deployment, changes, leader, lease_in
 
 ROLE = "leaderelection.s3.heartbeat"
 OLD, NEW = '"leads with term %d, renewed at', '"leads with the new code and term %d, renewed at'
@@ -81,7 +81,7 @@ def test_what_an_interrupted_run_has_written_is_taken_over_by_the_next_one(
     ran, before = watcher.running(), lease_in(seaweedfs, bucket, "hosts/db")
     deployment.leases[0] |= dict(lease_duration=85, services=["app.service", "late.service"])
     interrupted = deployment.start(f"--limit={host.name}")
-    interrupted.wait_for(f"{ROLE} : Write the drop-ins of the services", timeout=LIMIT)
+    interrupted.wait_for(f"{ROLE} : Write the drop-ins of the services")
     interrupted.kill()
     run = deployment.run(f"--limit={host.name}").succeeded()
     assert {task for _host, task in changes(run)} == {

@@ -11,11 +11,12 @@ import subprocess
 import sys
 
 import pytest
+from support.playbook import TIMEOUT
 from support.stores.seaweedfs import SeaweedFS
 
 from system.lab.host import Host
 from system.lab.lab import Lab
-from system.role.deployment import LIMIT, differences, look
+from system.role.deployment import differences, look
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -46,7 +47,7 @@ def test_the_scenario_passes_on_a_host_and_leaves_it_as_it_was(
         capture_output=True,
         text=True,
         check=False,
-        timeout=LIMIT,
+        timeout=TIMEOUT,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert differences(before, look(hosts[2:])) == []
