@@ -36,7 +36,6 @@ from .types import with_advice
 try:
     import botocore.auth
     import botocore.awsrequest
-    import botocore.credentials
     import botocore.exceptions
     import botocore.httpsession
     import botocore.utils
@@ -48,6 +47,14 @@ except ImportError as error:
 USER_AGENT = "leaderelection.s3"
 MOST_AT_ONCE = 64
 """Most requests of one connection in flight at the same time."""
+
+
+class Keys(NamedTuple):
+    """What botocore signs with. Its own class is in a module that is slow to load."""
+
+    access_key: Optional[str]
+    secret_key: Optional[str]
+    token: Optional[str]
 
 
 class Response(NamedTuple):
@@ -242,9 +249,7 @@ class Connection:
     def _credentials(self) -> Any:
         endpoint = self._endpoint
         if endpoint.access_key:
-            return botocore.credentials.ReadOnlyCredentials(
-                endpoint.access_key, endpoint.secret_key, endpoint.session_token
-            )
+            return Keys(endpoint.access_key, endpoint.secret_key, endpoint.session_token)
         try:
             credentials = self._session.get_credentials()
             if credentials is None:
