@@ -65,7 +65,7 @@ class Systemd:
     def kill(self, unit):
         self.killed.append((self.time, unit.name))
         self.states[unit.name] = lambda asked: "inactive"
-        return [len(self.killed)]
+        return {len(self.killed): unit.name}
 
     def _unit(self, name, state=""):
         if name == DAEMON:

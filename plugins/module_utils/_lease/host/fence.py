@@ -24,7 +24,7 @@ import re
 import shutil
 import time
 from dataclasses import replace
-from typing import Dict, Iterator, List, Optional, Set
+from typing import Dict, Iterator, List, Mapping, Optional, Set
 
 from ..bad_option import BadOption
 from ..clock import Clock
@@ -208,11 +208,11 @@ class _Ending:
                 if asked and now >= min(asked) + self._config.stop_grace:
                     self._tell_killed(unit, units.kill(unit), "it outlived its unit")
 
-    def _tell_killed(self, unit: Unit, pids: List[int], why: str) -> None:
-        for pid in pids:
+    def _tell_killed(self, unit: Unit, killed: Mapping[int, str], why: str) -> None:
+        for pid, described in killed.items():
             if pid not in self._killed:
                 self._killed.add(pid)
-                text = "killed %s of %s: %s" % (units.describe(pid), unit.name, why)
+                text = "killed %s of %s: %s" % (described, unit.name, why)
                 say(self._config, "killed", text, systemd.WARNING)
 
     def _tell(self, left: List[Unit]) -> None:

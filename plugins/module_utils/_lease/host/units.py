@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 from fnmatch import fnmatchcase
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from . import mounts
 
@@ -112,17 +112,21 @@ def stop(names: Sequence[str], patience: float = PATIENCE) -> None:
     _systemctl(patience, "stop", "--no-block", "--", *names)
 
 
-def kill(unit: Unit) -> List[int]:
-    """Kill the unit's processes and those that keep its mount busy. Return them.
+def kill(unit: Unit) -> Dict[int, str]:
+    """Kill the unit's processes and those that keep its mount busy. Return them, described as they were.
 
     This bypasses systemd, which may itself be waiting for one of them.
     """
-    return _send(signal.SIGKILL, [*unit.processes(), *unit.users()])
+    found = {pid: describe(pid) for pid in _others([*unit.processes(), *unit.users()])}
+    _send(signal.SIGKILL, found)
+    return found
 
 
 def terminate(unit: Unit) -> List[int]:
     """Ask the unit's processes to end. Return them."""
-    return _send(signal.SIGTERM, unit.processes())
+    found = _others(unit.processes())
+    _send(signal.SIGTERM, found)
+    return found
 
 
 def describe(pid: int) -> str:
@@ -135,12 +139,14 @@ def describe(pid: int) -> str:
     return "process %d (%s, state %s)" % (pid, name, rest.split()[0])
 
 
-def _send(number: signal.Signals, pids: Sequence[int]) -> List[int]:
-    found = sorted({*pids} - {0, 1, os.getpid()})  # 0: in another namespace
-    for pid in found:
+def _others(pids: Iterable[int]) -> List[int]:
+    return sorted({*pids} - {0, 1, os.getpid()})  # 0: in another namespace
+
+
+def _send(number: signal.Signals, pids: Iterable[int]) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-    return found
 
 
 def _systemctl(patience: float, *arguments: str) -> Optional[str]:

@@ -162,7 +162,7 @@ def test_what_is_being_aborted_is_not_stopped_anew(host):
 def test_what_cannot_be_killed_is_named_and_that_another_host_may_go_on(host, journal, monkeypatch):
     os.unlink(runtime.path_of("db", "leader"))
     host.daemon_left = 1000.0
-    monkeypatch.setattr(fence.units, "kill", lambda unit: [99])
+    monkeypatch.setattr(fence.units, "kill", lambda unit: {99: "process 99"})
     host.states["app.service"] = lambda asked: "deactivating" if host.time < 1050 else "inactive"
     fence.end("db")
     critical = [entry for entry in journal() if entry["PRIORITY"] == "2"]
