@@ -55,21 +55,22 @@ class Refusal(ValueError):
 
 def heartbeat_plan(
     leases: t.Sequence[Lease],
-    shown: t.Sequence[t.Mapping[str, t.Any]] = (),
+    shown: str = "",
     missing_ok: bool = False,
-    there: t.Sequence[t.Mapping[str, t.Any]] = (),
+    there: t.Iterable[str] = (),
     devices: t.Sequence[str] = (),
     written: bool = False,
 ) -> dict[str, t.Any]:
     """Return the plan.
 
-    ``shown`` is what systemctl shows of the services. ``there`` has the configurations on the host, by their paths.
+    ``shown`` is what systemctl shows of the services of the plan that was made without it. ``there`` has the lines of
+    the configurations on the host; the path of each stands in the line before its first one.
     ``devices`` has the device numbers of the folders in DROPINS_AND_ABOVE that exist. When the role's drop-ins are in
     place (``written``), systemd shows the settings that apply.
     """
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
-    units = {unit.name: unit for unit in map(_units.read, shown)}
+    units = _units.read_all(heartbeat_plan(leases)["services"], shown) if shown else {}
     configured, begun = _by_lease(there)
     listed = {str(lease["name"]) for lease in leases}
     claims = Claims({name: config for name, config in configured.items() if name not in listed})
@@ -119,15 +120,21 @@ def heartbeat_plan(
 # -- what it takes
 
 
-def _by_lease(there: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[dict[str, Configuration], dict[str, Configuration]]:
+def _by_lease(there: t.Iterable[str]) -> tuple[dict[str, Configuration], dict[str, Configuration]]:
     """Return the configurations that are there, and those by which the host began to lead: the fence has kept them."""
+    texts: dict[str, list[str]] = {}
+    for line in there:
+        if line.startswith("/"):  # as no line of JSON does
+            texts[line] = []
+        elif texts:
+            texts[[*texts][-1]].append(line)
     configured, begun = {}, {}
-    for result in there:
-        path = pathlib.PurePath(str(result["item"]))
+    for name, lines in texts.items():
+        path = pathlib.PurePath(name)
         if str(path.parent) == FOLDER:
-            configured[path.stem] = _parsed(result["stdout"])
+            configured[path.stem] = _parsed("\n".join(lines))
         else:
-            begun[path.parent.name] = _parsed(result["stdout"])
+            begun[path.parent.name] = _parsed("\n".join(lines))
     return configured, begun
 
 

@@ -68,12 +68,22 @@ class Unit(t.NamedTuple):
         return self.name.endswith(".mount")
 
 
-def read(result: t.Mapping[str, t.Any]) -> Unit:
-    """Return the unit of a registered result of systemctl show. For a template, systemctl was asked for an instance."""
-    lines = [line.partition("=")[::2] for line in result["stdout_lines"]]
+def read_all(names: t.Sequence[str], shown: str) -> dict[str, Unit]:
+    """Return the units by these names, in whose order systemctl shows them; for a template, it shows an instance.
+
+    Raises ValueError if it shows other than that many.
+    """
+    texts = shown.split("\n\n")
+    if len(texts) != len(names):
+        raise ValueError(f"systemctl show was asked for {len(names)} units, and shows {len(texts)}")
+    return {name: read(name, text) for name, text in zip(names, texts)}
+
+
+def read(name: str, text: str) -> Unit:
+    """Return the unit that systemctl shows like this."""
+    lines = [line.partition("=")[::2] for line in text.splitlines()]
     shown = {**dict.fromkeys(PROPERTIES, ""), **dict(lines)}  # a unit has not the properties of other kinds
     settings = [setting for setting, _value in lines]  # one line for each command
-    name = str(result["item"])
     return Unit(
         name=name,
         id=shown["Id"],

@@ -45,14 +45,16 @@ def units(lease, **given):
     known = variables(**given)
     folder = known["heartbeat__units"]
     found = {f"{folder}/{name}": _template(name, known) for name in known["heartbeat__general_units"]}
-    plan = heartbeat_plan([lease])
-    for file in plan["files"]:
-        item = file if file["template"] == "service.conf" else file["lease"]  # what the two tasks loop over
-        planned = plan["leases"][file["lease"]]
-        found[file["path"]] = _template(
-            file["template"], {**known, "item": item, "heartbeat__lease": lease, "heartbeat__planned": planned}
-        )
+    found |= {path: text for path, text in files("lease_files", lease, **given).items() if not path.endswith(".json")}
     return {path: text.replace("%i", lease["name"]) for path, text in found.items()}
+
+
+def files(name, lease, **given):
+    """The text of each file of a lease, by its path, from the template of them all."""
+    plan = heartbeat_plan([lease])
+    own = dict(heartbeat__plan=plan, heartbeat__names=[*plan["leases"]], heartbeat__by_name={lease["name"]: lease})
+    found: dict[str, str] = yaml.safe_load(_template(name, {**variables(**given), **own})) or {}
+    return found
 
 
 def tasks(name):
@@ -68,7 +70,12 @@ def tasks(name):
 
 def items(task, **known):
     """What a task loops over."""
-    expression = task["loop"].strip().removeprefix("{{").removesuffix("}}")
+    return value(task["loop"], **known)
+
+
+def value(template, **known):
+    """What a template that is one expression stands for."""
+    expression = template.strip().removeprefix("{{").removesuffix("}}")
     return _JINJA.compile_expression(expression)(**variables(), **known)
 
 

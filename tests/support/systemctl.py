@@ -1,12 +1,12 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What systemctl show prints, as the role registers it."""
+"""What systemctl show prints."""
 
 from __future__ import annotations
 
 
 def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="loaded", **others):
-    """A unit whose stop takes so many commands."""
+    """Of a unit whose stop takes so many commands."""
     lines = [
         f"TimeoutStopUSec={limit}",
         *["ExecStop={ path=/bin/true ; argv[]=/bin/true A=1 }"] * stops,
@@ -16,4 +16,4 @@ def shown(name, limit="2s", after="", triggers="", stops=0, posts=0, state="load
         f"Triggers={triggers}",
         *(f"{name}={value}" for name, value in others.items()),
     ]
-    return dict(item=name, stdout_lines=lines)
+    return name, "\n".join(lines)

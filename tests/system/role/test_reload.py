@@ -81,7 +81,7 @@ def test_what_an_interrupted_run_has_written_is_taken_over_by_the_next_one(
     ran, before = watcher.running(), lease_in(seaweedfs, bucket, "hosts/db")
     deployment.leases[0] |= dict(lease_duration=85, services=["app.service", "late.service"])
     interrupted = deployment.start(f"--limit={host.name}")
-    interrupted.wait_for(f"{ROLE} : Write the drop-ins of the services")
+    interrupted.wait_for(f"{ROLE} : Write the configurations, the units and the drop-ins of the services")
     interrupted.kill()
     run = deployment.run(f"--limit={host.name}").succeeded()
     assert {task for _host, task in changes(run)} == {

@@ -20,22 +20,29 @@ def lease(name="db", **options):
 
 
 def there(name="db", begun=False, **options):
-    """The configuration of a lease that the host has, as the role registers it."""
+    """The configuration of a lease that the host has, as the role reads it."""
     path = f"/run/s3-leader-serving/{name}/lease.json" if begun else f"/etc/s3-leader/{name}.json"
-    return dict(item=path, stdout=json.dumps(plan(lease(name, **options))["leases"][name]["config"]))
+    return [path, *json.dumps(plan(lease(name, **options))["leases"][name]["config"], indent=4).splitlines()]
+
+
+def show(leases, units):
+    """What systemctl shows of the services, some of which are these units."""
+    by_name = dict(units)
+    names = heartbeat_plan(leases)["services"] if units else []
+    return "\n\n".join(by_name.get(name) or shown(name)[1] for name in names)
 
 
 def plan(*leases, units=(), missing_ok=False):
     """The plan, which refuses nothing."""
-    made = heartbeat_plan(leases, units, missing_ok)
+    made = heartbeat_plan(leases, show(leases, units), missing_ok)
     assert not made["refused"]
     return made
 
 
 def refusal(*leases, units=(), missing_ok=False, there=()):
     """The only refusal."""
-    (told,) = heartbeat_plan(leases, units, missing_ok, there)["refused"]
-    return told
+    (refused,) = heartbeat_plan(leases, show(leases, units), missing_ok, there)["refused"]
+    return refused
 
 
 # -- the daemon's configuration
@@ -297,10 +304,10 @@ def test_an_alias_is_refused_since_it_would_hide_how_units_depend_on_each_other(
     ],
 )
 def test_a_lease_does_not_become_another_one_while_the_group_goes_by_it(changed, told):
-    refused = refusal({**lease(), **changed}, there=[there()])
+    refused = refusal({**lease(), **changed}, there=there())
     assert refused.startswith("db: " + told)
     assert "First leave the lease on all hosts (state: absent), then add it again" in refused
-    assert heartbeat_plan([lease(lease_duration=60)], (), False, [there()])["refused"] == []
+    assert heartbeat_plan([lease(lease_duration=60)], "", False, there())["refused"] == []
 
 
 def test_services_that_a_lease_had_are_stopped_also_where_an_interrupted_run_has_written_its_configuration():
@@ -308,41 +315,39 @@ def test_services_that_a_lease_had_are_stopped_also_where_an_interrupted_run_has
     before = there(services=["a.service", "b.timer"])
     begun = there(services=["a.service", "d.service"], begun=True)
     after = there(services=["b.timer", "c.service"])
-    assert heartbeat_plan([changed], (), False, [before])["dropped"] == ["a.service"]
-    assert heartbeat_plan([changed], (), False, [after, begun])["dropped"] == ["a.service", "d.service"]
-    assert heartbeat_plan([changed], (), False, [after])["dropped"] == []
+    assert heartbeat_plan([changed], "", False, before)["dropped"] == ["a.service"]
+    assert heartbeat_plan([changed], "", False, [*after, *begun])["dropped"] == ["a.service", "d.service"]
+    assert heartbeat_plan([changed], "", False, after)["dropped"] == []
 
 
 def test_a_service_of_a_lease_that_the_host_has_from_an_earlier_run_is_refused():
     earlier = there("old", services=["app.service"])
     renamed = lease(services=["app.service"])
-    assert refusal(renamed, there=[earlier]) == (
+    assert refusal(renamed, there=earlier) == (
         "db: app.service belongs to the lease old already. This host takes part in that lease. To leave it, add an "
         "entry with name: old and state: absent"
     )
     left = [dict(name="old", state="absent"), renamed]
-    assert heartbeat_plan(left, (), False, [earlier])["refused"] == []
+    assert heartbeat_plan(left, "", False, earlier)["refused"] == []
 
 
 def test_two_leases_of_one_object_would_compete_with_each_other():
     told = "db: the lease old has the same bucket and key already"
     assert refusal(lease("old"), lease(key="hosts/old")) == told + ": list it in one of them"
-    assert refusal(lease(key="hosts/old"), there=[there("old")]).startswith(
-        told + ". This host takes part in that lease"
-    )
+    assert refusal(lease(key="hosts/old"), there=there("old")).startswith(told + ". This host takes part in that lease")
     elsewhere = lease(key="hosts/old", endpoint_url="https://s3.example.com")
-    assert heartbeat_plan([elsewhere], (), False, [there("old")])["refused"] == []
+    assert heartbeat_plan([elsewhere], "", False, there("old"))["refused"] == []
 
 
 @pytest.mark.parametrize("stdout", ["", "{", "[]", "null"])
 def test_a_configuration_that_cannot_be_read_says_nothing(stdout):
-    broken = [dict(item=f"/etc/s3-leader/{name}.json", stdout=stdout) for name in ("db", "old")]
-    assert heartbeat_plan([lease(services=["app.service"])], (), False, broken)["refused"] == []
+    broken = ["/etc/s3-leader/db.json", stdout, "/etc/s3-leader/old.json", stdout]
+    assert heartbeat_plan([lease(services=["app.service"])], "", False, broken)["refused"] == []
 
 
 @pytest.mark.parametrize(("devices", "folder"), [(["1"] * 6, DROPINS), (["1", "1", "3", "3"], UNITS)])
 def test_drop_ins_are_where_systemd_finds_them_at_boot(devices, folder):
-    made = heartbeat_plan([lease(services=["app.service"])], (), False, (), devices)
+    made = heartbeat_plan([lease(services=["app.service"])], "", False, (), devices)
     assert f"{folder}/app.service.d/zzz-s3-leader-db.conf" in {file["path"] for file in made["files"]}
     assert made["folders"] == [UNITS, DROPINS]
 
@@ -372,7 +377,7 @@ def test_what_is_no_list_of_leases_is_an_error_of_whoever_calls(other):
     ],
 )
 def test_stop_grace_has_to_be_what_the_services_may_take_to_stop(needed, units):
-    services = [unit["item"] for unit in units]
+    services = [name for name, _text in units]
     enough = dict(services=services, lease_duration=2 * needed + 20)
     plan(lease(stop_grace=needed, **enough), units=units)
     assert f"stopping everything may take {needed:g} s" in refusal(
@@ -386,8 +391,8 @@ def test_stop_timeout_takes_the_place_of_what_the_services_say():
 
 def test_once_the_drop_ins_are_written_what_systemd_goes_by_is_what_counts():
     one, units = lease(services=["a.service"], stop_timeout=5), [shown("a.service", limit="40s")]
-    assert heartbeat_plan([one], units)["refused"] == []
-    (told,) = heartbeat_plan([one], units, written=True)["refused"]
+    assert heartbeat_plan([one], show([one], units))["refused"] == []
+    (told,) = heartbeat_plan([one], show([one], units), written=True)["refused"]
     assert "everything may take 41 s: a.service 40 s" in told
 
 
@@ -420,8 +425,8 @@ def test_the_refusal_tells_which_service_takes_how_long_and_the_way_out():
 
 def test_what_has_to_be_up_before_the_daemon_is_refused_once_the_drop_ins_are_written():
     one, units = lease(services=["a.mount"]), [shown("a.mount", Before="umount.target local-fs.target")]
-    assert heartbeat_plan([one], units)["refused"] == []
-    (told,) = heartbeat_plan([one], units, written=True)["refused"]
+    assert heartbeat_plan([one], show([one], units))["refused"] == []
+    (told,) = heartbeat_plan([one], show([one], units), written=True)["refused"]
     assert told.startswith("db: a.mount has Before=local-fs.target: at shutdown, systemd would stop the daemon first")
     assert "add the options noauto and nofail" in told
-    assert heartbeat_plan([one], [shown("a.mount", Before="umount.target")], written=True)["refused"] == []
+    assert heartbeat_plan([one], show([one], [shown("a.mount", Before="umount.target")]), written=True)["refused"] == []

@@ -9,7 +9,7 @@ from support.systemctl import shown
 
 
 def unit(name="a.service", **properties):
-    return _units.read(shown(name, **properties))
+    return _units.read(*shown(name, **properties))
 
 
 def test_a_unit_is_read_with_what_it_depends_on():
@@ -21,8 +21,22 @@ def test_a_unit_is_read_with_what_it_depends_on():
     assert (read.after, read.before) == ({"basic.target", "system.slice", "d.service"}, {"e.target"})
 
 
+def test_units_are_read_in_the_order_in_which_they_were_asked_for():
+    (first, text), (second, another) = shown("b.service", Id="c.service"), shown("a@.service", Id="a@s3-leader.service")
+    read = _units.read_all([first, second], f"{text}\n\n{another}")
+    assert {name: one.id for name, one in read.items()} == {
+        "b.service": "c.service",
+        "a@.service": "a@s3-leader.service",
+    }
+
+
+def test_a_unit_that_is_not_shown_is_no_unit_without_settings():
+    with pytest.raises(ValueError, match="asked for 2 units, and shows 1"):
+        _units.read_all(["a.service", "b.service"], shown("a.service")[1])
+
+
 def test_of_a_unit_that_does_not_exist_nothing_is_known():
-    read = _units.read(dict(item="a.service", stdout_lines=["LoadState=not-found"]))
+    read = _units.read("a.service", "LoadState=not-found")
     assert read.state == "not-found"
     assert not any(
         [read.after, read.triggers, read.starts, read.dragged, read.stop_limit, read.rooted, read.job_limits]
@@ -68,7 +82,7 @@ def test_a_service_that_is_aborted_when_it_does_not_stop_has_the_time_for_that_t
 
 
 def test_what_is_no_service_has_its_limit_under_another_name():
-    assert _units.read(dict(item="a.mount", stdout_lines=["TimeoutUSec=1min 30s"])).stop_limit == 90
+    assert _units.read("a.mount", "TimeoutUSec=1min 30s").stop_limit == 90
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _unit_files, _units
 from support.documents import ROOT, text_of
-from support.role import ROLE, items, rendered, script, settings, tasks, units, variables
+from support.role import ROLE, files, items, script, settings, tasks, units, value, variables
 
 LEASE = dict(
     name="db",
@@ -91,7 +91,8 @@ def test_every_file_of_a_lease_is_removed_with_it():
         runtime.away_path_of("db"),
         written,
     }
-    assert f"{{{{ heartbeat__etc }}}}/{{{{ item }}}}{written.partition('db')[2]}" in TASKS["configure.yml"]
+    assert [*files("credentials_files", dict(name="db", key="jobs/db", **keys))] == [written]
+    assert {*files("lease_files", LEASE)} - {*UNITS} == {leases.path_of("db")}
 
 
 def looped_over(file, **known):
@@ -129,9 +130,8 @@ def test_every_template_of_a_unit_is_installed():
 
 
 def test_every_script_that_a_unit_runs_is_installed():
-    installed = [task["loop"] for task in tasks("install.yml") if "mark.sh" in task.get("loop", ())]
     run = re.findall(rf"{VARIABLES['heartbeat__lib']}/([\w-]+\.sh)", "".join(UNITS.values()))
-    assert installed == [sorted({*run})]
+    assert VARIABLES["heartbeat__scripts"] == sorted({*run})
 
 
 NAME = re.compile(r"\bs3-leader(?:-[a-z-]+)?@?(?:%s|db)?\.(?:service|path|target)\b")
@@ -170,12 +170,14 @@ def test_the_command_runs_the_code_that_is_installed():
 
 
 def test_systemctl_is_asked_for_what_the_filter_reads():
-    (shown,) = (arguments for arguments in map(argv, tasks("plan.yml")) if "show" in arguments)
-    assert f"--property={','.join(_units.PROPERTIES)}" in [rendered(argument, {"item": ""}) for argument in shown]
+    (template,) = (arguments for arguments in map(argv, tasks("plan.yml")) if "'show'" in arguments)
+    asked = value(template, heartbeat__services=["a.socket", "a@.service"])
+    properties = ",".join(_units.PROPERTIES)
+    assert asked == ["systemctl", "show", f"--property={properties}", "--", "a.socket", "a@s3-leader.service"]
 
 
 def argv(task):
-    return task.get("ansible.builtin.command", {}).get("argv", ())
+    return task.get("ansible.builtin.command", {}).get("argv", "")
 
 
 def test_a_credential_has_the_name_that_the_daemon_looks_for(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import os
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.leaderelection.s3.plugins.modules import heartbeat_units
+from ansible_collections.leaderelection.s3.plugins.modules import heartbeat_files
 from support import module
 
 UNIT = "[Service]\nExecStart=/usr/bin/app\n"
@@ -64,7 +64,7 @@ def write(tmp_path, etc, analyze):
 
     def run(files, **options):
         given = dict(files={f"{etc}/{name}": text for name, text in files.items()}, mode="0644")
-        told = module.run(heartbeat_units.main, **dict(given, _ansible_tmpdir=str(tmp_path / "tmp"), **options))
+        told = module.run(heartbeat_files.main, **dict(given, _ansible_tmpdir=str(tmp_path / "tmp"), **options))
         assert list((tmp_path / "tmp").iterdir()) == []
         return told
 
@@ -229,3 +229,53 @@ def test_without_systemd_nothing_is_written(write, etc, monkeypatch, tmp_path):
     assert told["failed"] is True
     assert "systemd-analyze" in str(told)
     assert there(etc) == {}
+
+
+# -- What a command verifies
+
+CHECK = """\
+#!/bin/sh
+echo "$2 $(basename "$3") $4" >> "{root}/log/checked"
+grep -q good "$3" || {{ echo "not good" >&2; exit 2; }}
+"""
+
+
+@pytest.fixture
+def check(tmp_path, analyze):
+    """The words of a command that takes what is good."""
+    (tmp_path / "bin" / "check").write_text(CHECK.format(root=tmp_path))
+    (tmp_path / "bin" / "check").chmod(0o755)
+    return [f"{tmp_path}/bin/check", "it", "--file"]
+
+
+def test_what_ends_in_json_is_verified_by_the_command_that_is_given(write, etc, analyze, check):
+    files = {"db.json": '"good"', "web.json": '"good, too"', "app.service": UNIT}
+    assert write(files, validate=check)["failed"] is False
+    assert there(etc) == files
+    assert analyze.lines("checked") == ["--file db.json db", "--file web.json web"]
+    assert analyze.lines("names") == ["app.service"]
+    write(files, validate=check)
+    assert len(analyze.lines("checked")) == 2, "what is there already was verified before"
+
+
+def test_what_the_command_refuses_is_not_written_and_nothing_else_is(write, etc, check):
+    told = write({"app.service": UNIT, "db.json": "{}"}, validate=check)
+    assert (told["failed"], told["msg"]) == (True, "db.json is refused: not good")
+    assert there(etc) == {}
+
+
+def test_without_a_command_it_is_not_verified(write, etc, analyze):
+    assert write({"db.json": "{}"})["failed"] is False
+    assert analyze.lines("options") == []
+
+
+def test_a_file_that_is_new_is_never_for_others_before_it_has_its_mode(write, etc, monkeypatch):
+    modes = []
+    settle = AnsibleModule.set_fs_attributes_if_different
+    monkeypatch.setattr(
+        AnsibleModule,
+        "set_fs_attributes_if_different",
+        lambda module, attributes, changed: modes.append(mode(etc / "secret")) or settle(module, attributes, changed),
+    )
+    write({"secret": "key"})
+    assert (modes[-1], mode(etc / "secret")) == (0o600, 0o644)

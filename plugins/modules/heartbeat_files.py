@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: heartbeat_units
-short_description: Write the systemd units and drop-ins of the heartbeat daemon
+module: heartbeat_files
+short_description: Write the units, drop-ins and configurations of the heartbeat daemon
 version_added: 0.1.0
 description:
-  - Writes any number of units and drop-ins, and the folders of the drop-ins, in one task. One task for each file takes
-    minutes on a host with many leases.
-  - The module lets systemd verify the new units before it writes any file. In check mode it does not, because the
-    programs that the units run may be missing.
+  - Writes any number of files, and the folders that they are in, in one task. One task for each file takes minutes on a
+    host with many leases.
+  - Before it writes any of them, the module has what is new verified, units by systemd. In check mode it does not,
+    because the programs that the units run may be missing.
   - It is for the role P(leaderelection.s3.heartbeat#role), and can have breaking changes at any time.
 extends_documentation_fragment:
   - ansible.builtin.files
@@ -32,11 +32,18 @@ options:
       - The texts of the files, by their paths.
     type: dict
     required: true
+  validate:
+    description:
+      - A command that verifies a file whose name ends in C(.json). The path of a file with the new text and the name
+        without its ending are added to it. If it fails, no file is written.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
 - name: Write a unit
-  leaderelection.s3.heartbeat_units:
+  leaderelection.s3.heartbeat_files:
     files:
       /etc/systemd/system/app.service: |
         [Service]
@@ -63,19 +70,25 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.module_utils import _files
 
+UNVERIFIED = (".conf", ".credentials", ".fact", ".sh", "")
+"""Endings of what nobody can verify before it is there: drop-ins, and what is no unit."""
+
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(files=dict(type="dict", required=True)),
+        argument_spec=dict(
+            files=dict(type="dict", required=True), validate=dict(type="list", elements="str", default=[])
+        ),
         add_file_common_args=True,
         supports_check_mode=True,
         no_log=True,  # no invocation in the journal: the texts may have the environment of the daemon
     )
+    os.umask(0o077)  # until a file has its mode, it is for root alone
     files: Dict[str, str] = module.params["files"]
     before = {path: read(path) for path in files}
     written = [path for path in files if before[path] != files[path]]
     if not module.check_mode:  # what they run may not be installed yet
-        verify(module, {os.path.basename(path): files[path] for path in written if not path.endswith(".conf")})
+        verify(module, {os.path.basename(path): files[path] for path in written})
     changed = bool(written)
     for path in files:
         if path in written:
@@ -103,19 +116,29 @@ def read(path: str) -> Optional[str]:
     return None
 
 
-def verify(module: AnsibleModule, units: Dict[str, str]) -> None:
-    """Let systemd verify the units, by their names; fail with what it says. They need not be where they will be."""
-    if not units:
-        return
+def verify(module: AnsibleModule, texts: Dict[str, str]) -> None:
+    """Have new files verified, by their names; fail with what is wrong. They need not be where they will be."""
     with tempfile.TemporaryDirectory(dir=module.tmpdir) as folder:
-        paths: List[str] = []
-        for name, text in units.items():
-            paths.append(os.path.join(folder, name))
-            with open(paths[-1], "w", encoding="utf-8") as file:
+        units: List[str] = []
+        for name, text in texts.items():
+            path = os.path.join(folder, name)
+            stem, ending = os.path.splitext(name)
+            if ending in UNVERIFIED:
+                continue
+            with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
-        status, output, errors = module.run_command(["systemd-analyze", "verify", "--man=no", *paths])
+            if ending != ".json":
+                units.append(path)
+            elif module.params["validate"]:
+                run(module, [*module.params["validate"], path, stem], "%s is refused" % name)
+        if units:
+            run(module, ["systemd-analyze", "verify", "--man=no", *units], "systemd does not accept the units")
+
+
+def run(module: AnsibleModule, command: List[str], failed: str) -> None:
+    status, output, errors = module.run_command(command)
     if status:
-        module.fail_json(msg="systemd does not accept the units: %s" % (output + errors).strip())
+        module.fail_json(msg="%s: %s" % (failed, (output + errors).strip()))
 
 
 if __name__ == "__main__":
