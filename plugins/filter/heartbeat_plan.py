@@ -123,11 +123,12 @@ def heartbeat_plan(
 def _by_lease(there: t.Iterable[str]) -> tuple[dict[str, Configuration], dict[str, Configuration]]:
     """Return the configurations that are there, and those by which the host began to lead: the fence has kept them."""
     texts: dict[str, list[str]] = {}
+    lines: list[str] = []
     for line in there:
         if line.startswith("/"):  # as no line of JSON does
-            texts[line] = []
-        elif texts:
-            texts[[*texts][-1]].append(line)
+            lines = texts[line] = []
+        else:
+            lines.append(line)
     configured, begun = {}, {}
     for name, lines in texts.items():
         path = pathlib.PurePath(name)

@@ -279,13 +279,14 @@ def gather(case: Case) -> None:
 def goes_on(case: Case, lease: str, term: int) -> bool:
     """Whether a host serves it in a later term; or the old one as before, where the stop was cancelled as a whole.
 
-    systemd does not restart what has failed while its stop was pending, even if that stop is cancelled.
+    systemd does not restart the service that fails if it did so while its stop was pending, even if that is cancelled.
     """
     if case.cluster.leader(lease) is not case.old or case.cluster.record(lease)["term"] > term:
         return leads_anew(case.cluster, lease, term)
     started = case.old.run("cat", f"/run/s3-leader-serving/{lease}/started", check=False).stdout.split()
+    as_before = {"active", "activating"} | ({"failed"} if lease == "failing" else set())
     states = case.old.run("systemctl", "is-active", f"s3-leader-active@{lease}.target", *started, check=False)
-    return case.name == "stop, and cancel" and set(states.stdout.split()) <= {"active", "activating", "failed"}
+    return case.name == "stop, and cancel" and set(states.stdout.split()) <= as_before
 
 
 def leads_anew(cluster: Cluster, lease: str, term: int) -> bool:
