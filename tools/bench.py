@@ -16,6 +16,7 @@ import contextlib
 import json
 import multiprocessing
 import pathlib
+import socket
 import statistics
 import tempfile
 import typing as t
@@ -36,6 +37,7 @@ from support.stores.seaweedfs import SeaweedFS
 
 BUCKET = "leader-election"
 LEASE = Location(BUCKET, "bench/lease")
+MARK = "mark"
 Task = dict[str, t.Any]
 
 
@@ -45,51 +47,77 @@ def lease(operation: str, name: str = "", **options: t.Any) -> Task:
     return {"name": name or "prepare", f"leaderelection.s3.s3_leader_{operation}": options, **register}
 
 
+def own_address() -> str:
+    """This machine's address in its network, where the store can be reached for as long as this runs.
+
+    Every task tests a store on loopback again, so it would not cost what it costs elsewhere.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; the address is nobody's (RFC 5737)
+        except OSError:
+            raise SystemExit("This machine has no network, and a store on loopback is never remembered.") from None
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def play(
+    server: SeaweedFS, folder: pathlib.Path, tasks: list[Task], endpoint_url: str = ""
+) -> playbook.RunningPlaybook:
+    """Play tasks, all of which share what is known of the store, and which reach it by endpoint_url if it is given."""
+    s3 = {**server.options, "bucket": BUCKET, "endpoint_url": endpoint_url or server.endpoint_url}
+    return playbook.start(folder, tasks, s3=s3, env={"XDG_CACHE_HOME": str(folder / "cache")}, args=["--forks=1"])
+
+
 def count_requests(server: SeaweedFS, folder: pathlib.Path) -> dict[str, collections.Counter[str]]:
     """Play each operation on a lease of its own, and return what came to the server, by method."""
-    with FaultProxy(server.endpoint_url) as proxy:
-        tasks: list[Task] = []
+    tasks: list[Task] = []
+    counted: dict[str, collections.Counter[str]] = {}
 
-        def measure(what: str, operation: str, prepare: tuple[Task, ...] = (), **options: t.Any) -> None:
-            # Only the measured task goes by way of the proxy.
-            tasks.extend(prepare)
-            tasks.append(lease(operation, what, key=what, endpoint_url=proxy.url, **options))
+    def measure(what: str, operation: str, prepare: tuple[Task, ...] = (), **options: t.Any) -> None:
+        # The server tells what belongs to the measured task by the mark before it.
+        tasks.extend((*prepare, lease("info", key=MARK), lease(operation, what, key=what, **options)))
+        counted[what] = collections.Counter()
 
-        def held(what: str, **options: t.Any) -> Task:
-            return lease("acquire", key=what, register="lease", **options)
+    def held(what: str, **options: t.Any) -> Task:
+        return lease("acquire", key=what, register="lease", **options)
 
-        handed = "{{ lease }}"
-        measure("acquire, never held before", "acquire")
-        what = "acquire, held by another"
-        measure(what, "acquire", (held(what, session="somebody else"),))
-        what = "acquire, released"
-        measure(what, "acquire", (held(what), lease("release", key=what)))
-        what = "acquire, expired"
-        until_expired = {
-            **lease("info", key=what, register="now"),
-            "until": "now.lease.state == 'expired'",
-            "retries": 30,
-            "delay": 1,
-        }
-        measure(
-            what, "acquire", (held(what, session="who crashed", lease_duration=5, request_timeout=2), until_expired)
-        )
-        what = "renew, lease handed over"
-        measure(what, "renew", (held(what),), lease=handed)
-        what = "renew"
-        measure(what, "renew", (held(what),))
-        what = "release, lease handed over"
-        measure(what, "release", (held(what),), lease=handed)
-        what = "release"
-        measure(what, "release", (held(what),))
-        measure("info", "info")
-        playbook.start(folder, tasks, s3={**server.options, "bucket": BUCKET}).wait().succeeded()
-        counted: dict[str, collections.Counter[str]] = {}
-        for task in tasks:
-            if task["name"] != "prepare":
-                requests = proxy.select(key=task["name"])
-                counted[task["name"]] = collections.Counter(request.method for request in requests)
-        return counted
+    handed = "{{ lease }}"
+    measure("acquire, the first in a bucket", "acquire")
+    measure("acquire, never held before", "acquire")
+    what = "acquire, held by another"
+    measure(what, "acquire", (held(what, session="somebody else"),))
+    what = "acquire, released"
+    measure(what, "acquire", (held(what), lease("release", key=what)))
+    what = "acquire, expired"
+    until_expired = {
+        **lease("info", key=what, register="now"),
+        "until": "now.lease.state == 'expired'",
+        "retries": 30,
+        "delay": 1,
+    }
+    measure(what, "acquire", (held(what, session="who crashed", lease_duration=5, request_timeout=2), until_expired))
+    what = "renew, lease handed over"
+    measure(what, "renew", (held(what),), lease=handed)
+    what = "renew"
+    measure(what, "renew", (held(what),))
+    what = "release, lease handed over"
+    measure(what, "release", (held(what),), lease=handed)
+    what = "release"
+    measure(what, "release", (held(what),))
+    measure("info", "info")
+    proxy = FaultProxy(server.endpoint_url)
+    proxy.address = server.address
+    with proxy:
+        play(server, folder, tasks, endpoint_url=proxy.url).wait().succeeded()
+        marked = iter(counted)
+        measured = ""
+        for request in proxy.requests:
+            if request.key == MARK:
+                measured = next(marked)
+            elif request.key == measured:
+                counted[measured][request.method] += 1
+    return counted
 
 
 def time_tasks(server: SeaweedFS, folder: pathlib.Path, rounds: int) -> dict[str, list[float]]:
@@ -117,9 +145,7 @@ def time_tasks(server: SeaweedFS, folder: pathlib.Path, rounds: int) -> dict[str
         )
         one_round += [{**task, "vars": {"s3_leader_in_process": here}} for task in round_of_a_lease]
     first = lease("acquire", key="theirs", session="somebody else", lease_duration=86400)
-    run = playbook.start(
-        folder, [first, *one_round * (rounds + 1)], s3={**server.options, "bucket": BUCKET}, args=["--forks=1"]
-    )
+    run = play(server, folder, [first, *one_round * (rounds + 1)])
     run.wait(timeout=60 + 10 * rounds).succeeded()
     took: dict[str, list[float]] = collections.defaultdict(list)
     started = 0.0
@@ -225,7 +251,7 @@ def main() -> None:
         bench_late(arguments.puts)
         return
     print("Starting SeaweedFS, then playing each operation; this takes about two minutes.", flush=True)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, SeaweedFS() as server:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, SeaweedFS(address=own_address()) as server:
         server.create_bucket(BUCKET)
         print_requests(count_requests(server, pathlib.Path(folder)))
         print_times(time_tasks(server, pathlib.Path(folder), arguments.rounds))
