@@ -13,6 +13,7 @@ OLD_TERM = 41
 LEASE_KEYS = {
     *("bucket", "key", "state", "holder", "session", "term", "sequence", "etag", "hold_at_least"),
     *("lease_duration", "acquired_at", "renewed_at", "age", "expires_in", "metadata", "conditions_proven"),
+    "history",
 }
 """What a result tells of a lease."""
 

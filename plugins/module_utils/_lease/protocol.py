@@ -53,7 +53,7 @@ import functools
 import math
 from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar, Union, cast
 
-from .record import Proof, Record, Unreadable, encode
+from .record import BROKEN, EXPIRED, RELEASED, Ended, Proof, Record, Unreadable, encode, with_ended
 from .types import (
     Absent,
     Answer,
@@ -214,6 +214,28 @@ def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Rec
         metadata=want.metadata,
         proof=proof,
         hold_at_least=want.hold_at_least,
+        history=history_of(found, now, EXPIRED),
+    )
+
+
+def history_of(found: Found, now: float, how: str, by: str = "", reason: str = "") -> Tuple[Ended, ...]:
+    """Return the history once the term of the lease has ended in this way. ``now`` is the store's time."""
+    record = record_of(found)
+    if record is None or not isinstance(found, Seen):
+        return ()
+    if record.released or (record.proof is None and not record.foreign):  # nobody has led since its last entry
+        return record.history
+    lapses_at = record.lease_until if record.foreign else found.modified + record.lease_duration
+    ended_at = lapses_at if how == EXPIRED else min(lapses_at, now)
+    ended = Ended(record.term, record.holder, record.session, record.acquired_at, ended_at, how, by, reason)
+    return with_ended(ended, record.history)
+
+
+def end_of(found: Found, me: Claimant, term: int) -> Optional[Ended]:
+    """Return how the session's term ended, or its last one without a term, as far as the record tells."""
+    record = record_of(found)
+    return next(
+        (one for one in (record.history if record else ()) if one.session == me.session and term in (0, one.term)), None
     )
 
 
@@ -258,6 +280,7 @@ def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str, by
         metadata=metadata,
         proof=record.proof if record else None,
         hold_at_least=hold_at_least,
+        history=history_of(found, now, BROKEN if by_force else RELEASED, me.holder, reason),
     )
 
 
@@ -656,7 +679,7 @@ def renew(
         found = view.found
         mine = own(found, me)
         if not isinstance(found, Seen) or mine is None or (held and mine.term != term_of(held.seen)):
-            return Verdict(False, _why_lost(found), found, before)
+            return _lost(found, before, me, held)
         if held and mine.sequence == sequence_of(held.seen):
             lapses_at = held.lapses_at
             promised = lapses_at - view.at
@@ -714,7 +737,7 @@ def release(
             return Verdict(False, Why.FREE, found, before)
         ours = own(found, me) is not None and (held is None or term_of(found) == term_of(held.seen))
         if not ours and not (force and _identity(found) == aim):
-            return Verdict(False, _why_lost(found), found, before)
+            return _lost(found, before, me, held)
         why = Why.RELEASED if ours else Why.BROKEN
         draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours)
         if dry_run:
@@ -763,6 +786,11 @@ def _why_not(found: Found, takeover: str) -> Why:
     if free_in(found) != 0:
         return Why.HELD
     return Why.NEVER_TAKEN_OVER if takeover == "never" else Why.NOT_WATCHED_LONG_ENOUGH
+
+
+def _lost(found: Found, before: Found, me: Claimant, held: Optional[Held]) -> Verdict:
+    ended = end_of(found, me, term_of(held.seen) if held else 0)
+    return Verdict(False, _why_lost(found), found, before, ended=ended)
 
 
 def _why_lost(found: Found) -> Why:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 SCHEMA = 1
 MAX_BODY = 65536
@@ -23,6 +23,10 @@ MAX_BODY = 65536
 MAX_HOLDER = 255
 MAX_METADATA = 4096
 """Bytes of the metadata, as JSON."""
+MAX_HISTORY = 8
+"""Ended terms that a record names."""
+MAX_HISTORY_BYTES = 24576
+"""Bytes of them, as JSON. The longest names and reasons leave room for one; the older ones are left out then."""
 MAX_DURATION = 86400
 """Seconds that a lease may last without a renewal: a forgotten one must become free within a day."""
 MAX_TERM = 2**53 - 1
@@ -42,6 +46,24 @@ class Proof(NamedTuple):
     """Signatures in the query are taken, so each write has a use-by date (rule 25)."""
 
 
+RELEASED, EXPIRED, BROKEN = "released", "expired", "broken"
+"""How a term ended: by its own session, by itself, or by force."""
+
+
+class Ended(NamedTuple):
+    """A term that has ended, for people."""
+
+    term: int
+    holder: str
+    session: str
+    acquired_at: Optional[float]
+    ended_at: float
+    how: str
+    by: str = ""
+    """The holder that released or broke it."""
+    reason: str = ""
+
+
 class Record(NamedTuple):
     """A readable lease. The holder '' means a released lease; the session '' means a record by the .NET library."""
 
@@ -59,6 +81,8 @@ class Record(NamedTuple):
     """None if this acquisition has not been completed (rule 18)."""
     hold_at_least: float = 0.0
     """Seconds after the acquisition before which nobody takes the lease, even if it is released (rule 26)."""
+    history: Tuple[Ended, ...] = ()
+    """The last terms that have ended, the latest first."""
 
     @property
     def released(self) -> bool:
@@ -78,7 +102,11 @@ class Unreadable(NamedTuple):
 
 def encode(record: Record) -> bytes:
     """Return the object's bytes, indented for people who look into the bucket."""
-    held_back = {"holdAtLeastSeconds": record.hold_at_least} if record.hold_at_least else {}
+    seldom: Dict[str, Any] = {}
+    if record.hold_at_least:
+        seldom["holdAtLeastSeconds"] = record.hold_at_least
+    if record.history:
+        seldom["history"] = [*map(_ended_shown, record.history)]
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -93,7 +121,7 @@ def encode(record: Record) -> bytes:
             "renewedAt": utc(record.renewed_at),
             "metadata": dict(record.metadata),
             "conditionsProven": proof_shown(record.proof),
-            **held_back,
+            **seldom,
         },
         indent=2,
     ).encode("ascii")
@@ -133,6 +161,32 @@ def proof_from(value: Any) -> Optional[Proof]:
         return Proof(store, at, value["quotedEtags"] is True, value["useByDates"] is True)
     except (AttributeError, KeyError, TypeError, _BadField):
         return None
+
+
+def with_ended(ended: Ended, history: Tuple[Ended, ...]) -> Tuple[Ended, ...]:
+    """Return the history with one more term, as far as there is room for it."""
+    entries: List[Ended] = []
+    room = MAX_HISTORY_BYTES
+    for entry in (ended, *history)[:MAX_HISTORY]:
+        room -= len(json.dumps(_ended_shown(entry)))
+        if room < 0:
+            break
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _ended_shown(ended: Ended) -> Dict[str, Any]:
+    shown = dict(
+        term=ended.term,
+        holderId=ended.holder,
+        session=ended.session,
+        acquiredAt=utc(ended.acquired_at),
+        endedAt=utc(ended.ended_at),
+        how=ended.how,
+        by=ended.by,
+        reason=ended.reason,
+    )
+    return {name: value for name, value in shown.items() if value not in ("", None)}
 
 
 def utc(seconds: Optional[float]) -> Optional[str]:
@@ -186,6 +240,7 @@ def _own(fields: Dict[str, Any]) -> Record:
         metadata=_metadata(fields.get("metadata")),
         proof=proof_from(fields.get("conditionsProven")),
         hold_at_least=_duration(fields, "holdAtLeastSeconds") if "holdAtLeastSeconds" in fields else 0.0,
+        history=_history(fields.get("history")),
     )
 
 
@@ -247,6 +302,31 @@ def _time(fields: Mapping[str, Any], name: str) -> float:
         return seconds
     except (ValueError, OverflowError):
         raise _BadField(name) from None
+
+
+def _history(value: Any) -> Tuple[Ended, ...]:
+    # For people only, too: what is malformed is left out.
+    entries: List[Ended] = []
+    for fields in value[:MAX_HISTORY] if isinstance(value, list) else ():
+        try:
+            entries.append(_ended(fields))
+        except (AttributeError, _BadField):
+            continue
+    return tuple(entries)
+
+
+def _ended(fields: Mapping[str, Any]) -> Ended:
+    named = {"holderId": "", "session": "", "by": "", "reason": "", **fields} if isinstance(fields, dict) else {}
+    return Ended(
+        term=_integer(named, "term", 0),
+        holder=_text(named, "holderId", MAX_HOLDER),
+        session=_text(named, "session", 128),
+        acquired_at=_time(named, "acquiredAt") if "acquiredAt" in named else None,
+        ended_at=_time(named, "endedAt"),
+        how=_text(named, "how", 16, may_be_empty=False),
+        by=_text(named, "by", MAX_HOLDER),
+        reason=_text(named, "reason", 1000),
+    )
 
 
 def _metadata(value: Any) -> Dict[str, str]:

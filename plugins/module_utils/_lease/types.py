@@ -12,7 +12,7 @@ import enum
 from types import MappingProxyType
 from typing import Callable, Generator, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 
-from .record import Proof, Record, Unreadable
+from .record import Ended, Proof, Record, Unreadable
 
 
 def with_advice(why: str, advice: str) -> str:
@@ -263,6 +263,8 @@ class Verdict(NamedTuple):
     """The lease before: the version that was replaced, or, if none was, the first one that was read."""
     deadline: Optional[float] = None
     """When a leader must stop acting as one: a reading of the caller's clock."""
+    ended: Optional[Ended] = None
+    """How the caller's term ended, where somebody ended it and the lease tells."""
 
 
 class StoreError(Exception):

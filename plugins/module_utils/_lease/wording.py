@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Callable, Dict
 
 from .protocol import free_in, record_of, term_of
-from .record import Unreadable
+from .record import BROKEN, EXPIRED, Ended, Record, Unreadable
 from .types import Absent, Found, Verdict, Why
 
 
@@ -36,18 +36,31 @@ def standing(found: Found) -> str:
             plain(record.why)
         )
     if record.released:
-        by = " by " + plain(record.metadata["released_by"]) if "released_by" in record.metadata else ""
-        term = " (term %d)" % record.term if record.term else ""
         left = free_in(found)
-        if left:
-            return "held back for another %s: released%s %s ago%s" % (_seconds(left), by, _seconds(found.age), term)
-        return "free: released%s %s ago%s" % (by, _seconds(found.age), term)
+        now = "held back for another %s" % _seconds(left) if left else "free"
+        return "%s: %s" % (now, _freed(record, found.age))
     who = plain(record.holder)
     who += " (by the .NET library, which has no terms)" if record.foreign else " (term %d)" % record.term
     left = free_in(found)
     if left:
         return "held by %s, renewed %s ago, free in at most %s" % (who, _seconds(found.age), _seconds(left))
     return "expired: %s has not renewed it for %s" % (who, _seconds(found.age))
+
+
+def _freed(record: Record, age: float) -> str:
+    last = record.history[0] if record.history else None
+    how = "broken" if last and last.how == BROKEN and last.term == record.term else "released"
+    by = " by " + plain(record.metadata["released_by"]) if "released_by" in record.metadata else ""
+    term = " (term %d)" % record.term if record.term else ""
+    reason = ": " + plain(record.metadata["reason"]) if "reason" in record.metadata else ""
+    return "%s%s %s ago%s%s" % (how, by, _seconds(age), term, reason)
+
+
+def _ended(ended: Ended, now: float) -> str:
+    """Describe how a term ended."""
+    by = " by " + plain(ended.by) if ended.by else ""
+    reason = ": " + plain(ended.reason) if ended.reason else ""
+    return "term %d was %s%s %s ago%s" % (ended.term, ended.how, by, _seconds(max(0.0, now - ended.ended_at)), reason)
 
 
 def plain(text: str) -> str:
@@ -59,6 +72,14 @@ def sentence(verdict: Verdict) -> str:
     """Describe the result of an operation."""
     write = _SENTENCES.get(verdict.why)
     return write(verdict) if write else standing(verdict.lease)
+
+
+def _taken(verdict: Verdict) -> str:
+    """Tell the one whose term was ended by somebody else who did so."""
+    ended = verdict.ended
+    if ended is None or ended.how == EXPIRED:
+        return standing(verdict.lease)
+    return "%s. Now the lease is %s" % (_ended(ended, verdict.lease.store_time), standing(verdict.lease))
 
 
 def _acquired(verdict: Verdict) -> str:
@@ -99,6 +120,7 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
         standing(verdict.lease) + ", but takeover is 'observed', and this task has not watched it for its full "
         "duration. Use a longer wait_timeout"
     ),
+    Why.TAKEN: _taken,
     Why.GONE: lambda verdict: "the lease object was removed",
     Why.UNFINISHED: lambda verdict: (
         "the acquisition failed before it was complete, so the lease has no leader. Acquire it again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils import _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Ended, Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Seen, Verdict, Why
 from support.leases import LEASE_KEYS
@@ -99,7 +99,14 @@ def test_a_lease_is_told_in_seconds_and_in_times_of_the_stores_clock():
         expires_in=28.0,
         metadata={"ticket": "OPS-1"},
         conditions_proven=None,
+        history=[],
     )
+
+
+def test_terms_that_have_ended_are_told_with_times_of_the_stores_clock():
+    ended = Ended(6, "web-1", "a-session", None, NOW, "broken", "root@vm", "burnt down")
+    (told,) = _results.lease(seen(history=(ended,)), LOCATION)["history"]
+    assert told == {**ended._asdict(), "ended_at": "2026-11-23T04:50:00.000Z"}
 
 
 def test_how_the_store_was_found_to_enforce_conditions_is_told_for_later_tasks():
@@ -116,7 +123,7 @@ def test_what_proves_that_a_write_landed_is_not_told():
 def test_a_lease_that_is_not_there_has_nothing_but_its_name():
     told = dict(_results.lease(ABSENT, LOCATION))
     assert (told.pop("bucket"), told.pop("key"), told.pop("state")) == ("bucket", "jobs/a", "absent")
-    assert (told.pop("expires_in"), told.pop("metadata")) == (0.0, {})
+    assert (told.pop("expires_in"), told.pop("metadata"), told.pop("history")) == (0.0, {}, [])
     assert set(told.values()) == {None}
 
 
@@ -171,7 +178,7 @@ def test_the_daemon_tells_what_it_knows_and_the_rest_is_none():
     assert (told["changed"], told["requests"], told["deadline"]) == (False, 0, None)
     lease = told["lease"]
     assert [lease.pop(name) for name in ("bucket", "key", "holder", "term")] == ["bucket", "hosts/db", "web-1", 7]
-    assert lease.pop("metadata") == {}
+    assert (lease.pop("metadata"), lease.pop("history")) == ({}, [])
     assert set(lease.values()) == {None}
 
 
@@ -183,7 +190,7 @@ def test_a_host_that_does_not_lead_knows_the_term_of_the_lease_but_has_none():
 def test_where_no_daemon_runs_the_lease_has_no_name():
     told = _results.local(dict(is_leader=False, holder=None, term=None, reason="no daemon of this lease runs here"))
     assert (told["is_leader"], told["term"], told["reason"]) == (False, None, "no daemon of this lease runs here")
-    assert told["lease"].pop("metadata") == {}
+    assert (told["lease"].pop("metadata"), told["lease"].pop("history")) == ({}, [])
     assert set(told["lease"].values()) == {None}
 
 

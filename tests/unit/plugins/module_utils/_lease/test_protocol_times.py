@@ -20,6 +20,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types imp
     StoreUnreachable,
     Unchanged,
     Unknown,
+    Verdict,
     Want,
     Why,
     Write,
@@ -385,7 +386,7 @@ def test_a_dry_run_of_acquire_shows_the_lease_as_it_would_be(found, etag, term):
 
 def test_looking_tells_the_lease_as_found():
     verdict = inspecting().answer(seen(THEIRS)).verdict
-    assert verdict == (False, Why.FOUND, seen(THEIRS), seen(THEIRS), None)
+    assert verdict == Verdict(False, Why.FOUND, seen(THEIRS), seen(THEIRS))
 
 
 @pytest.mark.parametrize(
@@ -400,7 +401,7 @@ def test_looking_tells_the_lease_as_found():
 def test_a_renewal_that_fails_tells_the_lease_as_it_is_and_as_it_was(record, why):
     instead = seen(record, age=2, etag="e2")
     verdict = renewing().answer(PRECONDITION_FAILED).answer(instead).verdict
-    assert verdict == (False, why, instead, seen(MINE), None)
+    assert verdict == Verdict(False, why, instead, seen(MINE))
 
 
 def test_a_renewal_that_is_confirmed_too_late_tells_what_was_written_and_what_was_there():
@@ -414,15 +415,17 @@ def test_a_dry_run_of_renew_shows_the_lease_as_it_would_be():
     found = seen(MINE, age=1)
     verdict = reading(dry_run=True).answer(found, after=4).verdict
     would_be = found._replace(record=protocol.renewal(MINE, STORE_TIME + 5, 30.0, "nonce-1"))
-    assert verdict == (True, Why.RENEWED, would_be, found, None)
+    assert verdict == Verdict(True, Why.RENEWED, would_be, found)
 
 
 @pytest.mark.parametrize(("record", "why"), [(MINE, Why.RELEASED), (THEIRS, Why.BROKEN)])
 def test_a_dry_run_of_release_shows_the_lease_as_it_would_be(record, why):
     found = seen(record, age=1)
     verdict = breaking(found, after=4, dry_run=True).verdict
-    would_be = found._replace(record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1", False))
-    assert verdict == (False, why, would_be, found, None)
+    would_be = found._replace(
+        record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1", why is Why.BROKEN)
+    )
+    assert verdict == Verdict(False, why, would_be, found)
 
 
 def test_a_release_tells_no_reason_that_nobody_gave():
@@ -434,7 +437,7 @@ def test_a_release_tells_no_reason_that_nobody_gave():
 
 def test_a_released_lease_is_not_broken_again():
     verdict = breaking(FREE).verdict
-    assert verdict == (False, Why.FREE, FREE, FREE, None)
+    assert verdict == Verdict(False, Why.FREE, FREE, FREE)
 
 
 @pytest.mark.parametrize(
@@ -449,4 +452,4 @@ def test_a_released_lease_is_not_broken_again():
 )
 def test_what_has_no_term_is_broken_only_as_it_was_seen(aim, instead, why):
     verdict = breaking(seen(aim)).answer(PRECONDITION_FAILED).answer(seen(instead, etag="e2")).verdict
-    assert verdict == (False, why, seen(instead, etag="e2"), seen(aim), None)
+    assert verdict == Verdict(False, why, seen(instead, etag="e2"), seen(aim))

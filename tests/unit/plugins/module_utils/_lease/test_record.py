@@ -7,8 +7,13 @@ import json
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import (
+    BROKEN,
+    EXPIRED,
     MAX_BODY,
+    MAX_HISTORY,
     MAX_TERM,
+    RELEASED,
+    Ended,
     Proof,
     Record,
     Unreadable,
@@ -59,6 +64,20 @@ records = st.builds(
     metadata=st.dictionaries(texts, texts, max_size=5),
     proof=st.none() | st.builds(Proof, store=texts, at=st.integers(0, 4 * 10**9).map(float)),
     hold_at_least=st.just(0.0) | st.floats(0.001, 86400),
+    history=st.lists(
+        st.builds(
+            Ended,
+            term=st.integers(0, MAX_TERM),
+            holder=texts,
+            session=texts,
+            acquired_at=st.none() | st.integers(0, 4 * 10**9).map(float),
+            ended_at=st.integers(0, 4 * 10**9).map(float),
+            how=st.sampled_from([RELEASED, EXPIRED, BROKEN]),
+            by=texts,
+            reason=texts,
+        ),
+        max_size=MAX_HISTORY,
+    ).map(tuple),
 )
 
 
