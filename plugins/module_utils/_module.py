@@ -18,8 +18,9 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from . import _options, _results
 from ._lease import connection
 from ._lease.bad_option import BadOption
+from ._lease.record import Unreadable
 from ._lease.settings import credentials_in
-from ._lease.types import Held, StoreError, StoreUnreachable, Verdict, Why
+from ._lease.types import Held, Seen, StoreError, StoreUnreachable, Verdict, Why
 
 Result = t.Dict[str, t.Any]
 Keep = t.Callable[[t.Mapping[str, t.Any], str, Held], str]
@@ -74,10 +75,13 @@ def operation(
     try:
         verdict = operate(task)
     except BadOption as error:
-        return failed(_results.failure(str(error), 0))
+        return failed(_results.failure(str(error), lease.store.requests))
     except StoreError as error:
         return failed(_results.failure(_told(error, lease), lease.store.requests))
     result = _results.success(verdict, lease.location, lease.store.requests, lease.started)
+    if isinstance(verdict.lease, Seen) and isinstance(verdict.lease.record, Unreadable):
+        # A mistyped key would let the same task do nothing, day after day.
+        call.warn(f"{lease.location} is no lease, so nobody can lead: it is {result['reason']}")
     if call.diff and verdict.why is not Why.FOUND:
         result["diff"] = _results.difference(verdict, lease.location)
     if lost(task, verdict):

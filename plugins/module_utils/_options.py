@@ -17,7 +17,7 @@ from ._lease import connection, settings
 from ._lease.bad_option import BadOption
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
-from ._lease.record import MAX_DURATION, Proof, Record, from_utc, utc
+from ._lease.record import MAX_DURATION, Ended, Proof, Record, from_utc, utc
 from ._lease.settings import Endpoint, Location
 from ._lease.store import Store
 from ._lease.types import Claimant, Held, Seen, Steps
@@ -109,6 +109,7 @@ class Handle:
                 metadata=settings.check_metadata(lease["metadata"]),
                 proof=_proof(lease.get("conditions_proven")),
                 hold_at_least=float(lease.get("hold_at_least") or 0),
+                history=tuple(map(_ended, lease.get("history") or ())),
             )
             settings.check_range("lease_duration", record.lease_duration)
             settings.check_range("hold_at_least", record.hold_at_least)
@@ -141,6 +142,15 @@ def _proof(given: t.Mapping[str, t.Any] | None) -> Proof | None:
         _time(given["at"]),
         given["quoted_etags"] is True,
         given["use_by_dates"] is True,
+    )
+
+
+def _ended(given: t.Mapping[str, t.Any]) -> Ended:
+    return Ended(
+        term=int(given["term"]),
+        acquired_at=None if given["acquired_at"] is None else _time(given["acquired_at"]),
+        ended_at=_time(given["ended_at"]),
+        **{name: _text(given[name]) for name in ("holder", "session", "how", "by", "reason")},
     )
 
 

@@ -12,7 +12,7 @@ import typing as t
 
 from ._lease import wording
 from ._lease.protocol import free_in, record_of, term_of
-from ._lease.record import Ended, Proof, utc
+from ._lease.record import Proof, utc
 from ._lease.settings import Location
 from ._lease.types import Absent, Found, Seen, Verdict
 
@@ -34,6 +34,7 @@ def success(verdict: Verdict, location: Location, requests: int, started: float)
 def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the result for the status of the host's daemon. What the status does not contain is None."""
     known = {name: status.get(name) for name in ("bucket", "key", "holder", "term")}
+    known["history"] = status.get("history", [])
     return dict(
         changed=False,
         is_leader=status["is_leader"],
@@ -79,13 +80,8 @@ def lease(found: Found, location: Location) -> dict[str, t.Any]:
         expires_in=free_in(found),
         metadata=dict(record.metadata) if record else {},
         conditions_proven=_proven(record.proof if record else None),
-        history=[*map(_ended, record.history)] if record else [],
+        history=wording.terms(record.history) if record else [],
     )
-
-
-def _ended(ended: Ended) -> dict[str, t.Any]:
-    """Return a term that has ended."""
-    return dict(ended._asdict(), acquired_at=utc(ended.acquired_at), ended_at=utc(ended.ended_at))
 
 
 def _proven(proof: Proof | None) -> dict[str, t.Any] | None:

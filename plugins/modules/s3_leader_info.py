@@ -115,7 +115,8 @@ lease:
     state:
       description:
         - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
-        - An unreadable object counts as held until it is released by force.
+        - An unreadable object counts as held until O(leaderelection.s3.s3_leader_release#module:force_foreign)
+          replaces it.
       type: str
       sample: held
     holder:
@@ -189,6 +190,46 @@ lease:
             - Whether writes have a use-by date, because the store was seen to refuse one that came after its own.
           type: bool
           sample: true
+    history:
+      description:
+        - The last terms that have ended, the latest first. Up to 8, and fewer where names and reasons are long.
+      type: list
+      elements: dict
+      contains:
+        term:
+          description: The term.
+          type: int
+          sample: 1795409376
+        holder:
+          description: Who held the lease.
+          type: str
+          sample: web-2
+        session:
+          description: The ID of the run that held it on that host.
+          type: str
+          sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
+        acquired_at:
+          description: Since when, in UTC. V(none) if the .NET library held it.
+          type: str
+          sample: "2026-11-23T04:49:36.000Z"
+        ended_at:
+          description: Until when, in UTC.
+          type: str
+          sample: "2026-11-23T05:02:11.000Z"
+        how:
+          description:
+            - V(released) by its holder, V(expired), or V(broken) with
+              O(leaderelection.s3.s3_leader_release#module:force).
+          type: str
+          sample: broken
+        by:
+          description: Who released or broke it. Empty if it expired.
+          type: str
+          sample: alice@laptop
+        reason:
+          description: Why, in the words of who released or broke it. May be empty.
+          type: str
+          sample: web-2 burnt down, OPS-4712
 requests:
   description: The number of requests sent to S3.
   returned: always

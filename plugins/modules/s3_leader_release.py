@@ -35,11 +35,18 @@ options:
     type: dict
   force:
     description:
-      - Break the lease, whoever holds it. This also replaces an object that cannot be read as a lease.
+      - Break the lease, whoever holds it. Its holder and whoever leads next are told who broke it, when and why.
       - Its holder may act as leader until its next renewal or its deadline. Make sure that it is dead, or that the
         resource checks the fencing token.
     type: bool
     default: false
+  force_foreign:
+    description:
+      - With O(force=true), also replace an object that cannot be read as a lease. Look at it first. It may be data that
+        somebody needs, at a mistyped O(key), or a lease of a later version of this collection.
+    type: bool
+    default: false
+    version_added: 1.0.0
   reason:
     description:
       - The reason, for people who look at the lease later. Of at most 1000 printable characters.
@@ -102,7 +109,8 @@ lease:
     state:
       description:
         - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
-        - An unreadable object counts as held until it is released by force.
+        - An unreadable object counts as held until O(leaderelection.s3.s3_leader_release#module:force_foreign)
+          replaces it.
       type: str
       sample: held
     holder:
@@ -176,6 +184,46 @@ lease:
             - Whether writes have a use-by date, because the store was seen to refuse one that came after its own.
           type: bool
           sample: true
+    history:
+      description:
+        - The last terms that have ended, the latest first. Up to 8, and fewer where names and reasons are long.
+      type: list
+      elements: dict
+      contains:
+        term:
+          description: The term.
+          type: int
+          sample: 1795409376
+        holder:
+          description: Who held the lease.
+          type: str
+          sample: web-2
+        session:
+          description: The ID of the run that held it on that host.
+          type: str
+          sample: 5f2f2b0f6d1f4f5a9a5d0a5f5b1f2c3d
+        acquired_at:
+          description: Since when, in UTC. V(none) if the .NET library held it.
+          type: str
+          sample: "2026-11-23T04:49:36.000Z"
+        ended_at:
+          description: Until when, in UTC.
+          type: str
+          sample: "2026-11-23T05:02:11.000Z"
+        how:
+          description:
+            - V(released) by its holder, V(expired), or V(broken) with
+              O(leaderelection.s3.s3_leader_release#module:force).
+          type: str
+          sample: broken
+        by:
+          description: Who released or broke it. Empty if it expired.
+          type: str
+          sample: alice@laptop
+        reason:
+          description: Why, in the words of who released or broke it. May be empty.
+          type: str
+          sample: web-2 burnt down, OPS-4712
 requests:
   description: The number of requests sent to S3.
   returned: always
@@ -205,9 +253,11 @@ deadline:
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_reason
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict, Why
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.wording import sentence
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, Task, operation, run
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER, SPEC as COMMON
 
@@ -215,6 +265,7 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
     **HANDED_OVER,
     force=dict(type="bool", default=False),
+    force_foreign=dict(type="bool", default=False),
     reason=dict(type="str", default=""),
 )
 
@@ -226,7 +277,9 @@ def carry_out(call: Call) -> Result:
 def release(task: Task) -> Verdict:
     lease, params = task.lease, task.params
     check_reason(params["reason"])
-    return lease.drive(
+    if params["force_foreign"] and not params["force"]:
+        raise BadOption("force_foreign", True, "it needs force=true as well")
+    verdict = lease.drive(
         protocol.release(
             lease.me,
             lease.held,
@@ -236,8 +289,12 @@ def release(task: Task) -> Verdict:
             params["force"],
             params["reason"],
             task.check_mode,
+            params["force_foreign"],
         )
     )
+    if params["force"] and verdict.why is Why.UNREADABLE:
+        raise BadOption("force", True, f"{task.lease.location} is {sentence(verdict)}")
+    return verdict
 
 
 def main() -> None:

@@ -521,6 +521,12 @@ def test_force_breaks_a_live_lease_and_its_holder_learns_it(run_playbook, option
     for name in ("renew", "renew without", "renew late"):
         assert complaints_about(run, name, ("not held any more",)) == ""
         assert set(run[name]["lease"]) == LEASE_KEYS
+        assert "broken by operator" in run[name]["reason"]
+        assert ": web-2 burnt down" in run[name]["reason"]
+    assert "Now the lease is held by " in run["renew late"]["reason"]
+    assert "broken by operator" in run["next"]["reason"]
+    [ended] = run["next"]["lease"]["history"][:1]
+    assert (ended["how"], ended["by"], ended["reason"]) == ("broken", "operator", "web-2 burnt down")
     assert run.task("report").status == "ok"
     assert run["report"]["is_leader"] is False
     assert (run["next"]["is_leader"], run["next"]["term"]) == (True, 9)
@@ -546,12 +552,15 @@ def test_force_frees_what_cannot_be_read_and_the_term_goes_by_the_stores_clock(r
         [
             task("acquire in vain", ACQUIRE, options),
             task("release in vain", RELEASE, options),
-            task("break", RELEASE, {**options, "force": True, "reason": "somebody's notes"}),
+            task("break in vain", RELEASE, {**options, "force": True}),
+            task("break", RELEASE, {**options, "force": True, "force_foreign": True, "reason": "somebody's notes"}),
             task("acquire", ACQUIRE, options),
         ]
     )
     assert run["acquire in vain"]["lease"]["etag"] == before.etag.strip('"')
     assert run["release in vain"]["changed"] is False
+    assert complaints_about(run, "break in vain", ("force is true: ", "force_foreign=true")) == ""
+    assert "is no lease, so nobody can lead" in " ".join(run.stderr.split())
     for name in ("acquire in vain", "release in vain"):
         assert run[name]["is_leader"] is False
         assert run[name]["lease"]["state"] == "unreadable"

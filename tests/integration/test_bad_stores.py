@@ -471,7 +471,7 @@ def test_after_force_the_term_of_what_had_none_is_the_stores_clock(run_playbook,
             for name in bodies
             for step in (
                 task(f"{name} in vain", ACQUIRE, to(store, f"{key}/{name}")),
-                task(f"{name} break", RELEASE, to(store, f"{key}/{name}", force=True)),
+                task(f"{name} break", RELEASE, to(store, f"{key}/{name}", force=True, force_foreign=True)),
                 task(f"{name} acquire", ACQUIRE, to(store, f"{key}/{name}")),
             )
         ]

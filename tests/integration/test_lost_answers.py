@@ -43,7 +43,7 @@ DEFAULTS: dict[str, t.Any] = {
     **{name: option.get("default") for name, option in _options.SPEC.items()},
     **dict(holder="claimant", request_timeout=3, lease_duration=30),
     **dict(wait_timeout=60, poll_interval=2, takeover="store_clock", metadata={}, hold_at_least=0, keepalive=False),
-    **dict(force=False, reason="", lease=None),
+    **dict(force=False, force_foreign=False, reason="", lease=None),
 }
 
 

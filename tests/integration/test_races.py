@@ -141,7 +141,7 @@ def relay(number: int, key: str, last: int, options: dict[str, t.Any], told: t.A
             verdict = s3_leader_acquire.acquire(Task(_options.Handle(params), params, check_mode=False))
             if verdict.is_leader:
                 led.append(verdict.lease.record.term)
-                params |= {"force": False, "reason": "", "lease": None}
+                params |= {"force": False, "force_foreign": False, "reason": "", "lease": None}
                 s3_leader_release.release(Task(_options.Handle(params), params, check_mode=False))
             if getattr(verdict.lease.record, "term", 0) >= last:
                 break

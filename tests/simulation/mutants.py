@@ -84,10 +84,10 @@ MUTANTS: dict[str, Mutant] = {
         shows=NOBODY_LEADS,
     ),
     "rule 5: any lease is released": Mutant(
-        protocol("if not ours and not (force and _identity(found) == aim):", "if False:"),
+        protocol("if not ours and not breakable:", "if False:"),
     ),
     "rule 5: any lease is broken, even if it changes hands meanwhile": Mutant(
-        protocol("(force and _identity(found) == aim)", "force"),
+        protocol("(record is not None or force_foreign) and _identity(found) == aim", "True"),
     ),
     "rule 6: the time counts from the last send": Mutant(
         protocol("anchor = answer.asked if anchor is None else anchor", "anchor = answer.asked"),

@@ -125,7 +125,10 @@ class Life:
         """Break the lease, whoever holds it."""
         now, nonce = self._now_and_nonce()
         with contextlib.suppress(self._around.core.types.StoreError):
-            steps = self._protocol.release(self._me, None, now, self._pace.patience, nonce, True, "it burnt down")
+            foreign = self._rng.random() < 0.5
+            steps = self._protocol.release(
+                self._me, None, now, self._pace.patience, nonce, True, "it burnt down", force_foreign=foreign
+            )
             self._carry_out(Task(self._noting_what_is_seen(steps), None, math.inf, self._pace.patience))
 
     def _noting_what_is_seen(self, steps: t.Any) -> t.Any:

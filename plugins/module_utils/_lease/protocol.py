@@ -718,10 +718,12 @@ def release(
     force: bool = False,
     reason: str = "",
     dry_run: bool = False,
+    force_foreign: bool = False,
 ) -> Steps[Verdict]:
     """Release the lease. Another session's lease is left alone (rule 5).
 
     With ``force``, the lease that was read first is broken, whoever holds it; one that is taken over meanwhile is not.
+    An object that cannot be read as a lease is replaced only with ``force_foreign``, too: it may be somebody's data.
     """
     until = start + patience
     if held is None or dry_run:
@@ -736,7 +738,8 @@ def release(
         if isinstance(found, Absent) or (record and record.released and not free_in(found)):
             return Verdict(False, Why.FREE, found, before)
         ours = own(found, me) is not None and (held is None or term_of(found) == term_of(held.seen))
-        if not ours and not (force and _identity(found) == aim):
+        breakable = force and (record is not None or force_foreign) and _identity(found) == aim
+        if not ours and not breakable:
             return _lost(found, before, me, held)
         why = Why.RELEASED if ours else Why.BROKEN
         draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours)

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Any, Callable, Dict, List, Sequence
 
 from .protocol import free_in, record_of, term_of
-from .record import BROKEN, EXPIRED, Ended, Record, Unreadable
+from .record import BROKEN, EXPIRED, Ended, Record, Unreadable, utc
 from .types import Absent, Found, Verdict, Why
 
 
@@ -32,9 +32,10 @@ def standing(found: Found) -> str:
         return "free: no object found"
     record = found.record
     if isinstance(record, Unreadable):
-        return "unreadable, so treated as held: %s. Inspect the object; s3_leader_release with force=true frees it" % (
-            plain(record.why)
-        )
+        return (
+            "unreadable, so treated as held: %s. Inspect the object, and if nobody needs it, let s3_leader_release "
+            "replace it, with force=true and force_foreign=true"
+        ) % plain(record.why)
     if record.released:
         left = free_in(found)
         now = "held back for another %s" % _seconds(left) if left else "free"
@@ -54,6 +55,23 @@ def _freed(record: Record, age: float) -> str:
     term = " (term %d)" % record.term if record.term else ""
     reason = ": " + plain(record.metadata["reason"]) if "reason" in record.metadata else ""
     return "%s%s %s ago%s%s" % (how, by, _seconds(age), term, reason)
+
+
+def terms(history: Sequence[Ended]) -> List[Dict[str, Any]]:
+    """Return the terms that have ended, with printable texts and ISO 8601 times."""
+    return [
+        dict(
+            term=one.term,
+            holder=plain(one.holder),
+            session=plain(one.session),
+            acquired_at=utc(one.acquired_at),
+            ended_at=utc(one.ended_at),
+            how=plain(one.how),
+            by=plain(one.by),
+            reason=plain(one.reason),
+        )
+        for one in history
+    ]
 
 
 def _ended(ended: Ended, now: float) -> str:

@@ -19,7 +19,7 @@ from . import leases, runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
-    from typing import Any, Callable, Dict, List, Optional, Sequence
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 UNUSABLE = 2
 """Exit status: the question could not be answered."""
@@ -141,21 +141,40 @@ def _guard(_given: argparse.Namespace) -> int:
 def _status(given: argparse.Namespace) -> int:
     while True:
         leases = {name: runtime.describe(name) for name in given.names or runtime.names()}
-        screen = json.dumps(leases, indent=2) if given.json else _table(list(leases.values()))
+        screen = json.dumps(leases, indent=2) if given.json else _screen(list(leases.values()), bool(given.names))
         _print(_CLEAR + screen if given.watch else screen)
         if not given.watch:
             return 0
         time.sleep(2)
 
 
-def _table(rows: List[Dict[str, Any]]) -> str:
+def _screen(rows: List[Dict[str, Any]], in_full: bool) -> str:
+    """Return the state of leases for people; in full, with the terms that have ended."""
     if not rows:
         return "This host takes part in no lease."
-    cells = [("LEASE", "ROLE", "TERM", "HOLDER", "")]
-    for row in rows:
-        cells.append((row["name"], row["role"], str(row["term"] or "-"), row["holder"] or "-", row["reason"]))
-    widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    return "\n".join("  ".join([*map(str.ljust, line[:4], widths), line[4]]).rstrip() for line in cells)
+    head = ("LEASE", "ROLE", "TERM", "HOLDER", "")
+    states = [(row["name"], row["role"], str(row["term"] or "-"), row["holder"] or "-", row["reason"]) for row in rows]
+    screen = _table(head, states)
+    for row in rows if in_full else ():
+        if row["history"]:
+            screen += "\n\nEarlier terms of %s:\n%s" % (row["name"], _table(_ENDED, map(_cells, row["history"])))
+    return screen
+
+
+_ENDED = ("TERM", "HOLDER", "FROM", "UNTIL", "")
+
+
+def _cells(ended: Dict[str, Any]) -> Tuple[str, ...]:
+    how = ended["how"] + (" by " + ended["by"] if ended["by"] else "")
+    end = ": ".join(filter(None, (how, ended["reason"])))
+    return str(ended["term"] or "-"), ended["holder"], ended["acquired_at"] or "-", ended["ended_at"], end
+
+
+def _table(head: Tuple[str, ...], rows: Iterable[Tuple[str, ...]]) -> str:
+    """Return the rows with all columns but the last one at the width of their widest cell."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines)][:-1]
+    return "\n".join("  ".join([*map(str.ljust, line[:-1], widths), line[-1]]).rstrip() for line in lines)
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ from ..record import Record, decode, encode
 from ..settings import check_session
 from ..store import Store
 from ..types import Absent, Claimant, Found, Held, Outcome, Seen, Unchanged
-from ..wording import plain, standing
+from ..wording import plain, standing, terms
 from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
@@ -299,6 +299,7 @@ class SystemdHost:
             term=record.term if isinstance(record, Record) else None,
             reason=plain(reason),
             until=self._until,
+            history=terms(record.history) if isinstance(record, Record) else [],
         )
         try:
             self._publish(json.dumps(shown))

@@ -106,7 +106,9 @@ def _checked(found: Any) -> Dict[str, Any]:
     for field, value in known.items():
         if not (_FIELDS[field](value) or (value is None and field in _MAY_BE_NONE)):
             raise ValueError("its field %s is malformed" % field)
-    return known
+    history = found.get("history")
+    ended = history if isinstance(history, list) else ()
+    return dict(known, history=[one for one in ended if _is_ended(one)])  # for people only, so it refuses nothing
 
 
 def _is_text(value: object) -> bool:
@@ -116,6 +118,17 @@ def _is_text(value: object) -> bool:
 
 def _is_number(value: float) -> bool:
     return not isinstance(value, bool) and 0 <= value < _EXACT  # refuses NaN, too
+
+
+def _is_ended(one: object) -> bool:
+    texts = ("holder", "session", "ended_at", "how", "by", "reason")
+    return (
+        isinstance(one, dict)
+        and one.keys() == {"term", "acquired_at", *texts}
+        and all(_is_text(one[name]) for name in texts)
+        and (one["acquired_at"] is None or _is_text(one["acquired_at"]))
+        and isinstance(one["term"], int)
+    )
 
 
 _FIELDS: Dict[str, Callable[[Any], bool]] = dict(
@@ -130,7 +143,7 @@ def describe(name: str) -> Dict[str, Any]:
     """Return the lease's state on this host, even without a daemon. Raises BadOption for an invalid name."""
     leases.check_name(name)
     no_daemon = "no daemon of this lease runs here: see systemctl status s3-leader@%s" % name
-    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon)
+    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon, history=[])
     found = status(name)
     if found is None and has_status(name):
         stopped["reason"] = "the status of its daemon is unreadable: see systemctl status s3-leader@%s" % name

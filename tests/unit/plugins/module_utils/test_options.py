@@ -12,7 +12,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _options
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Ended, Proof, Record
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Claimant, Read, Seen
 
@@ -37,6 +37,18 @@ LEASE = dict(
     conditions_proven=dict(
         store="http://127.0.0.1:9000/bucket", at="2026-11-23T04:49:36.000Z", quoted_etags=True, use_by_dates=True
     ),
+    history=[
+        dict(
+            term=6,
+            holder="web-2",
+            session="an-earlier-one",
+            acquired_at=None,
+            ended_at="2026-11-23T04:49:36.000Z",
+            how="expired",
+            by="",
+            reason="",
+        )
+    ],
 )
 
 
@@ -194,6 +206,7 @@ def test_a_result_of_this_run_proves_what_is_held_without_a_request():
         lease_until=RENEWED_AT,
         metadata={"ticket": "OPS-1"},
         proof=Proof("http://127.0.0.1:9000/bucket", RENEWED_AT - 20),
+        history=(Ended(6, "web-2", "an-earlier-one", None, RENEWED_AT - 20, "expired"),),
     )
     assert lease.held.seen == Seen(record, "e1", RENEWED_AT, RENEWED_AT)
     assert lease.held.lapses_at == NOW + 18.0
@@ -278,6 +291,10 @@ def test_a_lease_that_lacks_something_is_refused(name):
         dict(acquired_at="2026-13-01T00:00:00Z"),
         *({name: time} for name in ("acquired_at", "renewed_at") for time in ENDS_OF_TIME),
         *(dict(conditions_proven={**PROVEN, "at": time}) for time in ENDS_OF_TIME),
+        *(dict(history=[{**LEASE["history"][0], "ended_at": time}]) for time in ENDS_OF_TIME),
+        dict(history="none"),
+        dict(history=[{"term": 6}]),
+        dict(history=[{**LEASE["history"][0], "holder": 6}]),
         dict(metadata="a text"),
         dict(metadata={"tags": ["a"]}),
     ],

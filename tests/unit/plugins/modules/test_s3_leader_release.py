@@ -50,14 +50,25 @@ def test_somebody_elses_lease_is_left_alone_and_that_is_no_failure(run, store):
     assert store.get("jobs/a") == before
 
 
-@pytest.mark.parametrize("body", [somebody_elses(leaseDurationSeconds=300), b"not a lease"])
-def test_force_breaks_it_and_also_what_cannot_be_read(run, store, body):
+@pytest.mark.parametrize(
+    ("body", "foreign"), [(somebody_elses(leaseDurationSeconds=300), False), (b"not a lease", True)]
+)
+def test_force_breaks_it_and_with_a_second_word_also_what_cannot_be_read(run, store, body, foreign):
     store.put("jobs/a", body)
-    told = run(main, force=True, reason="web-9 burnt down")
+    told = run(main, force=True, force_foreign=foreign, reason="web-9 burnt down")
     assert (told["failed"], told["changed"], told["is_leader"]) == (False, True, False)
     assert told["reason"].startswith("broken by force")
     assert (stored(store)["holderId"], stored(store)["metadata"]["reason"]) == ("", "web-9 burnt down")
     assert stored(store)["term"] >= OLD_TERM
+
+
+def test_force_alone_leaves_what_cannot_be_read_alone_and_fails(run, store):
+    before = store.put("jobs/a", b"<html>")
+    told = run(main, force=True)
+    assert (told["failed"], told["changed"], told["is_leader"]) == (True, False, False)
+    assert told["msg"].startswith("force is true: ")
+    assert "force_foreign=true" in told["msg"]
+    assert store.get("jobs/a") == before
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -74,6 +85,7 @@ def test_check_mode_predicts_and_writes_nothing(run, store, acquired, force):
         (dict(reason="two\nlines"), "use at most 1000 printable characters"),
         (dict(lease=dict(rc=0)), "pass the whole registered result"),
         (dict(force="perhaps"), "force"),
+        (dict(force_foreign=True), "force_foreign is true: it needs force=true"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(run, store, options, words):

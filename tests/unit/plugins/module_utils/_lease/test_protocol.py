@@ -838,8 +838,13 @@ def test_force_breaks_a_lease_that_its_holder_renews_meanwhile():
 
 
 def test_force_frees_what_cannot_be_read_with_the_stores_clock_as_term():
-    dialogue = releasing(force=True).answer(seen(Unreadable("?"), age=5))
+    dialogue = releasing(force=True, force_foreign=True).answer(seen(Unreadable("?"), age=5))
     assert dialogue.written()["term"] == int(STORE_TIME) + 5
+
+
+@pytest.mark.parametrize("options", [dict(force=True), dict(force_foreign=True), dict(force=True, dry_run=True)])
+def test_what_is_no_lease_is_replaced_only_with_both_words(options):
+    assert releasing(**options).answer(seen(Unreadable("?"))).verdict.why is Why.UNREADABLE
 
 
 # -- dry runs and looking ---------------------------------------------------------------------------------------------

@@ -24,7 +24,14 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record im
     with_ended,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import LENGTHS
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Claimant, Held, Seen, Want, Why
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
+    Absent,
+    Claimant,
+    Held,
+    Seen,
+    Want,
+    Why,
+)
 from support.dialogue import Dialogue, nonces
 
 ME = Claimant("web-1", "my-session", "https://s3.example.com/bucket")
@@ -135,7 +142,8 @@ TAKEN = HELD._replace(
 @pytest.mark.parametrize("operation", ["renew", "release"])
 def test_the_victim_is_told_who_broke_its_term(operation):
     steps = dict(
-        renew=protocol.renew(ME, None, None, 0.0, 15.0, nonces()), release=protocol.release(ME, None, 0.0, 15.0, nonces())
+        renew=protocol.renew(ME, None, None, 0.0, 15.0, nonces()),
+        release=protocol.release(ME, None, 0.0, 15.0, nonces()),
     )
     verdict = Dialogue(steps[operation]).answer(seen(TAKEN, 3.0)).verdict
     assert (verdict.why, verdict.ended) == (Why.TAKEN, TAKEN.history[0])

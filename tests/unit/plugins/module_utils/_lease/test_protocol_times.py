@@ -70,7 +70,7 @@ def releasing(patience=15.0):
 
 
 def breaking(found, after=0.1, dry_run=False):
-    steps = protocol.release(ME, None, START, 15.0, nonces(), force=True, dry_run=dry_run)
+    steps = protocol.release(ME, None, START, 15.0, nonces(), force=True, dry_run=dry_run, force_foreign=True)
     return Dialogue(steps, START).answer(found, after)
 
 
@@ -422,9 +422,7 @@ def test_a_dry_run_of_renew_shows_the_lease_as_it_would_be():
 def test_a_dry_run_of_release_shows_the_lease_as_it_would_be(record, why):
     found = seen(record, age=1)
     verdict = breaking(found, after=4, dry_run=True).verdict
-    would_be = found._replace(
-        record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1", why is Why.BROKEN)
-    )
+    would_be = found._replace(record=protocol.tombstone(ME, found, STORE_TIME + 5, "", "nonce-1", why is Why.BROKEN))
     assert verdict == Verdict(False, why, would_be, found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import wording
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Ended, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Seen, Verdict, Why
 
 NOW = 1795409376.0
@@ -33,6 +33,10 @@ HELD = seen()
 EXPIRED = seen(age=3600)
 FREED = seen(holder="")
 HELD_BACK = seen(holder="", acquired_at=NOW - 10, hold_at_least=30.0)
+BROKEN = Ended(7, "web-2", "5f2f2b0f", NOW - 90, NOW - 4, "broken", "operator", "web-2 burnt down")
+BROKEN_BY = seen(holder="", metadata={"released_by": "operator", "reason": "web-2 burnt down"}, history=(BROKEN,))
+BROKEN_BEFORE = seen(holder="", term=8, metadata={"released_by": "web-3"}, history=(BROKEN,))
+TAKEN_AFTER = seen(holder="web-3", session="third", term=8, history=(BROKEN,))
 FREED_BY = seen(holder="", metadata={"released_by": "operator"})
 UNREADABLE = Seen(Unreadable("it is not JSON"), "e", NOW - 4, NOW)
 FOREIGN = seen(session="", term=0, lease_duration=0.0, lease_until=NOW + 60)
@@ -52,12 +56,14 @@ FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_un
         (HELD_BACK, "released", "held back for another 21 s: released 4 s ago (term 7)"),
         (FREED, "released", "free: released 4 s ago (term 7)"),
         (FREED_BY, "released", "free: released by operator 4 s ago (term 7)"),
+        (BROKEN_BY, "released", "free: broken by operator 4 s ago (term 7): web-2 burnt down"),
+        (BROKEN_BEFORE, "released", "free: released by web-3 4 s ago (term 8)"),
         (
             UNREADABLE,
             "unreadable",
             (
-                "unreadable, so treated as held: it is not JSON. Inspect the object; "
-                "s3_leader_release with force=true frees it"
+                "unreadable, so treated as held: it is not JSON. Inspect the object, and if nobody needs it, let "
+                "s3_leader_release replace it, with force=true and force_foreign=true"
             ),
         ),
         (
@@ -152,6 +158,25 @@ def test_all_states_are_documented_ones():
 )
 def test_each_end_has_its_sentence(why, lease, before, sentence):
     assert wording.sentence(Verdict(why in (Why.ACQUIRED, Why.RENEWED), why, lease, before)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("ended", "sentence"),
+    [
+        (
+            BROKEN,
+            "term 7 was broken by operator 4 s ago: web-2 burnt down. Now the lease is "
+            + wording.standing(TAKEN_AFTER),
+        ),
+        (
+            BROKEN._replace(by="", reason="", how="released"),
+            "term 7 was released 4 s ago. Now the lease is " + wording.standing(TAKEN_AFTER),
+        ),
+        (BROKEN._replace(how="expired"), wording.standing(TAKEN_AFTER)),
+    ],
+)
+def test_who_lost_the_lease_learns_who_ended_the_term_when_and_why(ended, sentence):
+    assert wording.sentence(Verdict(False, Why.TAKEN, TAKEN_AFTER, TAKEN_AFTER, ended=ended)) == sentence
 
 
 def test_every_end_there_is_stands_in_the_table_above():

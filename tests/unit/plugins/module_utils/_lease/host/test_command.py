@@ -146,6 +146,43 @@ def test_status_is_a_table_for_people(say, tell):
     ]
 
 
+ENDED = dict(
+    term=6,
+    holder="web-2",
+    session="5f2f2b0f",
+    acquired_at="2026-11-23T04:49:36.000Z",
+    ended_at="2026-11-23T05:02:11.000Z",
+    how="broken",
+    by="alice",
+    reason="it burnt down",
+)
+EXPIRED = dict(ENDED, term=0, acquired_at=None, ended_at="2026-11-23T04:49:30.000Z", how="expired", by="", reason="")
+
+
+def test_status_of_a_lease_that_is_named_tells_of_its_earlier_terms(say, tell):
+    tell("db", "standby", history=[ENDED, EXPIRED])
+    told = say("status", "db")[1]
+    assert told.splitlines()[2:] == [
+        "",
+        "Earlier terms of db:",
+        "TERM  HOLDER  FROM                      UNTIL",
+        "6     web-2   2026-11-23T04:49:36.000Z  2026-11-23T05:02:11.000Z  broken by alice: it burnt down",
+        "-     web-2   -                         2026-11-23T04:49:30.000Z  expired",
+    ]
+    assert "Earlier" not in say("status")[1]
+    assert json.loads(say("status", "--json")[1])["db"]["history"] == [ENDED, EXPIRED]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [None, {}, "ended", [None], [{}], [{**ENDED, "how": "\x1b[2J"}], [{**ENDED, "term": "6"}], [{**ENDED, "more": 1}]],
+)
+def test_earlier_terms_that_are_malformed_are_left_out(say, tell, history):
+    tell("db", "standby", history=history)
+    assert len(say("status", "db")[1].splitlines()) == 2
+    assert json.loads(say("status", "--json")[1])["db"]["history"] == []
+
+
 def test_status_of_leases_that_are_named_tells_also_of_those_without_a_daemon(say, tell):
     tell("db", "standby")
     tell("other", "standby")
@@ -180,6 +217,7 @@ def test_status_as_json_has_the_same_for_programs(say, tell):
         reason="held by web-2",
         bucket="leases",
         source="local",
+        history=[],
     )
     assert told["gone"] == dict(
         name="gone",
@@ -189,6 +227,7 @@ def test_status_as_json_has_the_same_for_programs(say, tell):
         term=None,
         reason="no daemon of this lease runs here: see systemctl status s3-leader@gone",
         source="local",
+        history=[],
     )
 
 

@@ -50,7 +50,7 @@ def tell(folder):
 )
 def test_this_host_leads_as_long_as_its_own_clock_says_so(tell, role, ahead, leads):
     tell(role=role, until=None if ahead is None else Clock().now() + ahead, term=7)
-    assert runtime.status("db") == {"role": role, "term": 7, "is_leader": leads}
+    assert runtime.status("db") == {"role": role, "term": 7, "is_leader": leads, "history": []}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_record_of_the_net_library_has_the_term_0(tell):
 
 def test_what_is_unknown_in_a_status_is_not_passed_on(tell):
     tell(role="standby", until=None, name="other", secret={"a": [1]})
-    assert runtime.status("db") == {"role": "standby", "name": "other", "is_leader": False}
+    assert runtime.status("db") == {"role": "standby", "name": "other", "is_leader": False, "history": []}
     assert runtime.describe("db")["name"] == "db"
 
 
