@@ -357,6 +357,8 @@ class Checker:
             self._landed.add(after)
         if not isinstance(new, record_type):
             return
+        if isinstance(old, record_type) and not new.foreign and not self._bucket.is_unsafe:
+            self._remembers(old, new)
         if replaced and (replaced.record.session != new.session or replaced.record.term != new.term):
             replaced = None
         self._commits[etag] = Commit(now, new, replaced)
@@ -393,6 +395,16 @@ class Checker:
             self._given[new.term] = new.session
         elif self._given[new.term] != new.session:
             raise Violation(f"term {new.term} was given twice (rule 3)")
+
+    def _remembers(self, old: t.Any, new: t.Any) -> None:
+        """A lease names the last terms in which somebody led."""
+        goes_on = (new.session, new.term, new.released) == (old.session, old.term, old.released)
+        led = not old.released and (old.proof or old.foreign)
+        terms = [one.term for one in old.history]
+        if led and not goes_on:
+            terms = [old.term, *terms][: self._core.record.MAX_HISTORY]
+        if [one.term for one in new.history] != terms:
+            raise Violation(f"the lease names {[one.term for one in new.history]} as its last terms instead of {terms}")
 
     def _not_early(self, last: Commit, new: t.Any) -> None:
         """A lease that is held back is not taken (rule 26)."""
