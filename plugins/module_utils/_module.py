@@ -78,7 +78,7 @@ def operation(
         return failed(_results.failure(str(error), lease.store.requests))
     except StoreError as error:
         return failed(_results.failure(_told(error, lease), lease.store.requests))
-    result = _results.success(verdict, lease.location, lease.store.requests, lease.started)
+    result = _results.success(verdict, lease.location, lease.store.requests, lease.started, call.check_mode)
     if isinstance(verdict.lease, Seen) and isinstance(verdict.lease.record, Unreadable):
         # A mistyped key would let the same task do nothing, day after day.
         call.warn(f"{lease.location} is no lease, so nobody can lead: it is {result['reason']}")

@@ -17,14 +17,16 @@ from ._lease.settings import Location
 from ._lease.types import Absent, Found, Seen, Verdict
 
 
-def success(verdict: Verdict, location: Location, requests: int, started: float) -> dict[str, t.Any]:
+def success(
+    verdict: Verdict, location: Location, requests: int, started: float, dry_run: bool = False
+) -> dict[str, t.Any]:
     """Return a module's result. The deadline is relative to ``started``."""
     return dict(
         changed=verdict.why.changes_hands,
         is_leader=verdict.is_leader,
         lease=lease(verdict.lease, location),
         term=term_of(verdict.lease) if verdict.is_leader else None,
-        reason=wording.sentence(verdict),
+        reason=wording.sentence(verdict, dry_run),
         requests=requests,
         # The action plugin turns it into a reading of the controller's clock.
         deadline=None if verdict.deadline is None else verdict.deadline - started,

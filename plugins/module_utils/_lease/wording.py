@@ -86,9 +86,9 @@ def plain(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def sentence(verdict: Verdict) -> str:
-    """Describe the result of an operation."""
-    write = _SENTENCES.get(verdict.why)
+def sentence(verdict: Verdict, dry_run: bool = False) -> str:
+    """Describe the result of an operation, or what it would be."""
+    write = (dry_run and _PREDICTIONS.get(verdict.why)) or _SENTENCES.get(verdict.why)
     return write(verdict) if write else standing(verdict.lease)
 
 
@@ -144,6 +144,16 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
         "the acquisition failed before it was complete, so the lease has no leader. Acquire it again"
     ),
     Why.LAPSED: lambda verdict: "the lease was not renewed in time, so its term has ended. Acquire it again",
+}
+
+
+_PREDICTIONS: Dict[Why, Callable[[Verdict], str]] = {
+    Why.ACQUIRED: lambda verdict: (
+        "would be leader, with term %d. The lease is %s" % (term_of(verdict.lease), standing(verdict.before))
+    ),
+    Why.RENEWED: lambda verdict: "would renew it, and stay leader with term %d" % term_of(verdict.lease),
+    Why.BROKEN: lambda verdict: "would be broken by force. The lease is %s" % standing(verdict.before),
+    Why.RELEASED: lambda verdict: "would be released. The lease is %s" % standing(verdict.before),
 }
 
 

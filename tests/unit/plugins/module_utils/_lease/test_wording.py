@@ -161,6 +161,20 @@ def test_each_end_has_its_sentence(why, lease, before, sentence):
 
 
 @pytest.mark.parametrize(
+    ("why", "lease", "before", "sentence"),
+    [
+        (Why.ACQUIRED, HELD, FREED, "would be leader, with term 7. The lease is " + wording.standing(FREED)),
+        (Why.RENEWED, HELD, HELD, "would renew it, and stay leader with term 7"),
+        (Why.RELEASED, FREED, HELD, "would be released. The lease is " + wording.standing(HELD)),
+        (Why.BROKEN, FREED, HELD, "would be broken by force. The lease is " + wording.standing(HELD)),
+        (Why.HELD, HELD, HELD, wording.standing(HELD)),
+    ],
+)
+def test_a_dry_run_says_what_would_be(why, lease, before, sentence):
+    assert wording.sentence(Verdict(why in (Why.ACQUIRED, Why.RENEWED), why, lease, before), dry_run=True) == sentence
+
+
+@pytest.mark.parametrize(
     ("ended", "sentence"),
     [
         (
