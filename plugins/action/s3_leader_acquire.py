@@ -17,9 +17,9 @@ class ActionModule(LeaseAction):
     module = s3_leader_acquire
     keep = staticmethod(_keeper.start)
 
-    def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
-        arguments = super().arguments(arguments, host)
-        arguments["metadata"] = metadata(arguments.get("metadata"))
+    def arguments(self, arguments: dict[str, t.Any], host: str, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        arguments = super().arguments(arguments, host, task_vars)
+        arguments["metadata"] = metadata(arguments.get("metadata"), task_vars)
         return arguments
 
     def too_late(self, result: dict[str, t.Any]) -> None:

@@ -97,7 +97,7 @@ reason:
   description: The outcome in one sentence for people.
   returned: always
   type: str
-  sample: held by web-2 (term 1795409376), renewed 4 s ago, free in at most 28 s
+  sample: held by web-2 (term 1795409376) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s
 lease:
   description:
     - The lease as last known, by the store's clock. V(none) if the task failed to find out.
@@ -166,7 +166,7 @@ lease:
     metadata:
       description: What the holder tells people about its run.
       type: dict
-      sample: {playbook: site.yml, user: alice}
+      sample: {playbook: site.yml, user: alice, pid: "4711", started: "2026-11-23T04:49:35Z"}
     conditions_proven:
       description:
         - How the store was found to enforce conditional writes when this lease was acquired. An acquisition within a

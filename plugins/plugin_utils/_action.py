@@ -42,7 +42,7 @@ class LeaseAction(ActionBase):
         except AnsibleActionFail as error:
             return dict(self.failure(str(error), 0), failed=True)
         host = (task_vars or {}).get("inventory_hostname", "localhost")
-        arguments = self.arguments(dict(self._task.args), host)
+        arguments = self.arguments(dict(self._task.args), host, task_vars or {})
         known = self.known(arguments)
         if known is not None:
             return known
@@ -74,7 +74,7 @@ class LeaseAction(ActionBase):
         """Return the result if the keeper of the lease knows it, else None. Set the arguments that it knows better."""
         return None
 
-    def arguments(self, arguments: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+    def arguments(self, arguments: dict[str, t.Any], host: str, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Add holder and session, if the user has not set them."""
         if not arguments.get("holder") and not arguments.get("instance_id"):
             arguments["holder"] = _run.holder(host)
@@ -140,12 +140,30 @@ def _handed_over(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return dict(is_leader=result.get("is_leader"), lease=lease, elapsed=elapsed, heard=heard)
 
 
-def metadata(given: t.Any) -> t.Any:
-    """Add to the user's metadata, for people, the playbook and the user who started it."""
+def metadata(given: t.Any, task_vars: t.Mapping[str, t.Any]) -> t.Any:
+    """Add to the user's metadata, for people, what run this is: two of the same user on the same host look alike."""
     if given is not None and not isinstance(given, t.Mapping):
         return given
-    added = dict(user=_run.user())
+    added = dict(user=_run.user(), pid=str(_run.PID), started=_run.STARTED)
     playbooks = context.CLIARGS.get("args")
     if isinstance(playbooks, (list, tuple)) and playbooks:  # for ad-hoc commands it is a string
         added["playbook"] = os.path.basename(str(playbooks[0]))
-    return dict(added, **(given or {}))
+    return dict(added, **_awx_job(task_vars), **(given or {}))
+
+
+def _awx_job(task_vars: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Return which job of AWX or its relatives this is. They set the variables under either name:
+    https://docs.ansible.com/projects/awx/en/latest/userguide/job_templates.html#launch-a-job-template
+    """
+
+    def told(name: str) -> str:
+        return str(task_vars.get(f"awx_{name}") or task_vars.get(f"tower_{name}") or "")[:200]
+
+    job = told("job_id")
+    if not job:
+        return {}
+    found = dict(awx_job=job, awx_template=told("job_template_name"), awx_user=told("user_name"))
+    host = os.environ.get("AWX_HOST", "").rstrip("/")
+    if host:
+        found["awx_url"] = f"{host}/#/jobs/playbook/{job}"
+    return {name: value for name, value in found.items() if value}

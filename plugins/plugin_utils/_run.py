@@ -13,6 +13,7 @@ in the next. Several playbooks in one process share one session.
 
 from __future__ import annotations
 
+import datetime
 import getpass
 import hashlib
 import math
@@ -25,6 +26,10 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock imp
 
 RUN = secrets.token_hex(16)
 """Identifies this run: 128 random bits."""
+
+PID = os.getpid()
+STARTED = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+"""When this run started, by the controller's clock. For people."""
 
 _LOCALHOST = ("localhost", "127.0.0.1", "::1")
 

@@ -44,7 +44,8 @@ def standing(found: Found) -> str:
     who += " (by the .NET library, which has no terms)" if record.foreign else " (term %d)" % record.term
     left = free_in(found)
     if left:
-        return "held by %s, renewed %s ago, free in at most %s" % (who, _seconds(found.age), _seconds(left))
+        since = "" if record.acquired_at is None else " since %sZ" % str(utc(record.acquired_at))[:19]
+        return "held by %s%s, renewed %s ago, free in at most %s" % (who, since, _seconds(found.age), _seconds(left))
     return "expired: %s has not renewed it for %s" % (who, _seconds(found.age))
 
 

@@ -10,6 +10,7 @@ from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 from support.action import play
 
 ACTION = "leaderelection.s3.s3_leader_acquire"
+RUN = dict(pid=str(_run.PID), started=_run.STARTED)
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +24,13 @@ def sent(**arguments):
 
 
 def test_the_module_is_sent_as_the_run_on_the_host_with_what_people_ask_next():
-    added = dict(holder="web-1", session=_run.session("web-1"), metadata=dict(user="alice", playbook="site.yml"))
+    added = dict(holder="web-1", session=_run.session("web-1"), metadata=dict(RUN, user="alice", playbook="site.yml"))
     assert sent(key="jobs/a", wait_timeout=60) == dict(added, key="jobs/a", wait_timeout=60)
 
 
 def test_metadata_that_is_given_is_added_to():
     assert sent(metadata=dict(ticket="OPS-1", user="ci"))["metadata"] == dict(
-        ticket="OPS-1", user="ci", playbook="site.yml"
+        RUN, ticket="OPS-1", user="ci", playbook="site.yml"
     )
 
 

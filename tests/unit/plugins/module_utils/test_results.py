@@ -59,7 +59,7 @@ def test_who_does_not_lead_has_no_term_of_its_own():
     told = success(False, Why.HELD)
     assert (told["is_leader"], told["term"], told["deadline"]) == (False, None, None)
     assert told["lease"]["term"] == 7
-    assert told["reason"] == "held by web-2 (term 7), renewed 4 s ago, free in at most 28 s"
+    assert told["reason"] == "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s"
 
 
 @pytest.mark.parametrize("why", list(Why))

@@ -282,10 +282,16 @@ def test_async_is_refused_before_anything_is_sent():
 # -- The metadata
 
 
+ALICE = dict(user="alice", pid="4711", started="2026-11-23T04:49:36Z")
+
+
 @pytest.fixture
 def command_line(monkeypatch):
     """Sets what stood on the command line: a list of playbooks, or the pattern of an ad-hoc command."""
     monkeypatch.setattr(_run, "user", lambda: "alice")
+    monkeypatch.setattr(_run, "PID", 4711)
+    monkeypatch.setattr(_run, "STARTED", "2026-11-23T04:49:36Z")
+    monkeypatch.delenv("AWX_HOST", raising=False)
 
     def set_arguments(args):
         monkeypatch.setattr(context, "CLIARGS", {} if args is None else dict(args=args))
@@ -296,22 +302,38 @@ def command_line(monkeypatch):
 @pytest.mark.parametrize("args", [("plays/site.yml",), ["/srv/plays/site.yml", "plays/other.yml"]])
 def test_metadata_tells_the_playbook_and_the_user(command_line, args):
     command_line(args)
-    assert metadata(None) == metadata({}) == dict(user="alice", playbook="site.yml")
+    assert metadata(None, {}) == metadata({}, {}) == dict(ALICE, playbook="site.yml")
 
 
 @pytest.mark.parametrize("args", ["web-1", (), None])
 def test_without_a_playbook_it_tells_the_user(command_line, args):
     command_line(args)
-    assert metadata(None) == dict(user="alice")
+    assert metadata(None, {}) == ALICE
 
 
 def test_metadata_that_is_given_wins(command_line):
     command_line(("site.yml",))
     given = dict(ticket="OPS-1", user="ci")
-    assert metadata(given) == dict(ticket="OPS-1", user="ci", playbook="site.yml")
+    assert metadata(given, {}) == dict(ALICE, ticket="OPS-1", user="ci", playbook="site.yml")
     assert given == dict(ticket="OPS-1", user="ci")
 
 
 @pytest.mark.parametrize("given", [["a", "b"], "a text", 5, False])
 def test_metadata_that_is_no_map_goes_to_the_module_which_refuses_it(command_line, given):
-    assert metadata(given) == given
+    assert metadata(given, {}) == given
+
+
+@pytest.mark.parametrize("name", ["awx", "tower"])
+def test_metadata_of_a_job_tells_which_one_and_who_launched_it(command_line, monkeypatch, name):
+    command_line(None)
+    job = {"job_id": 17, "job_template_name": "migrate", "user_name": "bob", "job_launch_type": "manual"}
+    variables = {f"{name}_{one}": value for one, value in job.items()}
+    known = dict(ALICE, awx_job="17", awx_template="migrate", awx_user="bob")
+    assert metadata(None, variables) == known
+    monkeypatch.setenv("AWX_HOST", "https://awx.example.com/")
+    assert metadata(None, variables) == dict(known, awx_url="https://awx.example.com/#/jobs/playbook/17")
+
+
+def test_metadata_of_a_job_that_nobody_launched_names_nobody(command_line):
+    command_line(None)
+    assert metadata(None, {"awx_job_id": 17}) == dict(ALICE, awx_job="17")

@@ -39,7 +39,7 @@ BROKEN_BEFORE = seen(holder="", term=8, metadata={"released_by": "web-3"}, histo
 TAKEN_AFTER = seen(holder="web-3", session="third", term=8, history=(BROKEN,))
 FREED_BY = seen(holder="", metadata={"released_by": "operator"})
 UNREADABLE = Seen(Unreadable("it is not JSON"), "e", NOW - 4, NOW)
-FOREIGN = seen(session="", term=0, lease_duration=0.0, lease_until=NOW + 60)
+FOREIGN = seen(session="", acquired_at=None, term=0, lease_duration=0.0, lease_until=NOW + 60)
 FOREIGN_OVER = seen(session="", term=0, lease_duration=0.0, lease_until=NOW - 60)
 FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_until=NOW - 60)
 
@@ -48,9 +48,9 @@ FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_un
     ("found", "state", "standing"),
     [
         (ABSENT, "absent", "free: no object found"),
-        (HELD, "held", "held by web-2 (term 7), renewed 4 s ago, free in at most 28 s"),
-        (seen(age=0.0), "held", "held by web-2 (term 7), renewed 0 s ago, free in at most 32 s"),
-        (seen(age=31.9), "held", "held by web-2 (term 7), renewed 31.9 s ago, free in at most 0.1 s"),
+        (HELD, "held", "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s"),
+        (seen(age=0.0), "held", "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 0 s ago, free in at most 32 s"),
+        (seen(age=31.9), "held", "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 31.9 s ago, free in at most 0.1 s"),
         (seen(age=32.0), "expired", "expired: web-2 (term 7) has not renewed it for 32 s"),
         (EXPIRED, "expired", "expired: web-2 (term 7) has not renewed it for 3600 s"),
         (HELD_BACK, "released", "held back for another 21 s: released 4 s ago (term 7)"),
@@ -117,7 +117,7 @@ def test_all_states_are_documented_ones():
             FREED,
             HELD,
             (
-                "broken by force. Before, the lease was held by web-2 (term 7), renewed 4 s ago, free in at most 28 s. "
+                "broken by force. Before, the lease was held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s. "
                 "Its holder may act as leader until its next renewal or its deadline"
             ),
         ),

@@ -207,5 +207,5 @@ def test_trouble_with_the_store_is_what_is_waited_for(kept, runner):
     trouble, refused, standing = runner.read()
     assert trouble == {"waits": "waits, and asks again and again: no answer within 5 s", "trouble": True}
     assert refused["waits"].endswith("403 AccessDenied. Check the credentials")
-    held = "held by web-1 (term 7), renewed 10 s ago, free in at most 22 s"
+    held = "held by web-1 (term 7) since 2026-11-23T04:49:36Z, renewed 10 s ago, free in at most 22 s"
     assert standing == {"waits": f"waits (free in 22 s unless it is renewed): {held}"}
