@@ -12,6 +12,7 @@ An action plugin imports its module, so that Ansible's main process has loaded a
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible import context
@@ -26,6 +27,9 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._results import 
 from . import _here, _run
 
 display = Display()
+
+LEAST_PYTHON = (3, 8)
+"""The oldest Python that can run a module on a host."""
 
 
 class LeaseAction(ActionBase):
@@ -54,8 +58,26 @@ class LeaseAction(ActionBase):
                 self.too_late(result)
         elif result.get("failed"):
             # The module was refused, or died, before it returned its result: add the keys that every result has.
+            too_old = self._python_too_old() if "module_stderr" in result else ""
+            if too_old:
+                return dict(self.failure(too_old, 0), failed=True)
             result = {**self.failure(str(result.get("msg", "the module failed")), 0), **result}
         return result
+
+    def _python_too_old(self) -> str:
+        """Return what to do about a host whose Python cannot even read the module; '' if that is not the reason."""
+        python = str(self._used_interpreter or "").lstrip("#!").strip()
+        if not python:
+            return ""
+        told = self._low_level_execute_command(f"{python} -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'")
+        found = re.fullmatch(r"(\d+)\.(\d+)", str(told.get("stdout", "")).strip())
+        if not found or (int(found[1]), int(found[2])) >= LEAST_PYTHON:
+            return ""
+        return (
+            f"Python {found[0]} on this host is too old ({python}): the modules of leaderelection.s3 need "
+            f"{'.'.join(map(str, LEAST_PYTHON))} or later. Set ansible_python_interpreter to a newer one that has boto3, "
+            "or let the controller do it: delegate_to: localhost"
+        )
 
     def _carry_out(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         name = f"leaderelection.s3.{self._task.action.rpartition('.')[2]}"

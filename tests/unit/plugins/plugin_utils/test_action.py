@@ -257,6 +257,39 @@ def test_a_module_that_died_leaves_the_keys_of_a_result(clock):
     assert (result["rc"], result["module_stderr"]) == (1, "Segmentation fault")
 
 
+class OnPython(LeaseAction):
+    """An action on a host that answers so when it is asked for the version of its Python."""
+
+    answer = ""
+
+    def run(self, tmp=None, task_vars=None):
+        self._used_interpreter = "#!/usr/bin/python3"
+        return super().run(tmp, task_vars)
+
+    def _low_level_execute_command(self, cmd):
+        assert cmd.startswith("/usr/bin/python3 -c ")
+        return dict(stdout=self.answer, rc=0)
+
+
+DEAD = dict(failed=True, msg="MODULE FAILURE", rc=1, module_stderr="SyntaxError", exception="Traceback")
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.7"])
+def test_a_host_whose_python_is_too_old_says_so_in_one_sentence(monkeypatch, version):
+    monkeypatch.setattr(OnPython, "answer", version + "\n")
+    result = play(OnPython, "leaderelection.s3.s3_leader_info", {}, DEAD).result
+    assert result["msg"].startswith(f"Python {version} on this host is too old (/usr/bin/python3): ")
+    assert "ansible_python_interpreter" in result["msg"]
+    assert set(result) == RESULT_KEYS | {"failed", "msg"}
+
+
+@pytest.mark.parametrize("answer", ["3.8\n", "3.13\n", "", "sh: not found"])
+def test_where_the_python_is_not_the_reason_the_failure_stays_as_it_is(monkeypatch, answer):
+    monkeypatch.setattr(OnPython, "answer", answer)
+    result = play(OnPython, "leaderelection.s3.s3_leader_info", {}, DEAD).result
+    assert (result["msg"], result["module_stderr"]) == ("MODULE FAILURE", "SyntaxError")
+
+
 def test_a_module_that_died_without_a_word_has_failed():
     assert run(dict(failed=True)).result["reason"] == "the module failed"
 
