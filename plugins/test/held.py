@@ -7,16 +7,36 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
+
+
+_NAME = "leaderelection.s3.held"
+_display = Display()
 
 
 def held(result: t.Any) -> bool:
     if not isinstance(result, t.Mapping) or "is_leader" not in result:
         raise AnsibleFilterError(
-            "leaderelection.s3.held tests the registered result of s3_leader_acquire or s3_leader_renew, but was given "
-            f"{type(result).__name__} without is_leader"
+            f"{_NAME} tests the registered result of s3_leader_acquire or s3_leader_renew, {_but(result)}"
+        )
+    if result["is_leader"] and result.get("deadline") is None:
+        _display.warning(
+            f"{_NAME} is false for a result that says that this run leads, because the result has no deadline. Test that "
+            "of s3_leader_acquire or s3_leader_renew; s3_leader_info returns none, and nor does any of them in check mode"
         )
     return _kept.is_held(result)
+
+
+def _but(result: t.Any) -> str:
+    """Return what was given instead of a result, and the way out."""
+    if not isinstance(result, t.Mapping):
+        return "but was given no dictionary" if result is not None else "but was given nothing"
+    if "results" in result:
+        return "but the task ran in a loop: test each of its results"
+    if result.get("skipped"):
+        return f"but the task was skipped, so it tells nothing: write 'lease is not skipped and lease is {_NAME}'"
+    return "but was given a dictionary without is_leader"
 
 
 class TestModule:

@@ -398,7 +398,8 @@ class Checker:
 
     def _remembers(self, old: t.Any, new: t.Any) -> None:
         """A lease names the last terms in which somebody led."""
-        goes_on = (new.session, new.term, new.released) == (old.session, old.term, old.released)
+        # A creation that came late is written once more, with a higher term, before anybody leads (rule 3).
+        goes_on = (new.session, new.released) == (old.session, old.released) and new.sequence > old.sequence
         led = not old.released and (old.proof or old.foreign)
         terms = [one.term for one in old.history]
         if led and not goes_on:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
-from ansible_collections.leaderelection.s3.plugins.test.held import TestModule as Plugin
+from ansible_collections.leaderelection.s3.plugins.test import held as module
 
-held = Plugin().tests()["held"]
+held = module.TestModule().tests()["held"]
 
 
 def result(left=30.0, run=_run.RUN, is_leader=True):
@@ -17,7 +17,7 @@ def result(left=30.0, run=_run.RUN, is_leader=True):
 
 
 def test_the_plugin_has_one_test():
-    assert list(Plugin().tests()) == ["held"]
+    assert list(module.TestModule().tests()) == ["held"]
 
 
 def test_a_result_is_held_until_its_deadline():
@@ -40,24 +40,31 @@ def test_what_is_not_leader_or_has_no_deadline_of_this_run_is_not_held(one):
 
 
 @pytest.mark.parametrize(
-    ("nonsense", "kind"),
+    ("nonsense", "words"),
     [
-        (None, "NoneType"),
-        ("text", "str"),
-        (True, "bool"),
-        (7, "int"),
-        ([], "list"),
-        ([result()], "list"),
-        ({}, "dict"),
-        (dict(rc=0), "dict"),
-        (dict(skipped=True, changed=False), "dict"),
-        (dict(results=[result()]), "dict"),
-        (dict(result(), is_leader=True)["deadline"], "dict"),
+        (None, "was given nothing"),
+        ("text", "was given no dictionary"),
+        (True, "was given no dictionary"),
+        ([result()], "was given no dictionary"),
+        ({}, "without is_leader"),
+        (dict(rc=0), "without is_leader"),
+        (dict(result(), is_leader=True)["deadline"], "without is_leader"),
+        (dict(skipped=True, changed=False), "lease is not skipped and lease is leaderelection.s3.held"),
+        (dict(results=[result()]), "test each of its results"),
     ],
 )
-def test_what_is_no_registered_result_is_an_error_and_not_unheld(nonsense, kind):
+def test_what_is_no_registered_result_is_an_error_and_not_unheld(nonsense, words):
     with pytest.raises(AnsibleFilterError) as error:
         held(nonsense)
     message = str(error.value)
     assert "leaderelection.s3.held tests the registered result of s3_leader_acquire or s3_leader_renew" in message
-    assert kind + " without is_leader" in message
+    assert words in message
+
+
+@pytest.mark.parametrize(("is_leader", "warned"), [(True, True), (False, False)])
+def test_a_leader_without_a_deadline_is_warned_of(monkeypatch, is_leader, warned):
+    """A result of s3_leader_info would keep the work from being done, without a word."""
+    told = []
+    monkeypatch.setattr(module._display, "warning", told.append)
+    assert held(dict(result(is_leader=is_leader), deadline=None)) is False
+    assert [("s3_leader_info" in text) for text in told] == [True] * warned

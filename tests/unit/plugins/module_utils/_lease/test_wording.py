@@ -49,8 +49,16 @@ FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_un
     [
         (ABSENT, "absent", "free: no object found"),
         (HELD, "held", "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s"),
-        (seen(age=0.0), "held", "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 0 s ago, free in at most 32 s"),
-        (seen(age=31.9), "held", "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 31.9 s ago, free in at most 0.1 s"),
+        (
+            seen(age=0.0),
+            "held",
+            "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 0 s ago, free in at most 32 s",
+        ),
+        (
+            seen(age=31.9),
+            "held",
+            "held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 31.9 s ago, free in at most 0.1 s",
+        ),
         (seen(age=32.0), "expired", "expired: web-2 (term 7) has not renewed it for 32 s"),
         (EXPIRED, "expired", "expired: web-2 (term 7) has not renewed it for 3600 s"),
         (HELD_BACK, "released", "held back for another 21 s: released 4 s ago (term 7)"),
