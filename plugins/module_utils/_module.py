@@ -106,9 +106,11 @@ def failed(result: Result) -> Result:
 def _told(error: StoreError, lease: _options.Handle) -> str:
     text = f"The lease {lease.location}: {error}"
     if isinstance(error, StoreUnreachable):
+        no_credentials = connection.NO_CREDENTIALS in error.why
+        check = "where the credentials come from" if no_credentials else "endpoint_url and the network"
         text += (
             f". Given up after {lease.store.requests} requests and {lease.clock.now() - lease.started:.0f} s. "
-            "Check endpoint_url and the network, or raise request_timeout"
+            f"Check {check}, or raise request_timeout"
         )
         if error.doubtful:
             text += (

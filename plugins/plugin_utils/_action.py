@@ -44,7 +44,8 @@ class LeaseAction(ActionBase):
         try:
             super().run(tmp, task_vars)
         except AnsibleActionFail as error:
-            return dict(self.failure(str(error), 0), failed=True)
+            instead = ". Leave it out, and use wait_timeout to wait for the lease" if self._task.async_val else ""
+            return dict(self.failure(f"{error}{instead}", 0), failed=True)
         host = (task_vars or {}).get("inventory_hostname", "localhost")
         arguments = self.arguments(dict(self._task.args), host, task_vars or {})
         known = self.known(arguments)
@@ -75,8 +76,8 @@ class LeaseAction(ActionBase):
             return ""
         return (
             f"Python {found[0]} on this host is too old ({python}): the modules of leaderelection.s3 need "
-            f"{'.'.join(map(str, LEAST_PYTHON))} or later. Set ansible_python_interpreter to a newer one that has boto3, "
-            "or let the controller do it: delegate_to: localhost"
+            f"{'.'.join(map(str, LEAST_PYTHON))} or later. Set ansible_python_interpreter to a newer one that has "
+            "boto3, or let the controller do it: delegate_to: localhost"
         )
 
     def _carry_out(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

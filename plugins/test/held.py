@@ -10,7 +10,6 @@ from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
 
-
 _NAME = "leaderelection.s3.held"
 _display = Display()
 
@@ -22,8 +21,8 @@ def held(result: t.Any) -> bool:
         )
     if result["is_leader"] and result.get("deadline") is None:
         _display.warning(
-            f"{_NAME} is false for a result that says that this run leads, because the result has no deadline. Test that "
-            "of s3_leader_acquire or s3_leader_renew; s3_leader_info returns none, and nor does any of them in check mode"
+            f"{_NAME} is false for a result that says that this run leads, because the result has no deadline. Test "
+            "that of s3_leader_acquire or s3_leader_renew; s3_leader_info returns none, and nor does a task in check mode"
         )
     return _kept.is_held(result)
 

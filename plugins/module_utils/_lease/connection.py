@@ -47,6 +47,8 @@ except ImportError as error:
 USER_AGENT = "leaderelection.s3"
 MOST_AT_ONCE = 64
 """Most requests of one connection in flight at the same time."""
+NO_CREDENTIALS = "the credentials could not be fetched"
+"""Begins what NoAnswer says where their source may answer later."""
 
 
 class Keys(NamedTuple):
@@ -179,7 +181,12 @@ class Connection:
         return Response(response.status_code, answered, self._content(response, answered, most))
 
     def _check_certificates(self, error: Exception) -> None:
-        """Raise CannotSend if it takes other certificates to send anything."""
+        """Raise CannotSend if it takes another scheme, or other certificates, to send anything."""
+        if any(sign in str(error) for sign in _NO_TLS):
+            raise CannotSend(
+                "%s does not speak TLS" % self.origin,
+                "If the store speaks plain HTTP, let endpoint_url begin with http://",
+            ) from None
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             why = re.search(r"verify failed: ([^(]*[^( ])", str(error))
             raise CannotSend(
@@ -260,12 +267,14 @@ class Connection:
                 )
             return credentials.get_frozen_credentials()
         except (botocore.exceptions.CredentialRetrievalError, botocore.exceptions.MetadataRetrievalError) as error:
-            raise NoAnswer("the credentials could not be fetched: %s" % error) from None
+            raise NoAnswer("%s: %s" % (NO_CREDENTIALS, error)) from None
         except CannotSend:
             raise
         except Exception as error:
             # Each source has its own errors: a role may be refused, a process may print nonsense.
-            raise CannotSend("the credentials cannot be used: %s: %s" % (type(error).__name__, error)) from None
+            kind = type(error).__name__
+            advice = "Log in with aws sso login, as the user that runs this" if "SSO" in kind.upper() else ""
+            raise CannotSend("the credentials cannot be used: %s: %s" % (kind, error), advice) from None
 
     def _url(self, location: Location) -> str:
         bucket, key = location.bucket, location.key
@@ -359,12 +368,23 @@ def _is_ca_bundle(verify: Any) -> bool:
 
 
 def _what_happened(error: Exception, origin: str) -> str:
+    cause = str(getattr(error, "kwargs", {}).get("error", ""))
+    for sign, words in _NO_CONNECTION.items():
+        if sign in cause and type(error).__name__ == "EndpointConnectionError":
+            return words % origin
     for kind, words in _WORDS.items():
         if type(error).__name__ == kind:
             return words % origin
     return "the connection to %s failed (%s)" % (origin, type(error).__name__)
 
 
+_NO_CONNECTION = {
+    "Connection refused": "%s could not be reached: nothing listens there",
+    "Name or service not known": "%s could not be reached: its name is unknown",
+    "failure in name resolution": "%s could not be reached: its name cannot be looked up now",
+    "unreachable": "%s could not be reached: this host's network does not lead there",
+}
+"""By what stands in urllib3's error, whose classes differ between its versions: the words of libc."""
 _WORDS: Dict[str, str] = {
     "EndpointConnectionError": "%s could not be reached: its name is unknown, or nothing listens there",
     "ConnectTimeoutError": "%s did not accept a connection in time",
@@ -373,6 +393,9 @@ _WORDS: Dict[str, str] = {
     "ProxyConnectionError": "the proxy to %s could not be reached",
     "SSLError": "the TLS connection to %s broke, or it does not speak TLS",
 }
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+"""What OpenSSL calls an answer in plain text, by its version."""
 
 _KINDS_OF_ENDPOINTS = ("use_fips_endpoint", "use_dualstack_endpoint")
 

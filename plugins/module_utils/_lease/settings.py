@@ -132,6 +132,11 @@ def check_key(key: str) -> None:
         raise BadOption("key", key, "it has %d bytes. Use %d to %d" % (size, least, most))
     if not key.isprintable():
         raise BadOption("key", key, "it has a control character or another unprintable one. Remove it")
+    scheme, separator, rest = key.partition("://")
+    if separator:
+        bucket, _slash, name = rest.partition("/")
+        way_out = "it is a URL. Use bucket: %s and key: %s" % (bucket or "BUCKET", name or "KEY")
+        raise BadOption("key", key, way_out if scheme == "s3" else "it is a URL. Use endpoint_url, bucket and key")
     if "\\" in key:
         raise BadOption("key", key, "some stores treat a backslash as a slash. Use a slash, or neither")
     if any(part in ("", ".", "..") for part in key.split("/")):

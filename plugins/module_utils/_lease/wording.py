@@ -140,7 +140,11 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
         "duration. Use a longer wait_timeout"
     ),
     Why.TAKEN: _taken,
-    Why.GONE: lambda verdict: "the lease object was removed",
+    Why.GONE: lambda verdict: (
+        "there is no lease: it was never acquired, or its object was removed"
+        if isinstance(verdict.before, Absent)
+        else "the lease object was removed"
+    ),
     Why.UNFINISHED: lambda verdict: (
         "the acquisition failed before it was complete, so the lease has no leader. Acquire it again"
     ),

@@ -145,6 +145,12 @@ def nobody_leads(told, requests=0):
     return told["msg"]
 
 
+def test_where_credentials_cannot_be_fetched_nobody_is_sent_to_the_network():
+    told = nobody_leads(run(raises(StoreUnreachable(f"{connection.NO_CREDENTIALS}: a process failed"))))
+    assert "Check where the credentials come from" in told
+    assert "endpoint_url" not in told
+
+
 def test_an_option_that_the_operation_refuses_is_a_failure():
     told = run(raises(BadOption("lease_duration", 1, "use a longer one")))
     assert nobody_leads(told) == "lease_duration is 1: use a longer one"

@@ -310,6 +310,7 @@ def test_async_is_refused_before_anything_is_sent():
     assert played.result.keys() >= RESULT_KEYS
     assert (played.result["failed"], played.result["is_leader"]) == (True, False)
     assert "async" in played.result["msg"]
+    assert "use wait_timeout" in played.result["msg"]
 
 
 # -- The metadata

@@ -541,12 +541,27 @@ def test_a_closed_port_and_an_unknown_name_are_no_answer():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    for name in (f"127.0.0.1:{port}", "nobody-made-me.invalid"):
+    for name, why in ((f"127.0.0.1:{port}", "nothing listens there"), ("nobody-made-me.invalid", "its name ")):
         connection = Connection(
             Endpoint(**KEYS, endpoint_url=f"http://{name}", request_timeout=1), Location("bucket", "a")
         )
-        with pytest.raises(NoAnswer, match=f"http://{name} could not be reached"):
+        with pytest.raises(NoAnswer, match=f"http://{name} could not be reached: {why}"):
             connection.send("GET", {}, b"", 10, stamp())
+
+
+def test_a_store_that_speaks_plain_http_is_told_from_one_that_cannot_be_reached(serve):
+    server = serve()
+    connection = connection_to(server, endpoint_url=server.url.replace("http:", "https:"))
+    with pytest.raises(CannotSend, match=r"does not speak TLS.*let endpoint_url begin with http://"):
+        connection.send("GET", {}, b"", 10, stamp())
+
+
+def test_a_login_that_has_ended_says_how_to_log_in(serve, aws):
+    sso = "sso_start_url = https://x.awsapps.com/start\nsso_region = r\nsso_account_id = 1\nsso_role_name = role\n"
+    aws("[default]\n" + sso)
+    connection = connection_to(serve(), access_key=None, secret_key=None)
+    with pytest.raises(CannotSend, match=r"SSO.*Log in with aws sso login"):
+        connection.send("GET", {}, b"", 10, stamp())
 
 
 def test_a_proxy_that_is_not_there_is_no_answer_and_its_password_stays_out(monkeypatch):

@@ -125,8 +125,8 @@ def test_all_states_are_documented_ones():
             FREED,
             HELD,
             (
-                "broken by force. Before, the lease was held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s. "
-                "Its holder may act as leader until its next renewal or its deadline"
+                "broken by force. Before, the lease was held by web-2 (term 7) since 2026-11-23T04:49:36Z, renewed 4 s "
+                "ago, free in at most 28 s. Its holder may act as leader until its next renewal or its deadline"
             ),
         ),
         (Why.FOUND, HELD, HELD, wording.standing(HELD)),
@@ -150,6 +150,7 @@ def test_all_states_are_documented_ones():
         (Why.UNREADABLE, UNREADABLE, UNREADABLE, wording.standing(UNREADABLE)),
         (Why.TAKEN, HELD, HELD, wording.standing(HELD)),
         (Why.GONE, ABSENT, HELD, "the lease object was removed"),
+        (Why.GONE, ABSENT, ABSENT, "there is no lease: it was never acquired, or its object was removed"),
         (
             Why.UNFINISHED,
             HELD,
