@@ -22,7 +22,7 @@ def held(result: t.Any) -> bool:
     if result["is_leader"] and result.get("deadline") is None:
         _display.warning(
             f"{_NAME} is false for a result that says that this run leads, because the result has no deadline. Test "
-            "that of s3_leader_acquire or s3_leader_renew; s3_leader_info returns none, and nor does a task in check mode"
+            "that of s3_leader_acquire or s3_leader_renew; s3_leader_info returns none, nor does any in check mode"
         )
     return _kept.is_held(result)
 
