@@ -11,7 +11,7 @@ options:
   endpoint_url:
     description:
       - URL of the store, like V(https://s3.example.com:9000). If not set, AWS in O(region).
-      - If not set, taken from the environment variables E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL).
+      - If not set, taken from E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL) on the managed host.
       - Without them, taken from the AWS configuration as other tools do. C(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS),
         C(AWS_USE_FIPS_ENDPOINT) and C(AWS_USE_DUALSTACK_ENDPOINT) count, too.
     type: str
@@ -19,32 +19,32 @@ options:
   access_key:
     description:
       - Access key ID. It requires O(secret_key), and cannot be combined with O(profile).
-      - If not set, taken from the environment variables E(AWS_ACCESS_KEY_ID), E(AWS_ACCESS_KEY).
+      - If not set, taken from E(AWS_ACCESS_KEY_ID), E(AWS_ACCESS_KEY) on the managed host.
     type: str
     aliases: [aws_access_key_id, aws_access_key]
   secret_key:
     description:
       - Secret access key. Do not pass it on the command line of C(ansible -a), because Ansible repeats its arguments in
         errors.
-      - If not set, taken from the environment variables E(AWS_SECRET_ACCESS_KEY), E(AWS_SECRET_KEY).
+      - If not set, taken from E(AWS_SECRET_ACCESS_KEY), E(AWS_SECRET_KEY) on the managed host.
     type: str
     aliases: [aws_secret_access_key, aws_secret_key]
   session_token:
     description:
       - Session token of temporary credentials.
-      - If not set, taken from the environment variable E(AWS_SESSION_TOKEN).
+      - If not set, taken from E(AWS_SESSION_TOKEN) on the managed host.
     type: str
     aliases: [aws_session_token]
   profile:
     description:
       - Named profile of the AWS configuration. Without keys and profile, botocore searches its usual sources.
-      - If not set, taken from the environment variables E(AWS_PROFILE), E(AWS_DEFAULT_PROFILE).
+      - If not set, taken from E(AWS_PROFILE), E(AWS_DEFAULT_PROFILE) on the managed host.
     type: str
     aliases: [aws_profile]
   region:
     description:
       - Region that requests are signed for. V(us-east-1) if no configuration names one.
-      - If not set, taken from the environment variables E(AWS_REGION), E(AWS_DEFAULT_REGION).
+      - If not set, taken from E(AWS_REGION), E(AWS_DEFAULT_REGION) on the managed host.
     type: str
     aliases: [aws_region]
   validate_certs:
@@ -55,7 +55,7 @@ options:
   aws_ca_bundle:
     description:
       - File with the CA certificates that may sign the store's certificate.
-      - If not set, taken from the environment variable E(AWS_CA_BUNDLE).
+      - If not set, taken from E(AWS_CA_BUNDLE) on the managed host.
     type: path
   addressing_style:
     description:
@@ -82,26 +82,49 @@ options:
       - name: AWS_URL
       - name: AWS_ENDPOINT_URL_S3
       - name: AWS_ENDPOINT_URL
+    vars:
+      - name: s3_leader_endpoint_url
   access_key:
     env:
       - name: AWS_ACCESS_KEY_ID
       - name: AWS_ACCESS_KEY
+    vars:
+      - name: s3_leader_access_key
   secret_key:
     env:
       - name: AWS_SECRET_ACCESS_KEY
       - name: AWS_SECRET_KEY
+    vars:
+      - name: s3_leader_secret_key
   session_token:
     env:
       - name: AWS_SESSION_TOKEN
+    vars:
+      - name: s3_leader_session_token
   profile:
     env:
       - name: AWS_PROFILE
       - name: AWS_DEFAULT_PROFILE
+    vars:
+      - name: s3_leader_profile
   region:
     env:
       - name: AWS_REGION
       - name: AWS_DEFAULT_REGION
+    vars:
+      - name: s3_leader_region
   aws_ca_bundle:
     env:
       - name: AWS_CA_BUNDLE
+    vars:
+      - name: s3_leader_aws_ca_bundle
+  validate_certs:
+    vars:
+      - name: s3_leader_validate_certs
+  addressing_style:
+    vars:
+      - name: s3_leader_addressing_style
+  request_timeout:
+    vars:
+      - name: s3_leader_request_timeout
 """

@@ -33,6 +33,6 @@ options:
       - The contender's identity, which gives authority. All tasks with the same one are the same contender, and do not
         exclude each other.
       - If not set, one for each run and host. Set it only to hand a lease from one run to another.
-      - From 8 to 128 printable characters.
+      - From 8 to 128 printable characters that nobody else uses. Any other text is replaced by its hash.
     type: str
 """

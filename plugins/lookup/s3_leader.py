@@ -10,6 +10,8 @@ short_description: Show who holds a lease on S3, as the controller sees it
 version_added: 0.1.0
 description:
   - Reads leases on the controller and returns who holds them. Writes nothing.
+  - Neither C(module_defaults) nor C(environment) of a task or play reaches a lookup. Set the variables of the options
+    instead, in the inventory or in C(vars).
 author:
   - the leaderelection.s3 authors (@leaderelection)
 extends_documentation_fragment:
@@ -25,6 +27,8 @@ options:
     description: The bucket. From 3 to 255 letters, digits, dots, hyphens and underscores.
     type: str
     default: leader-election
+    vars:
+      - name: s3_leader_bucket
 seealso:
   - module: leaderelection.s3.s3_leader_info
 """

@@ -37,8 +37,7 @@ options:
     description:
       - The key of the lease object. All contenders use the same one.
       - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
-      - Required with O(source=store), and refused with O(source=local). If C(module_defaults) sets it, override it with
-        an empty one.
+      - Required with O(source=store), and ignored with O(source=local).
     type: str
     required: false
     aliases: [object_key]
@@ -82,7 +81,8 @@ RETURN = r"""
 is_leader:
   description:
     - Whether this run leads on this host. A real boolean, for use in C(when).
-    - It is V(false) in a failed result, too.
+    - It is V(false) in a failed result, too. Where Ansible skips the task, or ends it after its C(timeout), the result
+      has no such key.
   returned: always
   type: bool
   sample: true

@@ -101,8 +101,7 @@ class LeaseAction(ActionBase):
         """Add holder and session, if the user has not set them."""
         if not arguments.get("holder") and not arguments.get("instance_id"):
             arguments["holder"] = _run.holder(host)
-        if not arguments.get("session"):
-            arguments["session"] = _run.session(host)
+        arguments["session"] = _run.session_of(arguments["session"]) if arguments.get("session") else _run.session(host)
         if isinstance(arguments.get("lease"), t.Mapping):
             arguments["lease"] = _handed_over(arguments["lease"])
         return arguments

@@ -22,7 +22,9 @@ import secrets
 import socket
 import typing as t
 
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_session
 
 RUN = secrets.token_hex(16)
 """Identifies this run: 128 random bits."""
@@ -42,6 +44,15 @@ def now() -> float:
 def session(host: str) -> str:
     """Return the session of this run on a host."""
     return hashlib.sha256(f"{RUN}/{host}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def session_of(text: t.Any) -> str:
+    """Return the session that a user names: the text, or its hash if that is too short, too long or unprintable."""
+    try:
+        check_session(str(text))
+    except BadOption:
+        return hashlib.sha256(f"named {text}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return str(text)
 
 
 def holder(host: str) -> str:

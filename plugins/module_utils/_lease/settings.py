@@ -252,8 +252,6 @@ def check_source(source: str, key: Optional[str], name: Optional[str]) -> None:
         if key is None:
             raise BadOption("key", key, "source: store needs it. Name the object, or use source: local with a name")
         return
-    if key:
-        raise BadOption("key", key, "source: local finds a lease by its name on the host. Use name instead")
     if not name:
         raise BadOption("name", name, "source: local needs it. Use a name that s3-leader status shows on the host")
 

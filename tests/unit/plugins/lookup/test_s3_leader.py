@@ -152,3 +152,11 @@ def test_without_botocore_it_says_what_is_missing_and_where(look_up, store, monk
         AnsibleLookupError, match=r"s3_leader needs botocore, which comes with boto3, on the controller"
     ):
         look_up("jobs/a")
+
+
+def test_variables_reach_it_where_module_defaults_do_not(store):
+    variables = dict(s3_leader_endpoint_url=store.url, s3_leader_bucket="another", s3_leader_access_key="AKIA-somebody")
+    variables |= {f"s3_leader_{name}": value for name, value in SECRETS.items()}
+    [told] = lookup_loader.get("leaderelection.s3.s3_leader").run(["jobs/a"], variables)
+    assert (told["lease"]["bucket"], told["lease"]["state"]) == ("another", "absent")
+    assert [request.path for request in store.requests] == ["/another/jobs/a"]

@@ -100,7 +100,6 @@ def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatc
         (dict(key=None), "key is not set: source: store needs it"),
         (dict(key=""), 'key is "": it has 0 bytes'),
         (dict(name="db"), 'name is "db": the store does not know names on a host'),
-        (dict(source="local", name="db"), 'key is "jobs/a": source: local finds a lease by its name on the host'),
         (dict(source="local", key=""), "name is not set: source: local needs it"),
         (dict(source="local", key="", name="../db"), 'name is "../db": use 1 to 50 lower-case letters'),
     ],

@@ -154,3 +154,14 @@ def test_the_time_left_is_in_seconds_and_may_be_over(now):
 
 def test_a_deadline_that_a_template_has_made_a_text_is_one(now):
     assert _run.time_left(result(at="130.0")) == 30.0
+
+
+def test_a_session_that_is_named_stays_if_it_can():
+    assert _run.session_of("workflow 17") == "workflow 17"
+
+
+@pytest.mark.parametrize("text", ["17", 17, "x" * 129, "two\nlines of text"])
+def test_any_other_text_names_a_session_too(text):
+    session = _run.session_of(text)
+    assert session == _run.session_of(str(text)) != _run.session_of("18")
+    assert (len(session), session.isprintable()) == (32, True)
