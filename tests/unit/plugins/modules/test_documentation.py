@@ -100,7 +100,10 @@ def test_the_lookup_has_the_connection_options_of_the_modules_and_their_environm
     assert {name: options[name] for name in CONNECTION} == {
         name: {**option, **CONNECTION_OF_PLUGINS.get(name, {})} for name, option in CONNECTION.items()
     }
-    assert {setting for option in CONNECTION_OF_PLUGINS.values() for setting in option} == {"env"}
+    assert {setting for option in CONNECTION_OF_PLUGINS.values() for setting in option} == {"env", "vars"}
+    assert {name: one["vars"][0]["name"] for name, one in CONNECTION_OF_PLUGINS.items()} == {
+        name: f"s3_leader_{name}" for name in CONNECTION
+    }
 
 
 @pytest.mark.parametrize("option", sorted(CONNECTION))
