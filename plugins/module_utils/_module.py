@@ -81,7 +81,7 @@ def operation(
     result = _results.success(verdict, lease.location, lease.store.requests, lease.started, call.check_mode)
     if isinstance(verdict.lease, Seen) and isinstance(verdict.lease.record, Unreadable):
         # A mistyped key would let the same task do nothing, day after day.
-        call.warn(f"{lease.location} is no lease, so nobody can lead: it is {result['reason']}")
+        call.warn(f"{lease.location} cannot be read as a lease, so nobody can lead: it is {result['reason']}")
     if call.diff and verdict.why is not Why.FOUND:
         result["diff"] = _results.difference(verdict, lease.location)
     if lost(task, verdict):

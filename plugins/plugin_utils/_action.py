@@ -170,7 +170,7 @@ def metadata(given: t.Any, task_vars: t.Mapping[str, t.Any]) -> t.Any:
     playbooks = context.CLIARGS.get("args")
     if isinstance(playbooks, (list, tuple)) and playbooks:  # for ad-hoc commands it is a string
         added["playbook"] = os.path.basename(str(playbooks[0]))
-    return dict(added, **_awx_job(task_vars), **(given or {}))
+    return {**added, **_awx_job(task_vars), **(given or {})}
 
 
 def _awx_job(task_vars: t.Mapping[str, t.Any]) -> dict[str, str]:

@@ -556,7 +556,7 @@ def test_force_frees_what_cannot_be_read_and_the_term_goes_by_the_stores_clock(r
     assert run["acquire in vain"]["lease"]["etag"] == before.etag.strip('"')
     assert run["release in vain"]["changed"] is False
     assert complaints_about(run, "break in vain", ("force is true: ", "force_foreign=true")) == ""
-    assert "is no lease, so nobody can lead" in " ".join(run.stderr.split())
+    assert "cannot be read as a lease, so nobody can lead" in " ".join(run.stderr.split())
     for name in ("acquire in vain", "release in vain"):
         assert run[name]["is_leader"] is False
         assert run[name]["lease"]["state"] == "unreadable"

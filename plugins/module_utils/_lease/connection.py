@@ -394,7 +394,7 @@ _WORDS: Dict[str, str] = {
     "SSLError": "the TLS connection to %s broke, or it does not speak TLS",
 }
 
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+_NO_TLS = ("[SSL: WRONG_VERSION_NUMBER]", "[SSL: RECORD_LAYER_FAILURE]", "[SSL: UNKNOWN_PROTOCOL]")
 """What OpenSSL calls an answer in plain text, by its version."""
 
 _KINDS_OF_ENDPOINTS = ("use_fips_endpoint", "use_dualstack_endpoint")

@@ -368,6 +368,11 @@ def test_metadata_of_a_job_tells_which_one_and_who_launched_it(command_line, mon
     assert metadata(None, variables) == dict(known, awx_url="https://awx.example.com/#/jobs/playbook/17")
 
 
+def test_metadata_of_a_job_that_is_given_wins(command_line):
+    command_line(None)
+    assert metadata(dict(awx_job="mine"), {"awx_job_id": 17})["awx_job"] == "mine"
+
+
 def test_metadata_of_a_job_that_nobody_launched_names_nobody(command_line):
     command_line(None)
     assert metadata(None, {"awx_job_id": 17}) == dict(ALICE, awx_job="17")
