@@ -166,7 +166,8 @@ class Life:
         held = self._held(verdict, handed_over)
         now, nonce = self._now_and_nonce()
         steps = self._protocol.renew(self._me, held, lease_duration, now, self._pace.patience, nonce, dry_run)
-        most = self._pace.patience + (max(0.0, verdict.deadline - now) if held else self._around.times.longest)
+        # What is handed over may be old: the session has renewed the lease since, and tries for as long as that lasts.
+        most = self._pace.patience + self._around.times.longest
         return Task(steps, held, verdict.deadline if held else now, most)
 
     def _release(self, verdict: t.Any, handed_over: bool, dry_run: bool = False) -> Task:
