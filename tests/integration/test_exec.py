@@ -316,7 +316,7 @@ def test_where_an_operator_breaks_the_lease_the_command_ends(lead, run, file, ke
     alice = lead("alice", 60)
     breaks = f"- leaderelection.s3.s3_leader_release: {{key: {key}, force: true, holder: carol}}"
     run_playbook(breaks, env=store.environment).succeeded()
-    is_lost(alice.wait(), key, "free: released by carol")
+    is_lost(alice.wait(), key, "free: broken by carol")
     follows(run, file)
 
 

@@ -145,7 +145,7 @@ def test_where_an_operator_breaks_the_lease_the_run_ends_at_once(deploy, file, r
     breaks = f"- leaderelection.s3.s3_leader_release: {{key: {key}, force: true, holder: carol}}"
     run_playbook(breaks, env=store.environment).succeeded()
     ended = alice.wait()
-    is_lost(ended, key, "free: released by carol")
+    is_lost(ended, key, "free: broken by carol")
     assert deploy("bob", 0.5).wait().succeeded()["Acquire"]["is_leader"]
     assert guarded_work.overlaps(file) == []
 

@@ -255,7 +255,7 @@ def test_status_is_a_table_for_people(hosts: list[Host]) -> None:
     assert heading.split() == ["LEASE", "ROLE", "TERM", "HOLDER"]
     assert row.startswith(f"db     leader  {term}  {leader.name}      leads with term {term}, renewed at ")
     row = other.run("s3-leader", "status").stdout.splitlines()[1]
-    assert row.startswith(f"db     standby  {term}  {leader.name}      held by {leader.name} (term {term}), renewed ")
+    assert row.startswith(f"db     standby  {term}  {leader.name}      held by {leader.name} (term {term}) since ")
 
 
 def test_status_needs_no_root(hosts: list[Host]) -> None:
