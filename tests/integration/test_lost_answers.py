@@ -585,7 +585,7 @@ def test_a_lease_that_cannot_be_written_fails_the_task(run_playbook, seaweedfs, 
         - name: acquire
           leaderelection.s3.s3_leader_acquire:
             key: "{{{{ key }}}}"
-            lease_duration: 5
+            lease_duration: 12
         - name: unreachable
           leaderelection.s3.s3_leader_{module}:
             key: "{{{{ key }}}}"
