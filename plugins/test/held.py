@@ -17,7 +17,7 @@ _display = Display()
 def held(result: t.Any) -> bool:
     if not isinstance(result, t.Mapping) or "is_leader" not in result:
         raise AnsibleFilterError(
-            f"{_NAME} tests the registered result of s3_leader_acquire or s3_leader_renew, {_but(result)}"
+            f"{_NAME} tests the registered result of s3_leader_acquire or s3_leader_renew, but {_given(result)}"
         )
     if result["is_leader"] and result.get("deadline") is None:
         _display.warning(
@@ -27,15 +27,15 @@ def held(result: t.Any) -> bool:
     return _kept.is_held(result)
 
 
-def _but(result: t.Any) -> str:
+def _given(result: t.Any) -> str:
     """Return what was given instead of a result, and the way out."""
     if not isinstance(result, t.Mapping):
-        return "but was given no dictionary" if result is not None else "but was given nothing"
+        return "was given no dictionary" if result is not None else "was given nothing"
     if "results" in result:
-        return "but the task ran in a loop: test each of its results"
+        return "the task ran in a loop: test each of its results"
     if result.get("skipped"):
-        return f"but the task was skipped, so it tells nothing: write 'lease is not skipped and lease is {_NAME}'"
-    return "but was given a dictionary without is_leader"
+        return f"the task was skipped, so it tells nothing: write 'lease is not skipped and lease is {_NAME}'"
+    return "was given a dictionary without is_leader"
 
 
 class TestModule:

@@ -68,7 +68,7 @@ def play(start_playbook, store, did, tmp_path):
         (folder / name).chmod(0o755)
 
     def play(plays, **variables):
-        env = dict(store.environment, PATH=f"{folder}:{os.environ['PATH']}", ANSIBLE_INVENTORY=str(inventory(tmp_path)))
+        env = dict(store.environment, PATH=f"{folder}:{os.environ['PATH']}")
         text = yaml.safe_dump([{**one, "gather_facts": False} for one in plays], sort_keys=False)
         return start_playbook(text, env=env, args=["-i", str(inventory(tmp_path))], **WORKFLOW, **variables).wait()
 

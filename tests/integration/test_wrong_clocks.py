@@ -22,9 +22,9 @@ from support import proxy as faults
 from support.faketime import library
 from support.leases import OLD_TERM, somebody_elses
 
-DURATION = 600
+DURATION = 300
 MARGIN = 2
-GRAIN = 30  # seconds; what a slow machine may add, far from the ten minutes
+GRAIN = 5  # seconds; what a slow machine may add, far from the ten minutes
 DAY = 86400
 
 
@@ -99,7 +99,7 @@ PLAY = """
         group/leaderelection.s3.s3_leader: "{{ connection }}"
       block:
         - name: acquire what is absent
-          leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/absent", lease_duration: 600}
+          leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/absent", lease_duration: 300}
           register: acquired
         - name: held
           ansible.builtin.debug: {msg: "{{ acquired is leaderelection.s3.held }}"}
