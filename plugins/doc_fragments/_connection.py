@@ -12,8 +12,8 @@ options:
     description:
       - URL of the store, like V(https://s3.example.com:9000). If not set, AWS in O(region).
       - If not set, taken from E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL) on the managed host.
-      - Without them, taken from the AWS configuration as other tools do. C(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS),
-        C(AWS_USE_FIPS_ENDPOINT) and C(AWS_USE_DUALSTACK_ENDPOINT) count, too.
+      - Without them, taken from the AWS configuration. Whatever else botocore's client goes by there or in the
+        environment counts, too, as C(AWS_USE_FIPS_ENDPOINT) and the settings below C(s3) do.
     type: str
     aliases: [aws_endpoint_url]
   access_key:
@@ -64,6 +64,18 @@ options:
     type: str
     choices: [auto, path, virtual]
     default: auto
+  expected_bucket_owner:
+    description:
+      - ID of the AWS account that the bucket has to belong to. AWS refuses every request for a bucket of another one.
+      - Set it on AWS unless the bucket's name is yours alone. Bucket names are global there, so a bucket that you
+        have not created yet may be a stranger's. Other stores ignore it.
+    type: str
+  aws_config:
+    description:
+      - Settings of C(botocore.config.Config), of those that concern where and how to connect. They are C(s3),
+        C(use_fips_endpoint), C(use_dualstack_endpoint), C(proxies), C(proxies_config) and C(client_cert).
+      - Timeouts and retries follow from O(request_timeout) and the lease, and cannot be set here.
+    type: dict
   request_timeout:
     description:
       - Seconds after which the outcome of one request counts as unknown and is looked up. From 1 to 60.
@@ -124,6 +136,12 @@ options:
   addressing_style:
     vars:
       - name: s3_leader_addressing_style
+  expected_bucket_owner:
+    vars:
+      - name: s3_leader_expected_bucket_owner
+  aws_config:
+    vars:
+      - name: s3_leader_aws_config
   request_timeout:
     vars:
       - name: s3_leader_request_timeout

@@ -10,8 +10,10 @@ class ModuleDocFragment:
 options:
   bucket:
     description:
-      - The bucket. It must exist.
+      - The bucket. It must exist. On AWS also the ARN of an access point, which counts as a bucket of its own, so all
+        contenders have to use the same one.
       - From 3 to 255 letters, digits, dots, hyphens and underscores.
+      - If not set, taken from E(S3_LEADER_BUCKET) on the managed host.
     type: str
     default: leader-election
   key:
@@ -35,4 +37,10 @@ options:
       - If not set, one for each run and host. Set it only to hand a lease from one run to another.
       - From 8 to 128 printable characters that nobody else uses. Any other text is replaced by its hash.
     type: str
+  debug_botocore_endpoint_logs:
+    description:
+      - Whether to return what was asked of S3 as RV(resource_actions), for a policy that grants no more than that.
+      - If not set, taken from E(ANSIBLE_DEBUG_BOTOCORE_LOGS) on the managed host.
+    type: bool
+    default: false
 """

@@ -27,6 +27,8 @@ options:
     description: The bucket. From 3 to 255 letters, digits, dots, hyphens and underscores.
     type: str
     default: leader-election
+    env:
+      - name: S3_LEADER_BUCKET
     vars:
       - name: s3_leader_bucket
 seealso:

@@ -19,7 +19,6 @@ from . import _options, _results
 from ._lease import connection
 from ._lease.bad_option import BadOption
 from ._lease.record import Unreadable
-from ._lease.settings import credentials_in
 from ._lease.types import Held, Seen, StoreError, StoreUnreachable, Verdict, Why
 
 Result = t.Dict[str, t.Any]
@@ -54,7 +53,7 @@ class Task(t.NamedTuple):
 def run(spec: dict[str, dict[str, t.Any]], carry_out: t.Callable[[Call], Result]) -> None:
     """Run a module and exit."""
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    module.no_log_values.update(credentials_in(module.params["endpoint_url"] or ""))
+    module.no_log_values.update(_options.hidden_in(module.params))
     diff = module._diff  # pylint: disable=protected-access
     result = carry_out(Call(module.params, module.check_mode, diff, module.warn))
     if result.pop("failed", False):
@@ -74,11 +73,11 @@ def operation(
     task = Task(lease, call.params, call.check_mode, call.keep)
     try:
         verdict = operate(task)
-    except BadOption as error:
-        return failed(_results.failure(str(error), lease.store.requests))
-    except StoreError as error:
-        return failed(_results.failure(_told(error, lease), lease.store.requests))
+    except (BadOption, StoreError) as error:
+        text = _told(error, lease) if isinstance(error, StoreError) else str(error)
+        return failed(with_actions(_results.failure(text, lease.store.requests), call, lease))
     result = _results.success(verdict, lease.location, lease.store.requests, lease.started, call.check_mode)
+    result = with_actions(result, call, lease)
     if isinstance(verdict.lease, Seen) and isinstance(verdict.lease.record, Unreadable):
         # A mistyped key would let the same task do nothing, day after day.
         call.warn(f"{lease.location} cannot be read as a lease, so nobody can lead: it is {result['reason']}")
@@ -99,12 +98,22 @@ def opened(call: Call) -> _options.Handle | str:
         return str(error)
 
 
+def with_actions(result: Result, call: Call, lease: _options.Handle) -> Result:
+    """Return the result with what was asked of S3, if the task wants it."""
+    if not call.params.get("debug_botocore_endpoint_logs"):
+        return result
+    return dict(result, resource_actions=sorted(lease.connection.actions))
+
+
 def failed(result: Result) -> Result:
     return dict(result, failed=True)
 
 
 def _told(error: StoreError, lease: _options.Handle) -> str:
     text = f"The lease {lease.location}: {error}"
+    if lease.endpoint.expected_bucket_owner and "answered 403" in str(error):
+        owner = lease.endpoint.expected_bucket_owner
+        text += f". Or the bucket does not belong to the AWS account {owner} (expected_bucket_owner)"
     if isinstance(error, StoreUnreachable):
         no_credentials = connection.NO_CREDENTIALS in error.why
         check = "where the credentials come from" if no_credentials else "endpoint_url and the network"

@@ -25,7 +25,7 @@ from ._lease.types import Claimant, Held, Seen, Steps
 T = t.TypeVar("T")
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
-    bucket=dict(type="str", default=settings.DEFAULT_BUCKET),
+    bucket=dict(type="str", default=settings.DEFAULT_BUCKET, fallback=(env_fallback, ["S3_LEADER_BUCKET"])),
     key=dict(type="str", required=True, aliases=["object_key"], no_log=False),
     holder=dict(type="str", aliases=["instance_id"]),
     session=dict(type="str"),
@@ -50,12 +50,22 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     validate_certs=dict(type="bool", default=Endpoint.validate_certs),
     aws_ca_bundle=dict(type="path", fallback=(env_fallback, ["AWS_CA_BUNDLE"])),
     addressing_style=dict(type="str", default=Endpoint.addressing_style, choices=list(settings.ADDRESSING_STYLES)),
+    expected_bucket_owner=dict(type="str"),
+    aws_config=dict(type="dict"),
     request_timeout=dict(type="int", default=Endpoint.request_timeout),
+    debug_botocore_endpoint_logs=dict(type="bool", default=False, fallback=(env_fallback, ["ANSIBLE_DEBUG_BOTOCORE_LOGS"])),
 )
 """Connection and lease options, by the names that users of amazon.aws know."""
 
 HANDED_OVER: dict[str, dict[str, t.Any]] = dict(lease=dict(type="dict"))
 """The option of the modules that take an earlier registered result."""
+
+
+def hidden_in(params: t.Mapping[str, t.Any]) -> set[str]:
+    """Return the user names and passwords in the URLs of the arguments: Ansible does not know them as secrets."""
+    proxies = (params.get("aws_config") or {}).get("proxies")
+    urls = [params.get("endpoint_url"), *(proxies.values() if isinstance(proxies, t.Mapping) else ())]
+    return {text for url in urls for text in settings.credentials_in(str(url or ""))}
 
 
 class Handle:

@@ -235,6 +235,12 @@ requests:
   returned: always
   type: int
   sample: 2
+resource_actions:
+  description: What was asked of S3, by its API's names.
+  returned: when O(debug_botocore_endpoint_logs=true)
+  type: list
+  elements: str
+  sample: ["s3:GetObject", "s3:PutObject"]
 deadline:
   description:
     - When leadership ends without a renewal, for the test P(leaderelection.s3.held#test), which tells whether it has

@@ -136,6 +136,12 @@ seconds:
   returned: always
   type: float
   sample: 34.6
+resource_actions:
+  description: What was asked of S3, by its API's names.
+  returned: when O(debug_botocore_endpoint_logs=true)
+  type: list
+  elements: str
+  sample: ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
 """
 
 import typing as t
@@ -148,7 +154,14 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
     ROUNDS,
     preflight,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, failed, opened, run
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
+    Call,
+    Result,
+    failed,
+    opened,
+    run,
+    with_actions,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON
 from ansible_collections.leaderelection.s3.plugins.module_utils._remembered import forget
 
@@ -171,7 +184,7 @@ def carry_out(call: Call) -> Result:
         return failed(_report.failure(str(error), 0))
     if found.verdict == UNSAFE:
         forget(lease.me.store)
-    result = _report.result(found)
+    result = with_actions(_report.result(found), call, lease)
     for check in found.of(WARN):
         call.warn(f"{check.name}: {check.text}")
     # A dry run makes few checks, but those need an answer.

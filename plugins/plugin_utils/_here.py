@@ -26,8 +26,8 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.common.warnings import get_warning_messages
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import credentials_in
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Keep, Result
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import hidden_in
 
 if t.TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
@@ -131,7 +131,7 @@ def _refusal(name: str, validated: t.Any) -> str:
 
 def _secrets(module: Module, params: dict[str, t.Any]) -> set[str]:
     hidden = {params.get(name) for name, option in module.SPEC.items() if option.get("no_log")}
-    return {*filter(None, hidden), *credentials_in(params.get("endpoint_url") or "")}
+    return {*filter(None, hidden), *hidden_in(params)}
 
 
 def _without(secrets: set[str], result: Result) -> Result:

@@ -24,9 +24,10 @@ import socket
 import ssl
 import struct
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 from urllib.parse import quote, urlsplit
 
+from . import aws
 from .bad_option import BadOption
 from .clock import GivenUp
 from .settings import Endpoint, Location, check_endpoint_url
@@ -96,11 +97,12 @@ class Connection:
         self._location = location
         self._loaded: Any = None
         self._http: Any = None
+        self.actions: Set[str] = set()
+        """What was asked of S3, by its API's names."""
         try:
             if endpoint.profile:
                 self._session.get_scoped_config()  # raises if there is no such profile
-            self._region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
-            self._base = endpoint.endpoint_url or self._configured_endpoint()
+            self._target = self._find(location.bucket)
             self.url = self._url(location)
             self._verify = self._ca_bundle()
         except botocore.exceptions.ProfileNotFound:
@@ -109,6 +111,8 @@ class Connection:
             ) from None
         except botocore.exceptions.BotoCoreError as error:
             raise CannotSend("botocore cannot use its configuration: %s" % error) from None
+        except TypeError as error:  # of botocore.config.Config
+            raise BadOption("aws_config", endpoint.aws_config, "botocore cannot use it: %s" % error) from None
 
     @property
     def _session(self) -> Any:
@@ -127,7 +131,7 @@ class Connection:
     def at(self, key: str, query: str = "") -> Connection:
         """Return a connection for another object of the bucket; the key '' is the bucket itself.
 
-        Both share what was loaded and opened so far, and can be used in several threads.
+        Both share what was loaded, opened and noted so far, and can be used in several threads.
         """
         if not self._endpoint.access_key:
             self._session  # noqa: B018  (or each copy would load its own, and fetch its own credentials)
@@ -156,6 +160,8 @@ class Connection:
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
             stream_output=True,
         )
+        if self._endpoint.expected_bucket_owner:
+            request.headers["x-amz-expected-bucket-owner"] = self._endpoint.expected_bucket_owner
         held_back = None
         if body and "Content-MD5" not in headers:
             # A bucket with Object Lock requires it; it also keeps a damaged body out of the store.
@@ -169,6 +175,7 @@ class Connection:
             if body and before_last_byte is not None:
                 held_back = _HeldBack(body, before_last_byte)
                 prepared.body = held_back  # type: ignore[assignment,unused-ignore]
+            self.actions.add(_action(method, urlsplit(self.url).query))
             response = self._connected().send(prepared)
         except botocore.exceptions.BotoCoreError as error:
             if held_back is not None and held_back.given_up:
@@ -207,7 +214,8 @@ class Connection:
     @property
     def bucket_url(self) -> str:
         """A URL that identifies the bucket among those of all stores, whatever names it, however it is addressed."""
-        return "%s/%s" % ((self._base or self._aws()).rstrip("/"), self._location.bucket)
+        bucket, url = self._location.bucket, self._target.url
+        return re.sub(r"^(\w+://)%s\.(.*)" % re.escape(bucket), lambda found: "%s%s/%s" % (*found.groups(), bucket), url)
 
     @property
     def origin(self) -> str:
@@ -216,12 +224,12 @@ class Connection:
 
     def _sign(self, request: Any, body: bytes, stamp: Stamp) -> None:
         """Sign as botocore does, but by the store's clock; with an end to the signature, in the query."""
-        credentials, service = self._credentials(), "s3"
+        credentials, _url, region, service = self._credentials(), *self._target
         if stamp.lasts is None:
             request.data = body
-            signer: Any = botocore.auth.S3SigV4Auth(credentials, service, self._region)
+            signer: Any = botocore.auth.S3SigV4Auth(credentials, service, region)
         else:  # botocore would sign the body as a part of the query, so the body comes later
-            signer = botocore.auth.S3SigV4QueryAuth(credentials, service, self._region, expires=stamp.lasts)
+            signer = botocore.auth.S3SigV4QueryAuth(credentials, service, region, expires=stamp.lasts)
         request.context["timestamp"] = time.strftime(botocore.auth.SIGV4_TIMESTAMP, time.gmtime(stamp.at))
         # pylint: disable=protected-access
         signer._modify_request_before_signing(request)
@@ -244,9 +252,12 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._http is None:
+            config = self._endpoint.aws_config or {}
             self._http = botocore.httpsession.URLLib3Session(
                 verify=self._verify,
-                proxies=botocore.utils.get_environ_proxies(self.url),
+                proxies=config.get("proxies") or botocore.utils.get_environ_proxies(self.url),
+                proxies_config=config.get("proxies_config"),
+                client_cert=config.get("client_cert"),
                 timeout=self._endpoint.request_timeout,  # type: ignore[arg-type,unused-ignore]
                 max_pool_connections=MOST_AT_ONCE,  # or urllib3 warns of each one beyond it
                 socket_options=_socket_options(self._endpoint.request_timeout),  # type: ignore[arg-type,unused-ignore]
@@ -277,16 +288,21 @@ class Connection:
             raise CannotSend("the credentials cannot be used: %s: %s" % (kind, error), advice) from None
 
     def _url(self, location: Location) -> str:
-        bucket, key = location.bucket, location.key
-        style = self._endpoint.addressing_style
+        return "%s/%s" % (self._target.url, quote(location.key, safe="/~"))
+
+    def _find(self, bucket: str) -> aws.Target:
+        endpoint = self._endpoint
+        region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
+        base = endpoint.endpoint_url or self._configured_endpoint()
+        if bucket.startswith("arn:") or aws.client_knows_more(endpoint):
+            return aws.of_client(self._session, endpoint, base, region, bucket)
+        style = endpoint.addressing_style
         if style == "auto":
             # As botocore does: the bucket is in the host name only on AWS, and only if its certificate covers it.
-            style = "virtual" if self._base is None and _HOST_LABEL.fullmatch(bucket) else "path"
-        scheme, _separator, rest = (self._base or self._aws()).rstrip("/").partition("://")
-        name = quote(key, safe="/~")
-        if style == "path":
-            return "%s://%s/%s/%s" % (scheme, rest, bucket, name)
-        return "%s://%s.%s/%s" % (scheme, bucket, rest, name)
+            style = "virtual" if base is None and _HOST_LABEL.fullmatch(bucket) else "path"
+        scheme, _separator, rest = (base or self._aws(region)).rstrip("/").partition("://")
+        url = "%s://%s/%s" % (scheme, rest, bucket) if style == "path" else "%s://%s.%s" % (scheme, bucket, rest)
+        return aws.Target(url, region, "s3")
 
     def _configured_endpoint(self) -> Optional[str]:
         """Return what botocore would use: other tools of the same user do.
@@ -306,13 +322,10 @@ class Connection:
         configured = (isinstance(service, dict) and service.get("endpoint_url")) or profile.get("endpoint_url")
         return check_endpoint_url(configured, "endpoint_url of the AWS configuration") if configured else None
 
-    def _aws(self) -> str:
-        kinds = {name: self._session.get_config_variable(name) or False for name in _KINDS_OF_ENDPOINTS}
-        known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", self._region, **kinds)
+    def _aws(self, region: str) -> str:
+        known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", region)
         if not known:
-            raise BadOption(
-                "region", self._region, "AWS does not have this region. For another store, set endpoint_url"
-            )
+            raise BadOption("region", region, "AWS does not have this region. For another store, set endpoint_url")
         return "https://%s" % known["hostname"]
 
     def _ca_bundle(self) -> Any:
@@ -397,9 +410,20 @@ _WORDS: Dict[str, str] = {
 _NO_TLS = ("[SSL: WRONG_VERSION_NUMBER]", "[SSL: RECORD_LAYER_FAILURE]", "[SSL: UNKNOWN_PROTOCOL]")
 """What OpenSSL calls an answer in plain text, by its version."""
 
-_KINDS_OF_ENDPOINTS = ("use_fips_endpoint", "use_dualstack_endpoint")
-
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
+
+
+_OF_BUCKETS = {
+    "versioning": "GetBucketVersioning",
+    "lifecycle": "GetBucketLifecycleConfiguration",
+    "object-lock": "GetObjectLockConfiguration",
+    "replication": "GetBucketReplication",
+}
+"""By the query."""
+
+
+def _action(method: str, query: str) -> str:
+    return "s3:" + _OF_BUCKETS.get(query, method.capitalize() + "Object")
 
 
 def _md5(body: bytes) -> str:

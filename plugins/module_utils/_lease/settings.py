@@ -34,6 +34,8 @@ LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(
 TAKEOVERS = ("store_clock", "observed", "never")
 SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
+AWS_CONFIG = ("s3", "use_fips_endpoint", "use_dualstack_endpoint", "proxies", "proxies_config", "client_cert")
+"""What botocore.config.Config takes that has no option here, and does not contradict how requests are made."""
 SHORTEST_INTERVAL = 1.0
 """Seconds between two renewals, at the least."""
 REACTION = 0.5
@@ -85,6 +87,10 @@ class Endpoint:
     validate_certs: bool = True
     aws_ca_bundle: Optional[str] = None
     addressing_style: str = "auto"
+    expected_bucket_owner: Optional[str] = None
+    """The AWS account that the bucket has to belong to."""
+    aws_config: Optional[Mapping[str, Any]] = None
+    """Arguments of botocore.config.Config, of those in AWS_CONFIG."""
     request_timeout: float = 5
     """Seconds after which the outcome of a request counts as unknown."""
 
@@ -94,6 +100,10 @@ class Endpoint:
                 object.__setattr__(self, name, None)
         check_range("request_timeout", self.request_timeout)
         check_choice("addressing_style", self.addressing_style, ADDRESSING_STYLES)
+        if self.expected_bucket_owner is not None and not _ACCOUNT.fullmatch(self.expected_bucket_owner):
+            way_out = "use the 12 digits of an AWS account, in quotes if the first is a 0"
+            raise BadOption("expected_bucket_owner", self.expected_bucket_owner, way_out)
+        check_aws_config(self.aws_config or {})
         if self.endpoint_url is not None:
             check_endpoint_url(self.endpoint_url)
         for name in ("access_key", "secret_key", "session_token", "region"):
@@ -118,7 +128,16 @@ class Endpoint:
 
 
 def check_bucket(bucket: str) -> None:
-    """Raise BadOption for a name that no store accepts for a bucket (S3 user guide, bucket naming rules)."""
+    """Raise BadOption for a name that no store accepts for a bucket (S3 user guide, bucket naming rules), and for what
+    stands for something else than one bucket.
+    """
+    if _ACCESS_POINT.fullmatch(bucket):
+        if bucket.endswith(".mrap"):
+            way_out = "its buckets learn of a write later, so each could have a leader. Use one bucket of them"
+            raise BadOption("bucket", bucket, "it is a multi-Region access point. " + way_out)
+        return
+    if bucket.endswith("--x-s3"):
+        raise BadOption("bucket", bucket, "directory buckets are not supported. Use a general purpose bucket")
     if not _BUCKET.fullmatch(bucket):
         raise BadOption(
             "bucket", bucket, "use %d to %d letters, digits, dots, hyphens and underscores" % LENGTHS["bucket"]
@@ -284,4 +303,16 @@ def credentials_in(url: str) -> List[str]:
     return [text for text in (before, before.partition(":")[2], unquote(before.partition(":")[2])) if text]
 
 
+def check_aws_config(config: Mapping[str, Any]) -> None:
+    """Raise BadOption for what botocore's own client goes by, but a request for a lease must not."""
+    for name, value in config.items():
+        if name not in AWS_CONFIG:
+            way_out = "use %s, or the options of this task, such as request_timeout" % ", ".join(AWS_CONFIG)
+            raise BadOption("aws_config", name, way_out)
+        if name in ("s3", "proxies", "proxies_config") and not isinstance(value, Mapping):
+            raise BadOption("aws_config", name, "it has to be a dictionary")
+
+
+_ACCESS_POINT = re.compile(r"arn:[a-z-]+:s3(-outposts)?:[a-z0-9-]*:[0-9]{12}:[A-Za-z0-9:/.-]{1,180}", re.ASCII)
+_ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{%d,%d}" % LENGTHS["bucket"], re.ASCII)

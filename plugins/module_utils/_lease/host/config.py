@@ -33,6 +33,7 @@ ENDPOINT = (
     "validate_certs",
     "aws_ca_bundle",
     "addressing_style",
+    "expected_bucket_owner",
     "request_timeout",
 )
 """What tells how to reach the store, but for the keys themselves."""
@@ -62,6 +63,7 @@ class Config:
     validate_certs: bool = Endpoint.validate_certs
     aws_ca_bundle: Optional[str] = None
     addressing_style: str = Endpoint.addressing_style
+    expected_bucket_owner: Optional[str] = None
 
     def __post_init__(self) -> None:
         self.location.checked()

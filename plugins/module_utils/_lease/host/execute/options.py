@@ -129,7 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     lease = parser.add_argument_group("a lease that this command acquires itself")
     option = lease.add_argument
     option("--key", help="the object that is the lease")
-    option("--bucket", default=settings.DEFAULT_BUCKET, help="default: %(default)s")
+    bucket = os.environ.get("S3_LEADER_BUCKET") or settings.DEFAULT_BUCKET
+    option("--bucket", default=bucket, help="default: S3_LEADER_BUCKET, or else " + settings.DEFAULT_BUCKET)
     option("--holder", default=os.uname().nodename, help="who holds it, for people (default: the host's name)")
     option("--lease-duration", type=float, default=30, help="seconds (default: %(default)d)")
     option(
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--aws-ca-bundle", default=os.environ.get("AWS_CA_BUNDLE"), help="a file of certificates to trust")
     option("--no-validate-certs", dest="validate_certs", action="store_false", help="trust any certificate")
     option("--addressing-style", choices=settings.ADDRESSING_STYLES, default=Endpoint.addressing_style)
+    option("--expected-bucket-owner", metavar="ACCOUNT", help="the AWS account that the bucket has to belong to")
     option("--request-timeout", type=float, default=Endpoint.request_timeout, help="seconds (default: %(default)d)")
     return parser
 
