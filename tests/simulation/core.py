@@ -31,6 +31,7 @@ MODULES = (
     "settings",
     "clock",
     "store_time",
+    "aws",
     "connection",
     "at_once",
     "store",

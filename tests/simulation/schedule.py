@@ -92,6 +92,8 @@ class Schedule:
             Peace(self._around, self._processes, self._rhythm).check()
         while world.events < LEAST_EVENTS:
             world.run(world.now + 1)
+        if self._checker.forgotten:  # told last: whoever overwrites a lease forgets its terms, and does worse
+            raise Violation(self._checker.forgotten)
 
     def _process(self, kind: str, turn: int) -> Process:
         pace = self._times.play()

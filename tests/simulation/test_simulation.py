@@ -15,8 +15,6 @@ from simulation.mutants import MUTANTS, load, shown
 from simulation.schedule import Schedule, caught
 
 FRESH = 500
-MOST = 100_000
-"""Schedules within which a mutant must be caught, should the seed of the corpus do it no more."""
 
 
 def corpus() -> list[tuple[int, str]]:
@@ -56,8 +54,8 @@ def test_no_fresh_schedule_violates_the_protocol():
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_rule_is_caught(name):
-    core = load(name)
-    assert any(shown(name, caught(seed, core)) for seed in (CATCHES[name], *range(MOST)))
+    found = caught(CATCHES[name], load(name))
+    assert shown(name, found), "if schedules are drawn anew: make simulate ARGS=--mutants prints the seeds that catch it"
 
 
 def test_what_survives_is_a_mutant_and_has_a_reason():
