@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   bucket:
     description:
-      - The bucket. It must exist. On AWS also the ARN of an access point, which counts as a bucket of its own, so all
-        contenders have to use the same one.
+      - The bucket. It must exist. On AWS, the ARN of an access point leads to the same leases as its bucket. That of a
+        multi-Region access point is refused, since its buckets learn of each other's writes later.
       - From 3 to 255 letters, digits, dots, hyphens and underscores.
       - If not set, taken from E(S3_LEADER_BUCKET) on the managed host.
     type: str

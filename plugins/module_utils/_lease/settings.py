@@ -133,8 +133,12 @@ def check_bucket(bucket: str) -> None:
     """
     if _ACCESS_POINT.fullmatch(bucket):
         if bucket.endswith(".mrap"):
-            way_out = "its buckets learn of a write later, so each could have a leader. Use one bucket of them"
-            raise BadOption("bucket", bucket, "it is a multi-Region access point. " + way_out)
+            raise BadOption(
+                "bucket",
+                bucket,
+                "it is a multi-Region access point, whose buckets learn of each other's writes later, so that each "
+                "could have a leader. Use one of these buckets",
+            )
         return
     if bucket.endswith("--x-s3"):
         raise BadOption("bucket", bucket, "directory buckets are not supported. Use a general purpose bucket")

@@ -97,6 +97,46 @@ def test_an_own_option_goes_before_a_common_one():
     assert run(own_options=dict(key=dict(type="str", choices=["jobs/c"])))["failed"] is True
 
 
+# -- What was asked of S3
+
+
+def test_what_was_asked_of_s3_is_told_if_it_is_wanted(monkeypatch):
+    def operate(task):
+        task.lease.connection.actions.update(("s3:PutObject", "s3:GetObject"))
+        return ACQUIRED
+
+    def fails(task):
+        operate(task)
+        raise StoreRefused("no")
+
+    wanted = dict(debug_botocore_endpoint_logs=True)
+    assert run(operate, **wanted)["resource_actions"] == ["s3:GetObject", "s3:PutObject"]
+    assert run(fails, **wanted)["resource_actions"] == ["s3:GetObject", "s3:PutObject"]
+    assert "resource_actions" not in run(operate)
+    monkeypatch.setenv("ANSIBLE_DEBUG_BOTOCORE_LOGS", "true")
+    assert run(operate)["resource_actions"] == ["s3:GetObject", "s3:PutObject"]
+
+
+def test_where_access_is_denied_the_owner_of_the_bucket_may_be_why():
+    denied = raises(StoreRefused("http://127.0.0.1:9000 answered 403 AccessDenied"))
+    told = run(denied, expected_bucket_owner="012345678901")
+    assert told["msg"].endswith("Or the bucket does not belong to the AWS account 012345678901 (expected_bucket_owner)")
+    assert "owner" not in run(denied)["msg"]
+    assert "owner" not in run(raises(StoreRefused("answered 501")), expected_bucket_owner="012345678901")["msg"]
+
+
+def test_the_bucket_may_be_in_the_environment(monkeypatch):
+    monkeypatch.setenv("S3_LEADER_BUCKET", "our-leases")
+    assert run(bucket=None)["lease"]["bucket"] == "our-leases"
+    assert run()["lease"]["bucket"] == "bucket"
+
+
+def test_the_password_of_a_proxy_is_not_shown():
+    proxies = {"https": "http://bob:hunter2%21@proxy.example.com"}
+    told = run(raises(StoreRefused("hunter2%21 and hunter2!")), aws_config={"proxies": proxies})
+    assert "hunter2" not in str(told)
+
+
 # -- Lost
 
 

@@ -129,7 +129,9 @@ def test_a_result_is_as_it_would_be_if_it_had_been_sent():
 
 def test_no_secret_is_in_a_result():
     text = "refused wJalrXUtnFEMI-the-secret-key and hunter2"
-    result = carry_out(lambda call: dict(msg=text), endpoint_url="http://bob:hunter2@127.0.0.1", **KEYS)
+    proxies = {"http": "http://eve:swordfish@127.0.0.1"}
+    url = "http://bob:hunter2@127.0.0.1"
+    result = carry_out(lambda call: dict(msg=text), endpoint_url=url, aws_config={"proxies": proxies}, **KEYS)
     assert "FEMI" not in str(result)
     assert "hunter2" not in str(result)
     assert result["invocation"]["module_args"]["access_key"] == "AKIA-somebody"

@@ -71,9 +71,37 @@ def test_a_bucket_that_no_store_takes_is_refused(bucket):
     assert text.endswith("use 3 to 255 letters, digits, dots, hyphens and underscores")
 
 
-@pytest.mark.parametrize("bucket", ["abc", "leader-election", "a.b-c_D", "b" * 255])
+ACCESS_POINT = "arn:aws:s3:eu-central-1:123456789012:accesspoint/mine"
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "abc",
+        "leader-election",
+        "a.b-c_D",
+        "b" * 255,
+        ACCESS_POINT,
+        ACCESS_POINT.replace("/", ":").replace("aws", "aws-us-gov"),
+        "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/mine",
+    ],
+)
 def test_every_other_bucket_is_good(bucket):
     assert refusal(settings.check_bucket, bucket) == ""
+
+
+@pytest.mark.parametrize(
+    ("bucket", "words"),
+    [
+        ("arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", "it is a multi-Region access point, whose buckets"),
+        ("leases--use1-az4--x-s3", "directory buckets are not supported"),
+        ("arn:aws:s3:::leader-election", "use 3 to 255 letters"),
+        ("arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/mine", "use 3 to 255 letters"),
+        (ACCESS_POINT + "?x", "use 3 to 255 letters"),
+    ],
+)
+def test_what_stands_for_no_single_bucket_is_refused(bucket, words):
+    assert words in refusal(settings.check_bucket, bucket)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +261,11 @@ def test_a_password_in_the_url_is_refused_unseen(user):
         ({"request_timeout": 0}, "request_timeout is 0: use 1 to 60 seconds"),
         ({"request_timeout": 61}, "request_timeout is 61: use 1 to 60 seconds"),
         ({"addressing_style": "dns"}, 'addressing_style is "dns": use one of auto, path, virtual'),
+        ({"expected_bucket_owner": "12345"}, 'expected_bucket_owner is "12345": use the 12 digits of an AWS account'),
+        ({"expected_bucket_owner": "alice"}, "use the 12 digits of an AWS account, in quotes if the first is a 0"),
+        ({"aws_config": {"retries": {}}}, 'aws_config is "retries": use s3, use_fips_endpoint, use_dualstack_endpoint'),
+        ({"aws_config": {"s3": "path"}}, 'aws_config is "s3": it has to be a dictionary'),
+        ({"aws_config": {"proxies": "http://p"}}, 'aws_config is "proxies": it has to be a dictionary'),
     ],
 )
 def test_connection_options_that_contradict_each_other_are_refused(options, words):

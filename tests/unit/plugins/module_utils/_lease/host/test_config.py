@@ -29,6 +29,7 @@ ALL = {
     "validate_certs": False,
     "aws_ca_bundle": "/etc/ssl/own.pem",
     "addressing_style": "path",
+    "expected_bucket_owner": "012345678901",
     "credentials_file": "/etc/s3-leader/db.credentials",
 }
 
@@ -69,7 +70,7 @@ def test_every_option_of_the_file_is_gone_by(load):
     endpoint = loaded.endpoint
     shared = [option for option in ALL if hasattr(endpoint, option)]
     assert {option: getattr(endpoint, option) for option in shared} == {option: ALL[option] for option in shared}
-    assert len(shared) == 8
+    assert len(shared) == 9
 
 
 @pytest.mark.parametrize("missing", [{}, dict.fromkeys(set(ALL) - {"key"})])

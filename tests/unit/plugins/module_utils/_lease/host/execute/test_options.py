@@ -33,7 +33,7 @@ def test_all_options_are_known(monkeypatch):
     assert parse(["--key", "a", *COMMAND]).endpoint.endpoint_url == "https://elsewhere.example.com"
     words = "--key a --bucket b-1 --holder h --lease-duration 20 --stop-grace 5 --takeover never --metadata x=1=2"
     store = "--endpoint-url https://s3 --region r --profile p --credentials-file /c --aws-ca-bundle /ca"
-    more = "--no-validate-certs --addressing-style path --request-timeout 3 -n -E 0"
+    more = "--no-validate-certs --addressing-style path --expected-bucket-owner 012345678901 --request-timeout 3 -n -E 0"
     order = parse([*words.split(), *store.split(), *more.split(), *COMMAND])
     assert (str(order.location), order.holder, order.metadata) == ("s3://b-1/a", "h", {"x": "1=2"})
     assert (order.lease_duration, order.stop_grace, order.takeover) == (20, 5, "never")
@@ -42,6 +42,15 @@ def test_all_options_are_known(monkeypatch):
     assert (endpoint.endpoint_url, endpoint.region, endpoint.profile) == ("https://s3", "r", "p")
     assert (endpoint.credentials_file, endpoint.aws_ca_bundle, endpoint.validate_certs) == ("/c", "/ca", False)
     assert (endpoint.addressing_style, endpoint.request_timeout) == ("path", 3)
+    assert endpoint.expected_bucket_owner == "012345678901"
+
+
+def test_the_bucket_may_be_in_the_environment(monkeypatch):
+    monkeypatch.setenv("S3_LEADER_BUCKET", "our-leases")
+    assert parse(["--key", "a", *COMMAND]).location.bucket == "our-leases"
+    assert parse(["--key", "a", "--bucket", "others", *COMMAND]).location.bucket == "others"
+    monkeypatch.setenv("S3_LEADER_BUCKET", "")
+    assert parse(["--key", "a", *COMMAND]).location.bucket == "leader-election"
 
 
 def test_a_lease_of_the_host_is_known_by_its_name():
