@@ -53,7 +53,9 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     expected_bucket_owner=dict(type="str"),
     aws_config=dict(type="dict"),
     request_timeout=dict(type="int", default=Endpoint.request_timeout),
-    debug_botocore_endpoint_logs=dict(type="bool", default=False, fallback=(env_fallback, ["ANSIBLE_DEBUG_BOTOCORE_LOGS"])),
+    debug_botocore_endpoint_logs=dict(
+        type="bool", default=False, fallback=(env_fallback, ["ANSIBLE_DEBUG_BOTOCORE_LOGS"])
+    ),
 )
 """Connection and lease options, by the names that users of amazon.aws know."""
 

@@ -55,7 +55,7 @@ def test_no_fresh_schedule_violates_the_protocol():
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_rule_is_caught(name):
     found = caught(CATCHES[name], load(name))
-    assert shown(name, found), "if schedules are drawn anew: make simulate ARGS=--mutants prints the seeds that catch it"
+    assert shown(name, found), "make simulate ARGS=--mutants prints the seeds that catch it now"
 
 
 def test_what_survives_is_a_mutant_and_has_a_reason():

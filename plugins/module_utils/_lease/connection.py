@@ -214,8 +214,9 @@ class Connection:
     @property
     def bucket_url(self) -> str:
         """A URL that identifies the bucket among those of all stores, whatever names it, however it is addressed."""
-        bucket, url = self._location.bucket, self._target.url
-        return re.sub(r"^(\w+://)%s\.(.*)" % re.escape(bucket), lambda found: "%s%s/%s" % (*found.groups(), bucket), url)
+        bucket, (scheme, _separator, rest) = self._location.bucket, self._target.url.partition("://")
+        virtual = rest.startswith(bucket + ".")
+        return "%s://%s" % (scheme, rest[len(bucket) + 1 :] + "/" + bucket if virtual else rest)
 
     @property
     def origin(self) -> str:

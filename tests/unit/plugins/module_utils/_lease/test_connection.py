@@ -254,9 +254,9 @@ def regional(url):
 
 def scope_of(headers):
     text = headers["Authorization"]
-    _access_key, _date, region, service, _end = re.search(
-        r"Credential=([^,]+)", text.decode() if isinstance(text, bytes) else text
-    ).group(1).split("/")
+    _access_key, _date, region, service, _end = (
+        re.search(r"Credential=([^,]+)", text.decode() if isinstance(text, bytes) else text).group(1).split("/")
+    )
     return region, service
 
 

@@ -33,7 +33,8 @@ def test_all_options_are_known(monkeypatch):
     assert parse(["--key", "a", *COMMAND]).endpoint.endpoint_url == "https://elsewhere.example.com"
     words = "--key a --bucket b-1 --holder h --lease-duration 20 --stop-grace 5 --takeover never --metadata x=1=2"
     store = "--endpoint-url https://s3 --region r --profile p --credentials-file /c --aws-ca-bundle /ca"
-    more = "--no-validate-certs --addressing-style path --expected-bucket-owner 012345678901 --request-timeout 3 -n -E 0"
+    store += " --expected-bucket-owner 012345678901"
+    more = "--no-validate-certs --addressing-style path --request-timeout 3 -n -E 0"
     order = parse([*words.split(), *store.split(), *more.split(), *COMMAND])
     assert (str(order.location), order.holder, order.metadata) == ("s3://b-1/a", "h", {"x": "1=2"})
     assert (order.lease_duration, order.stop_grace, order.takeover) == (20, 5, "never")
