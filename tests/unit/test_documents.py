@@ -24,6 +24,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from support.documents import (
     MODULES,
     ROLE,
+    ROOT,
     argument_spec,
     defaults_in_table,
     description,
@@ -182,3 +183,34 @@ def test_a_time_that_is_stated_is_the_one_that_is_kept(document, words, value):
     value = value if isinstance(value, str) else f"{value:g}"
     found = {group for match in re.finditer(words, text_of(document)) for group in match.groups() if group}
     assert found == {value}
+
+
+# -- links
+
+
+DOCUMENTS = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.md") if ".cache" not in path.parts)
+OURS = re.compile(r"https://github\.com/leaderelection/s3/(?:blob|tree)/main/(.*)")
+
+
+def links(document):
+    """Yield what a document links to in this repository, as it stands there, and the file or folder that it means."""
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", text, re.MULTILINE):
+        link = "".join(target)
+        ours = OURS.fullmatch(link)
+        if ours or not re.match(r"\w+:|#", link):
+            path, _hash, heading = (ours.group(1) if ours else link).partition("#")
+            yield link, (ROOT if ours else (ROOT / document).parent) / path, heading
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_a_link_leads_to_what_is_there(document):
+    for link, file, heading in links(document):
+        assert file.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}, link
+
+
+def test_every_link_of_the_readme_is_a_url_since_galaxy_shows_it_without_the_other_files():
+    assert [link for link, _file, _heading in links("README.md") if not OURS.fullmatch(link)] == []
