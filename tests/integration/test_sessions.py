@@ -403,13 +403,17 @@ def test_the_holder_is_whom_a_person_would_ask(run_playbook, connection, stored,
 
 def test_the_metadata_says_which_playbook_and_which_user(run_playbook, connection, stored):
     run = run_playbook([task("acquire", metadata={"ticket": "OPS-1"})], s3=connection).succeeded()
-    expected = {"ticket": "OPS-1", "playbook": "playbook.yml", "user": getpass.getuser()}
-    assert run["acquire"]["lease"]["metadata"] == expected == stored()["metadata"]
+    metadata = run["acquire"]["lease"]["metadata"]
+    assert metadata == stored()["metadata"]
+    assert metadata.pop("pid").isdigit()
+    assert metadata.pop("started").endswith("Z")
+    assert metadata == {"ticket": "OPS-1", "playbook": "playbook.yml", "user": getpass.getuser()}
 
 
 def test_metadata_that_is_given_wins(run_playbook, connection, stored):
-    run_playbook([task("acquire", metadata={"user": "ci", "playbook": "none"})], s3=connection).succeeded()
-    assert stored()["metadata"] == {"user": "ci", "playbook": "none"}
+    given = {"user": "ci", "playbook": "none", "pid": "1", "started": "today"}
+    run_playbook([task("acquire", metadata=given)], s3=connection).succeeded()
+    assert stored()["metadata"] == given
 
 
 # -- Waiting, taking over ---------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ class Target(NamedTuple):
 
     url: str
     """Of the bucket. A slash and a key follow."""
+    place: str
+    """The same, however the bucket is addressed."""
     region: str
     service: str
 
@@ -67,10 +69,14 @@ def of_client(session: Any, endpoint: Endpoint, endpoint_url: Optional[str], reg
     client.meta.events.register("before-send.s3", instead)
     client.head_object(Bucket=bucket, Key="-")
     (request,) = requests
+    url = request.url[: -len("/-")]
+    scheme, _separator, rest = url.partition("://")
+    virtual = rest.startswith(bucket + ".") and not rest.endswith("/" + bucket)
     signature = request.headers.get("Authorization", "")
     scope = _SCOPE.search(signature.decode("ascii") if isinstance(signature, bytes) else signature)
     return Target(
-        request.url[: -len("/-")],
+        url,
+        "%s://%s/%s" % (scheme, rest[len(bucket) + 1 :], bucket) if virtual else url,
         scope.group("region") if scope else client.meta.region_name,
         scope.group("service") if scope else "s3",
     )

@@ -214,9 +214,7 @@ class Connection:
     @property
     def bucket_url(self) -> str:
         """A URL that identifies the bucket among those of all stores, whatever names it, however it is addressed."""
-        bucket, (scheme, _separator, rest) = self._location.bucket, self._target.url.partition("://")
-        virtual = rest.startswith(bucket + ".")
-        return "%s://%s" % (scheme, rest[len(bucket) + 1 :] + "/" + bucket if virtual else rest)
+        return self._target.place
 
     @property
     def origin(self) -> str:
@@ -225,7 +223,7 @@ class Connection:
 
     def _sign(self, request: Any, body: bytes, stamp: Stamp) -> None:
         """Sign as botocore does, but by the store's clock; with an end to the signature, in the query."""
-        credentials, _url, region, service = self._credentials(), *self._target
+        credentials, region, service = self._credentials(), self._target.region, self._target.service
         if stamp.lasts is None:
             request.data = body
             signer: Any = botocore.auth.S3SigV4Auth(credentials, service, region)
@@ -302,8 +300,9 @@ class Connection:
             # As botocore does: the bucket is in the host name only on AWS, and only if its certificate covers it.
             style = "virtual" if base is None and _HOST_LABEL.fullmatch(bucket) else "path"
         scheme, _separator, rest = (base or self._aws(region)).rstrip("/").partition("://")
-        url = "%s://%s/%s" % (scheme, rest, bucket) if style == "path" else "%s://%s.%s" % (scheme, bucket, rest)
-        return aws.Target(url, region, "s3")
+        place = "%s://%s/%s" % (scheme, rest, bucket)
+        url = place if style == "path" else "%s://%s.%s" % (scheme, bucket, rest)
+        return aws.Target(url, place, region, "s3")
 
     def _configured_endpoint(self) -> Optional[str]:
         """Return what botocore would use: other tools of the same user do.

@@ -10,11 +10,8 @@ import re
 import socket
 import threading
 import time
-import types
 import urllib.parse
 
-import boto3
-import botocore.config
 import botocore.exceptions
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
@@ -171,137 +168,11 @@ def test_the_endpoint_is_looked_for_in_option_environment_and_configuration(
     assert url(endpoint_url=option, addressing_style="path") == f"{expected}/bucket/jobs/a"
 
 
-MINE = "arn:aws:s3:eu-central-1:123456789012:accesspoint/mine"
-CONFIGURATIONS = [
-    ({}, "", {}),
-    ({}, "region = eu-central-1", {}),
-    ({"AWS_DEFAULT_REGION": "cn-north-1"}, "", {}),
-    ({}, "", {"region": "us-gov-west-1"}),
-    ({}, "", {"bucket": "with.dots", "region": "eu-central-1"}),
-    ({"AWS_USE_FIPS_ENDPOINT": "true"}, "", {}),
-    ({}, "use_fips_endpoint = true", {"region": "us-gov-west-1"}),
-    ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "region = eu-central-1", {}),
-    ({}, "use_dualstack_endpoint = true", {}),
-    ({}, "s3 =\n  use_dualstack_endpoint = true", {"region": "eu-west-1"}),
-    ({}, "s3 =\n  use_accelerate_endpoint = true", {"region": "eu-west-1"}),
-    ({}, "s3 =\n  addressing_style = path", {"region": "eu-west-1"}),
-    ({}, "s3 =\n  addressing_style = virtual", {"bucket": "with.dots", "region": "eu-west-1"}),
-    ({}, "s3 =\n  addressing_style = virtual", {"endpoint_url": "https://store"}),
-    ({}, "s3 =\n  us_east_1_regional_endpoint = regional", {"region": "us-east-1"}),
-    ({"AWS_S3_US_EAST_1_REGIONAL_ENDPOINT": "regional"}, "", {"region": "us-east-1"}),
-    ({}, "defaults_mode = standard", {"region": "us-east-1"}),
-    ({"AWS_DEFAULTS_MODE": "in-region"}, "", {"region": "us-east-1"}),
-    ({}, "", {"bucket": MINE, "region": "eu-central-1"}),
-    ({}, "", {"bucket": MINE, "region": "us-west-2"}),
-    ({"AWS_S3_USE_ARN_REGION": "true"}, "", {"bucket": MINE, "region": "us-west-2"}),
-    ({}, "", {"bucket": MINE.replace("aws:", "aws-cn:").replace("eu-central-1", "cn-north-1"), "region": "cn-north-1"}),
-    (
-        {},
-        "",
-        {
-            "bucket": "arn:aws:s3-outposts:us-west-2:123456789012:outpost:op-01ac5d28a6a232904:accesspoint:mine",
-            "region": "us-west-2",
-        },
-    ),
-    ({}, f"services = mine\n{SERVICES}", {}),
-    ({}, f"services = mine\n{SERVICES}\n  addressing_style = path", {}),
-]
-
-
-@pytest.mark.parametrize(("variables", "config", "options"), CONFIGURATIONS)
-@pytest.mark.parametrize("key", ["jobs/a", "ü b+c%?~"])
-def test_a_request_goes_where_that_of_boto3_goes(monkeypatch, aws, variables, config, options, key):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    aws(f"[default]\n{config}\n")
-    bucket, *given = (options.get(name) for name in ("bucket", "region", "endpoint_url"))
-    theirs = sent_by_boto3(bucket or "bucket", key, *given)
-    ours = sent_by_us(monkeypatch, Endpoint(**KEYS, region=given[0], endpoint_url=given[1]), bucket or "bucket", key)
-    assert ours == theirs
-
-
-def sent_by_boto3(bucket, key, region=None, endpoint_url=None, **config):
-    """URL, region and service of its request."""
-    client = boto3.session.Session().client(
-        "s3",
-        region_name=region,
-        endpoint_url=endpoint_url,
-        aws_access_key_id="somebody",
-        aws_secret_access_key="whatever",
-        config=botocore.config.Config(**config),
-    )
-    sent = []
-    client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        client.get_object(Bucket=bucket, Key=key)
-    return (regional(sent[0].url), *scope_of(sent[0].headers))
-
-
-def sent_by_us(monkeypatch, endpoint, bucket, key):
-    sent = []
-    connection = Connection(endpoint, Location(bucket, key))
-    wire = types.SimpleNamespace(send=lambda request: sent.append(request) or 1 / 0)
-    monkeypatch.setattr(connection, "_connected", lambda: wire)
-    with pytest.raises(ZeroDivisionError):
-        connection.send("GET", {}, b"", 10, stamp())
-    return (regional(sent[0].url), *scope_of(sent[0].headers))
-
-
-def regional(url):
-    """botocore's versions differ in the name of us-east-1, and both are right."""
-    return url.replace("s3.us-east-1.amazonaws.com", "s3.amazonaws.com")
-
-
-def scope_of(headers):
-    text = headers["Authorization"]
-    _access_key, _date, region, service, _end = (
-        re.search(r"Credential=([^,]+)", text.decode() if isinstance(text, bytes) else text).group(1).split("/")
-    )
-    return region, service
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"s3": {"addressing_style": "path"}},
-        {"s3": {"use_accelerate_endpoint": True}},
-        {"use_fips_endpoint": True},
-        {"use_dualstack_endpoint": True},
-    ],
-)
-def test_a_given_configuration_counts_as_it_does_for_boto3(monkeypatch, config):
-    ours = sent_by_us(monkeypatch, Endpoint(**KEYS, region="eu-west-1", aws_config=config), "bucket", "a")
-    assert ours == sent_by_boto3("bucket", "a", "eu-west-1", **config)
-
-
-def test_an_addressing_style_that_is_given_wins(aws):
-    aws("[default]\ns3 =\n  addressing_style = virtual\n")
-    assert url(region="eu-west-1", addressing_style="path") == "https://s3.eu-west-1.amazonaws.com/bucket/jobs/a"
-
-
 def test_a_proxy_that_is_given_is_asked(serve):
     proxy = serve()
     connection = connection_to(proxy, endpoint_url="http://store.invalid", aws_config={"proxies": {"http": proxy.url}})
     assert connection.send("GET", {}, b"", 10, stamp()).status == 200
     assert [request.headers["Host"] for request in proxy.requests] == ["store.invalid"]
-
-
-def test_the_client_is_loaded_only_where_it_knows_more(monkeypatch, aws):
-    aws("[default]\nregion = eu-west-1\nendpoint_url = http://file\n[profile s3]\nrole_arn = arn:s3\n")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all")
-    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "")
-    monkeypatch.setattr("botocore.session.Session.create_client", lambda *_, **__: 1 / 0)
-    assert url() == "http://all/bucket/jobs/a"
-    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    with pytest.raises(ZeroDivisionError):
-        url()
-
-
-@pytest.mark.parametrize("style", ["path", "virtual"])
-@pytest.mark.parametrize("options", [{}, {"aws_config": {"use_dualstack_endpoint": False}}])
-def test_a_bucket_is_the_same_however_it_is_addressed(style, options):
-    endpoint = Endpoint(**KEYS, region="eu-west-1", addressing_style=style, **options)
-    assert Connection(endpoint, Location("bucket", "a")).bucket_url == "https://s3.eu-west-1.amazonaws.com/bucket"
 
 
 def test_the_owner_that_the_bucket_has_to_have_is_sent_and_signed(serve):
