@@ -142,6 +142,15 @@ def run_playbook(start_playbook: Callable[..., RunningPlaybook]) -> Callable[...
     return run
 
 
+LONG = ("keepalive", "exec", "bad_stores", "sessions", "bad_input", "wrong_clocks", "simulation")
+"""Files of tests that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left alone with it in the end."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+
+
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:
     """Print where the time went in CI: the seconds of each file's tests, their fixtures included."""
     seconds: collections.Counter[str] = collections.Counter()
