@@ -185,6 +185,17 @@ def test_a_time_that_is_stated_is_the_one_that_is_kept(document, words, value):
     assert found == {value}
 
 
+# -- objects
+
+
+def test_the_objects_of_the_net_page_are_what_is_read_and_written():
+    blocks = re.findall(r"```json\n(.*?)\n```", (ROOT / "docs" / "dotnet.md").read_text(), re.DOTALL)
+    theirs, ours = (record.decode(block.encode()) for block in blocks)
+    assert (theirs.holder, theirs.foreign) == ("app-1", True)
+    assert record.encode(ours).decode() == blocks[1]
+    assert ours.lease_until == ours.renewed_at + ours.lease_duration + protocol.margin(ours.lease_duration)
+
+
 # -- links
 
 
