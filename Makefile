@@ -18,7 +18,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-system check bench simulate mutants model stress compatibility clean
+.PHONY: help quickstart test test-system check bench simulate mutants model stress matrix compatibility clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +49,9 @@ model: ## search every state of the protocol's model (needs spin and gcc); ARGS=
 
 stress: $(call ready,test) | $(LINK) ## let many processes compete for leases; ARGS="--minutes 5 --processes 16"
 	@$(call within,test) python tools/stress.py $(ARGS)
+
+matrix: $(call ready,test) | $(LINK) ## play with every supported ansible-core and Python; ARGS="2.16 2.21"
+	@$(call within,test) python tools/matrix.py $(ARGS)
 
 compatibility: $(call ready,stores) | $(LINK) ## run the preflight on every store that has a package; writes docs/compatibility.md
 	@$(call within,stores) python tools/compatibility.py

@@ -12,13 +12,14 @@ options:
     description:
       - URL of the store, like V(https://s3.example.com:9000). If not set, AWS in O(region).
       - If not set, taken from E(AWS_URL), E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL) on the managed host.
-      - Without them, taken from the AWS configuration. Whatever else botocore's client goes by there or in the
-        environment counts, too, as C(AWS_USE_FIPS_ENDPOINT) and the settings below C(s3) do.
+      - Without them, taken from the AWS configuration. Other settings of botocore's S3 client, there or in the
+        environment, are honored as well, such as C(AWS_USE_FIPS_ENDPOINT) and the settings below C(s3).
     type: str
     aliases: [aws_endpoint_url]
   access_key:
     description:
-      - Access key ID. It requires O(secret_key), and cannot be combined with O(profile).
+      - Access key ID. It requires O(secret_key), and cannot be combined with O(profile), also where one of them comes from
+        the environment.
       - If not set, taken from E(AWS_ACCESS_KEY_ID), E(AWS_ACCESS_KEY) on the managed host.
     type: str
     aliases: [aws_access_key_id, aws_access_key]
@@ -66,14 +67,15 @@ options:
     default: auto
   expected_bucket_owner:
     description:
-      - ID of the AWS account that the bucket has to belong to. AWS refuses every request for a bucket of another one.
+      - ID of the AWS account that the bucket has to belong to. AWS refuses every request for a bucket that another
+        account owns.
       - Set it on AWS unless the bucket's name is yours alone. Bucket names are global there, so a bucket that you
         have not created yet may be a stranger's. Other stores ignore it.
     type: str
   aws_config:
     description:
-      - Settings of C(botocore.config.Config), of those that concern where and how to connect. They are C(s3),
-        C(use_fips_endpoint), C(use_dualstack_endpoint), C(proxies), C(proxies_config) and C(client_cert).
+      - Arguments of C(botocore.config.Config). Accepted are C(s3), C(use_fips_endpoint),
+        C(use_dualstack_endpoint), C(proxies), C(proxies_config) and C(client_cert).
       - Timeouts and retries follow from O(request_timeout) and the lease, and cannot be set here.
     type: dict
   request_timeout:

@@ -19,7 +19,8 @@ options:
   key:
     description:
       - The key of the lease object. All contenders use the same one.
-      - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
+      - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes. A backslash, an unprintable
+        character and a URL are refused, too.
     type: str
     required: true
     aliases: [object_key]
@@ -34,12 +35,14 @@ options:
     description:
       - The contender's identity, which gives authority. All tasks with the same one are the same contender, and do not
         exclude each other.
-      - If not set, one for each run and host. Set it only to hand a lease from one run to another.
+      - If not set, one for each run and host; with C(delegate_to), for the host that delegates. Set it only to hand a
+        lease from one run to another.
       - From 8 to 128 printable characters that nobody else uses. Any other text is replaced by its hash.
     type: str
   debug_botocore_endpoint_logs:
     description:
-      - Whether to return what was asked of S3 as RV(resource_actions), for a policy that grants no more than that.
+      - Whether to return the calls of the S3 API that were made as RV(resource_actions). The permissions that they need
+        may have other names.
       - If not set, taken from E(ANSIBLE_DEBUG_BOTOCORE_LOGS) on the managed host.
     type: bool
     default: false

@@ -22,6 +22,8 @@ from collections.abc import Mapping, Sequence
 # That of another version of Ansible, if one is named.
 _GIVEN = os.environ.get("ANSIBLE_PLAYBOOK")
 ANSIBLE_PLAYBOOK = pathlib.Path(_GIVEN or pathlib.Path(sys.executable).with_name("ansible-playbook"))
+# That of hosts, if it is not the same.
+HOST_PYTHON = os.environ.get("HOST_PYTHON") or str(ANSIBLE_PLAYBOOK.with_name("python"))
 CALLBACKS = pathlib.Path(__file__).parent / "callback"
 TIMEOUT = 1800.0  # seconds that a run may take: a role on several hosts, on a slow machine that does much else
 POLL = 0.02  # seconds
@@ -155,7 +157,7 @@ def start(
     env: Mapping[str, str | None] | None = None,
     args: Sequence[str] = (),
     collections_path: str | None = None,
-    python: str = str(ANSIBLE_PLAYBOOK.with_name("python")),
+    python: str = HOST_PYTHON,
     **extra_vars: t.Any,
 ) -> RunningPlaybook:
     """Start ansible-playbook in a new folder below the given one.
