@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Play the same playbooks with every supported ansible-core, on its Pythons and on those of hosts, and print a table.
 
-For each ansible-core, that is the oldest and the newest Python that it and this machine have: first as the controller's,
-then as that of a host. Every pair has an environment below .venv/matrix/, which later runs use again.
+For each ansible-core, that is the oldest and the newest Python that it and this machine have: first as the
+controller's, then as that of a host. Every pair has an environment below .venv/matrix/, which later runs use again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv" / "matrix"
-Minor = t.Tuple[int, int]
+Minor = tuple[int, int]
 
 
 class Core(t.NamedTuple):
@@ -38,7 +38,7 @@ CORES = {
     "2.20": Core(((3, 12), (3, 14)), ((3, 9), (3, 14))),
     "2.21": Core(((3, 12), (3, 14)), ((3, 9), (3, 14))),
 }
-"""Source: docs.ansible.com/ansible/latest/reference_appendices/release_and_maintenance.html#ansible-core-support-matrix"""
+"""Source: docs.ansible.com/ansible/latest/reference_appendices/release_and_maintenance.html"""
 ON_CONTROLLER = ("tests/integration/test_both_ways.py", "tests/integration/test_patterns.py")
 ON_HOST = ("tests/integration/test_patterns.py",)
 

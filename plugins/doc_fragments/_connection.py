@@ -18,8 +18,8 @@ options:
     aliases: [aws_endpoint_url]
   access_key:
     description:
-      - Access key ID. It requires O(secret_key), and cannot be combined with O(profile), also where one of them comes from
-        the environment.
+      - Access key ID. It requires O(secret_key), and cannot be combined with O(profile), also where one of them comes
+        from the environment.
       - If not set, taken from E(AWS_ACCESS_KEY_ID), E(AWS_ACCESS_KEY) on the managed host.
     type: str
     aliases: [aws_access_key_id, aws_access_key]

@@ -19,8 +19,8 @@ options:
   key:
     description:
       - The key of the lease object. All contenders use the same one.
-      - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes. A backslash, an unprintable
-        character and a URL are refused, too.
+      - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes. A backslash, an
+        unprintable character and a URL are refused, too.
     type: str
     required: true
     aliases: [object_key]
