@@ -70,8 +70,8 @@ def environment(name: str, python: pathlib.Path, *packages: str) -> pathlib.Path
     ready = folder / "ready"
     if not ready.exists():
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *packages], check=True)
+        pip = str(folder / "bin" / "pip")
+        subprocess.run([pip, "install", "--quiet", "--quiet", "--disable-pip-version-check", *packages], check=True)
         ready.touch()
     return folder / "bin"
 
@@ -106,7 +106,9 @@ def main() -> int:
         for number, python in enumerate(controllers):
             with_it = environment(f"core-{core}-{text(python)}", there[python], wanted, "boto3")
             own = {"ANSIBLE_PLAYBOOK": str(with_it / "ansible-playbook")}
-            rows = [("controller", python, ON_CONTROLLER, own)]
+            rows: list[tuple[str, Minor, t.Sequence[str], dict[str, str]]] = [
+                ("controller", python, ON_CONTROLLER, own)
+            ]
             if number == len(controllers) - 1:
                 for host in ends(there, *CORES[core].host):
                     host_python = environment(f"host-{text(host)}", there[host], "boto3") / "python"

@@ -64,7 +64,8 @@ def of_client(session: Any, endpoint: Endpoint, endpoint_url: Optional[str], reg
 
     def instead(request: Any, **_rest: Any) -> Any:
         requests.append(request)
-        return botocore.awsrequest.AWSResponse(request.url, 200, {}, _Nothing())
+        headers: Any = {}
+        return botocore.awsrequest.AWSResponse(request.url, 200, headers, _Nothing())
 
     client.meta.events.register("before-send.s3", instead)
     client.head_object(Bucket=bucket, Key="-")
