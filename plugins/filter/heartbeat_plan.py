@@ -182,6 +182,8 @@ def _typed(option: str, value: t.Any) -> t.Any:
         return _number(value)
     if option == "services":
         return [str(service) for service in value]
+    if option == "expected_bucket_owner":
+        return str(value)  # who leaves out the quotes writes a number
     return _boolean(value) if option == "validate_certs" else value
 
 

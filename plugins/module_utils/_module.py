@@ -50,9 +50,17 @@ class Task(t.NamedTuple):
     keep: Keep | None = None
 
 
+class Module(AnsibleModule):
+    """Ends without a secret also where the arguments do not fit the spec."""
+
+    def fail_json(self, msg: str, **result: t.Any) -> t.NoReturn:
+        self.no_log_values.update(_options.hidden_in(self.params))
+        super().fail_json(msg, **result)
+
+
 def run(spec: dict[str, dict[str, t.Any]], carry_out: t.Callable[[Call], Result]) -> None:
     """Run a module and exit."""
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    module = Module(argument_spec=spec, supports_check_mode=True)
     module.no_log_values.update(_options.hidden_in(module.params))
     diff = module._diff  # pylint: disable=protected-access
     result = carry_out(Call(module.params, module.check_mode, diff, module.warn))

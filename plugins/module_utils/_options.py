@@ -65,9 +65,17 @@ HANDED_OVER: dict[str, dict[str, t.Any]] = dict(lease=dict(type="dict"))
 
 def hidden_in(params: t.Mapping[str, t.Any]) -> set[str]:
     """Return the user names and passwords in the URLs of the arguments: Ansible does not know them as secrets."""
-    proxies = (params.get("aws_config") or {}).get("proxies")
-    urls = [params.get("endpoint_url"), *(proxies.values() if isinstance(proxies, t.Mapping) else ())]
-    return {text for url in urls for text in settings.credentials_in(str(url or ""))}
+    given = _texts([params.get("endpoint_url"), params.get("aws_config")])
+    return {secret for text in given for secret in settings.credentials_in(text)}
+
+
+def _texts(value: t.Any) -> t.Iterator[str]:
+    """Yield all texts in it. The arguments may not have been checked yet."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (t.Mapping, list, tuple)):
+        for one in value.values() if isinstance(value, t.Mapping) else value:
+            yield from _texts(one)
 
 
 class Handle:

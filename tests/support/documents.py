@@ -46,7 +46,7 @@ def argument_spec(name):
     class Caught(Exception):
         pass
 
-    with mock.patch.object(_module, "AnsibleModule", side_effect=Caught) as made, contextlib.suppress(Caught):
+    with mock.patch.object(_module, "Module", side_effect=Caught) as made, contextlib.suppress(Caught):
         module_of(name).main()
     return made.call_args.kwargs["argument_spec"]
 

@@ -13,16 +13,26 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from .settings import Endpoint
 
 _VARIABLES = ("AWS_S3_", "AWS_USE_", "AWS_DEFAULTS_MODE", "AWS_SIGV4A_")
-"""How the environment's variables begin that only the client knows. Source: botocore.configprovider,
-docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+"""How the variables begin that only the client knows (docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html).
 """
-_SETTINGS = re.compile(rb"^\s*(s3|use_\w+|defaults_mode|sigv4a_\w+)\s*=", re.MULTILINE)
-"""The same in the files of the AWS configuration."""
+_SETTINGS = re.compile(r"use_\w+|defaults_mode|sigv4a_\w+")
+"""The same in the AWS configuration."""
+_SETTINGS_OF_S3 = (
+    "addressing_style",
+    "use_accelerate_endpoint",
+    "use_arn_region",
+    "use_dualstack_endpoint",
+    "us_east_1_regional_endpoint",
+)
+"""The same below s3 there."""
+_MENTIONED = re.compile(rb"^\s*(s3|%b)\s*[=:]" % _SETTINGS.pattern.encode(), re.MULTILINE | re.IGNORECASE)
+_RESOLVING = ("s3", "use_fips_endpoint", "use_dualstack_endpoint")
+"""The same among the arguments of botocore.config.Config."""
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 
 
@@ -37,11 +47,28 @@ class Target(NamedTuple):
     service: str
 
 
-def client_knows_more(endpoint: Endpoint) -> bool:
-    """Whether environment or configuration holds anything that only botocore's client goes by."""
-    if endpoint.aws_config or any(value and name.startswith(_VARIABLES) for name, value in os.environ.items()):
+def client_knows_more(
+    endpoint: Endpoint, endpoint_url: Optional[str], region: str, bucket: str, profile: Callable[[], Mapping[str, Any]]
+) -> bool:
+    """Whether options, environment or the configured profile hold anything that only botocore's client goes by."""
+    if bucket.startswith("arn:") or bucket.endswith("--op-s3"):  # access points
         return True
-    return any(_SETTINGS.search(text) for text in _files(endpoint))
+    if "fips" in region or region == "aws-global" or "s3-accelerate" in (endpoint_url or ""):
+        return True
+    if any(name in _RESOLVING for name in endpoint.aws_config or {}):
+        return True
+    if any(value and name.startswith(_VARIABLES) for name, value in os.environ.items()):
+        return True
+    if not any(_MENTIONED.search(text) for text in _files(endpoint)):
+        return False  # most often; to parse them takes longer
+    s3 = profile().get("s3")
+    below = s3 if isinstance(s3, dict) else {}
+    return any(map(_SETTINGS.fullmatch, profile())) or any(name in _SETTINGS_OF_S3 for name in below)
+
+
+def regional(url: str) -> str:
+    """Return the URL with one of the two names that us-east-1 has: botocore's versions differ in which they use."""
+    return re.sub(r"(://|\.)s3\.amazonaws\.com", r"\1s3.us-east-1.amazonaws.com", url)
 
 
 def of_client(session: Any, endpoint: Endpoint, endpoint_url: Optional[str], region: str, bucket: str) -> Target:
@@ -49,7 +76,8 @@ def of_client(session: Any, endpoint: Endpoint, endpoint_url: Optional[str], reg
     import botocore.awsrequest
     import botocore.config
 
-    settings: Dict[str, Any] = {**(endpoint.aws_config or {})}
+    given = endpoint.aws_config or {}
+    settings: Dict[str, Any] = {name: given[name] for name in _RESOLVING if name in given}
     if endpoint.addressing_style != "auto":
         settings["s3"] = {**settings.get("s3", {}), "addressing_style": endpoint.addressing_style}
     client = session.create_client(
@@ -70,7 +98,7 @@ def of_client(session: Any, endpoint: Endpoint, endpoint_url: Optional[str], reg
     client.meta.events.register("before-send.s3", instead)
     client.head_object(Bucket=bucket, Key="-")
     (request,) = requests
-    url = request.url[: -len("/-")]
+    url = regional(request.url[: -len("/-")])
     scheme, _separator, rest = url.partition("://")
     virtual = rest.startswith(bucket + ".") and not rest.endswith("/" + bucket)
     signature = request.headers.get("Authorization", "")

@@ -105,14 +105,18 @@ class Connection:
             self._target = self._find(location.bucket)
             self.url = self._url(location)
             self._verify = self._ca_bundle()
+        except BadOption:
+            raise
         except botocore.exceptions.ProfileNotFound:
-            raise BadOption(
-                "profile", endpoint.profile, "neither ~/.aws/config nor ~/.aws/credentials has this profile"
+            named = endpoint.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+            way_out = "neither ~/.aws/config nor ~/.aws/credentials has this profile"
+            raise BadOption("profile", named, way_out) from None
+        except (botocore.exceptions.BotoCoreError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # It expects the files to be as they should.
+            raise CannotSend(
+                "botocore cannot use its configuration: %s" % error,
+                "Check endpoint_url, aws_config and bucket, the AWS_* variables, and ~/.aws/config",
             ) from None
-        except botocore.exceptions.BotoCoreError as error:
-            raise CannotSend("botocore cannot use its configuration: %s" % error) from None
-        except TypeError as error:  # of botocore.config.Config
-            raise BadOption("aws_config", endpoint.aws_config, "botocore cannot use it: %s" % error) from None
 
     @property
     def _session(self) -> Any:
@@ -252,11 +256,12 @@ class Connection:
     def _connected(self) -> Any:
         if self._http is None:
             config = self._endpoint.aws_config or {}
+            certificate = config.get("client_cert")
             self._http = botocore.httpsession.URLLib3Session(
                 verify=self._verify,
-                proxies=config.get("proxies") or botocore.utils.get_environ_proxies(self.url),
+                proxies=config["proxies"] if "proxies" in config else botocore.utils.get_environ_proxies(self.url),
                 proxies_config=config.get("proxies_config"),
-                client_cert=config.get("client_cert"),
+                client_cert=tuple(certificate) if isinstance(certificate, list) else certificate,
                 timeout=self._endpoint.request_timeout,  # type: ignore[arg-type,unused-ignore]
                 max_pool_connections=MOST_AT_ONCE,  # or urllib3 warns of each one beyond it
                 socket_options=_socket_options(self._endpoint.request_timeout),  # type: ignore[arg-type,unused-ignore]
@@ -293,7 +298,7 @@ class Connection:
         endpoint = self._endpoint
         region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
         base = endpoint.endpoint_url or self._configured_endpoint()
-        if bucket.startswith("arn:") or aws.client_knows_more(endpoint):
+        if aws.client_knows_more(endpoint, base, region, bucket, lambda: self._session.get_scoped_config()):
             return aws.of_client(self._session, endpoint, base, region, bucket)
         style = endpoint.addressing_style
         if style == "auto":
@@ -326,7 +331,7 @@ class Connection:
         known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", region)
         if not known:
             raise BadOption("region", region, "AWS does not have this region. For another store, set endpoint_url")
-        return "https://%s" % known["hostname"]
+        return aws.regional("https://%s" % known["hostname"])
 
     def _ca_bundle(self) -> Any:
         endpoint = self._endpoint

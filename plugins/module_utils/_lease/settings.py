@@ -100,7 +100,7 @@ class Endpoint:
                 object.__setattr__(self, name, None)
         check_range("request_timeout", self.request_timeout)
         check_choice("addressing_style", self.addressing_style, ADDRESSING_STYLES)
-        if self.expected_bucket_owner is not None and not _ACCOUNT.fullmatch(self.expected_bucket_owner):
+        if self.expected_bucket_owner is not None and not _ACCOUNT.fullmatch(str(self.expected_bucket_owner)):
             way_out = "use the 12 digits of an AWS account, in quotes if the first is a 0"
             raise BadOption("expected_bucket_owner", self.expected_bucket_owner, way_out)
         check_aws_config(self.aws_config or {})
@@ -140,7 +140,10 @@ def check_bucket(bucket: str) -> None:
                 "could have a leader. Use one of these buckets",
             )
         return
-    if bucket.endswith("--x-s3"):
+    if bucket.startswith("arn:"):
+        way_out = "it is not the ARN of an access point, like arn:aws:s3:eu-central-1:123456789012:accesspoint/leases"
+        raise BadOption("bucket", bucket, way_out)
+    if bucket.endswith(("--x-s3", "--xa-s3")):
         raise BadOption("bucket", bucket, "directory buckets are not supported. Use a general purpose bucket")
     if not _BUCKET.fullmatch(bucket):
         raise BadOption(
@@ -301,9 +304,10 @@ def check_endpoint_url(url: str, name: str = "endpoint_url") -> str:
 
 def credentials_in(url: str) -> List[str]:
     """Return what is before the @ of a URL, and its parts: none of it may be shown."""
-    before, at, _host = url.partition("://")[2].rpartition("@")
+    before, at, _host = url.rpartition("@")
     if not at:
         return []
+    before = before.partition("//")[2] if "//" in before else before  # a proxy needs no scheme
     return [text for text in (before, before.partition(":")[2], unquote(before.partition(":")[2])) if text]
 
 
@@ -315,6 +319,14 @@ def check_aws_config(config: Mapping[str, Any]) -> None:
             raise BadOption("aws_config", name, way_out)
         if name in ("s3", "proxies", "proxies_config") and not isinstance(value, Mapping):
             raise BadOption("aws_config", name, "it has to be a dictionary")
+        if name == "proxies" and not all(isinstance(url, str) for url in value.values()):
+            raise BadOption("aws_config", name, "it has to have the URL of a proxy for each scheme")
+        if name == "client_cert" and not (isinstance(value, str) or _is_pair(value)):
+            raise BadOption("aws_config", name, "it has to be a file, or a list of two: the certificate, and its key")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(file, str) for file in value)
 
 
 _ACCESS_POINT = re.compile(r"arn:[a-z-]+:s3(-outposts)?:[a-z0-9-]*:[0-9]{12}:[A-Za-z0-9:/.-]{1,180}", re.ASCII)

@@ -69,6 +69,7 @@ def test_the_holder_is_left_to_the_daemon_which_knows_its_host():
         ("renew_interval", "2.5", 2.5),
         ("validate_certs", "False", False),
         ("validate_certs", "yes", True),
+        ("expected_bucket_owner", 123456789012, "123456789012"),
     ],
 )
 def test_what_a_template_has_made_a_text_is_a_number_or_a_truth_value_again(option, given, written):

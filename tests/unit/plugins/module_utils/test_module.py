@@ -131,9 +131,20 @@ def test_the_bucket_may_be_in_the_environment(monkeypatch):
     assert run()["lease"]["bucket"] == "bucket"
 
 
-def test_the_password_of_a_proxy_is_not_shown():
-    proxies = {"https": "http://bob:hunter2%21@proxy.example.com"}
-    told = run(raises(StoreRefused("hunter2%21 and hunter2!")), aws_config={"proxies": proxies})
+@pytest.mark.parametrize(
+    "proxies",
+    [
+        {"https": "http://bob:hunter2%21@proxy.example.com"},
+        {"https": "bob:hunter2%21@proxy.example.com:3128"},
+        {"https": "//bob:hunter2%21@proxy.example.com"},
+        "http://bob:hunter2%21@proxy.example.com",
+        ["bob:hunter2%21@proxy.example.com"],
+    ],
+)
+@pytest.mark.parametrize("other", [{}, {"addressing_style": "foo"}, {"colour": "red"}])
+def test_the_password_of_a_proxy_is_not_shown(proxies, other):
+    told = run(raises(StoreRefused("hunter2%21 and hunter2!")), aws_config={"proxies": proxies}, **other)
+    assert told["failed"]
     assert "hunter2" not in str(told)
 
 

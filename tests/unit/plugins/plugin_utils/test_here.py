@@ -137,6 +137,14 @@ def test_no_secret_is_in_a_result():
     assert result["invocation"]["module_args"]["access_key"] == "AKIA-somebody"
 
 
+@pytest.mark.parametrize("config", ["bob:hunter2@h", ["bob:hunter2@h"], 5])
+def test_an_argument_that_is_no_dictionary_is_refused_without_a_secret(config):
+    result = carry_out(aws_config=config)
+    assert result["failed"]
+    assert "aws_config" in result["msg"]
+    assert "hunter2" not in str(result)
+
+
 def test_a_secret_that_reads_like_an_answer_does_not_turn_it_round():
     result = carry_out(lambda call: dict(is_leader=True, failed=False), access_key="AKIA-somebody", secret_key="True")
     assert result["is_leader"] is True

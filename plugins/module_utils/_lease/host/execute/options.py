@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     lease = parser.add_argument_group("a lease that this command acquires itself")
     option = lease.add_argument
     option("--key", help="the object that is the lease")
-    bucket = os.environ.get("S3_LEADER_BUCKET") or settings.DEFAULT_BUCKET
+    bucket = os.environ.get("S3_LEADER_BUCKET", settings.DEFAULT_BUCKET)
     option("--bucket", default=bucket, help="default: S3_LEADER_BUCKET, or else " + settings.DEFAULT_BUCKET)
     option("--holder", default=os.uname().nodename, help="who holds it, for people (default: the host's name)")
     option("--lease-duration", type=float, default=30, help="seconds (default: %(default)d)")

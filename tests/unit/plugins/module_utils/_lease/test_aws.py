@@ -9,7 +9,7 @@ import types
 import boto3
 import botocore.config
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import Connection
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend, Connection
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from support.wire import stamp
 
@@ -55,6 +55,15 @@ CONFIGURATIONS = [
             "region": "us-west-2",
         },
     ),
+    ({}, "use_dualstack_endpoint: true", {"region": "us-east-2"}),
+    ({}, "USE_FIPS_ENDPOINT = true", {"region": "us-east-2"}),
+    ({}, "s3:\n  addressing_style = path", {"region": "us-east-2"}),
+    ({}, "s3 =\n  max_concurrent_requests = 20", {"region": "us-east-1"}),
+    ({}, "[profile other]\nuse_fips_endpoint = true", {"region": "us-east-1"}),
+    ({}, "", {"region": "aws-global"}),
+    ({}, "", {"region": "fips-us-gov-west-1"}),
+    ({}, "", {"bucket": "mine-1234567890123456789012345678901234--op-s3", "region": "us-west-2"}),
+    ({}, "", {"endpoint_url": "https://s3-accelerate.amazonaws.com", "region": "us-west-2"}),
     ({}, f"services = mine\n{SERVICES}", {}),
     ({}, f"services = mine\n{SERVICES}\n  addressing_style = path", {}),
 ]
@@ -129,6 +138,44 @@ def test_a_given_configuration_counts_as_it_does_for_boto3(monkeypatch, config):
 def test_an_addressing_style_that_is_given_wins(aws):
     aws("[default]\ns3 =\n  addressing_style = virtual\n")
     assert url(region="eu-west-1", addressing_style="path") == "https://s3.eu-west-1.amazonaws.com/bucket/jobs/a"
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["s3 = foo", "s3 =", "services = m\n[services m]\ns3 = http://x", "[profile other]\ns3 =\n  use_arn_region = true"],
+)
+def test_odd_settings_of_which_nothing_follows_do_no_harm(aws, config):
+    aws(f"[default]\n{config}\n")
+    assert url(endpoint_url="http://my_store:9000") == "http://my_store:9000/bucket/jobs/a"
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        ("s3 =\n  addressing_style = path", {"endpoint_url": "http://my_store:9000"}),
+        ("s3 =\n  addressing_style = sideways", {}),
+        ("max_attempts = x\nuse_fips_endpoint = false", {}),
+        ("api_versions = 3\nuse_fips_endpoint = false", {}),
+        ("defaults_mode =\n  a = b", {}),
+        ("endpoint_url =\n  a = b", {}),
+        ("region =\n  a = b", {"region": None}),
+        ("", {"aws_config": {"s3": {"addressing_style": "sideways"}}}),
+    ],
+)
+def test_settings_that_botocore_cannot_use_are_told(aws, config, options):
+    aws(f"[default]\n{config}\n")
+    with pytest.raises(CannotSend, match=r"botocore cannot use its configuration: .*aws_config.*~/.aws/config"):
+        url(**{"region": "us-east-2", **options})
+
+
+def test_us_east_1_has_one_name_whatever_else_is_set(aws):
+    places = set()
+    for config in ("", "[default]\ns3 =\n  use_arn_region = true\n"):
+        aws(config)
+        places.add((url(region="us-east-1"), url(region="us-east-1", addressing_style="path")))
+    [(virtual, path)] = places
+    assert virtual == "https://bucket.s3.us-east-1.amazonaws.com/jobs/a"
+    assert path == "https://s3.us-east-1.amazonaws.com/bucket/jobs/a"
 
 
 def test_the_client_is_loaded_only_where_it_knows_more(monkeypatch, aws):

@@ -175,6 +175,25 @@ def test_a_proxy_that_is_given_is_asked(serve):
     assert [request.headers["Host"] for request in proxy.requests] == ["store.invalid"]
 
 
+def test_no_proxy_is_one_that_is_given(serve, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert connection_to(serve(), aws_config={"proxies": {}}).send("GET", {}, b"", 10, stamp()).status == 200
+
+
+def test_a_certificate_for_the_store_comes_as_one_file_or_as_two(certificate):
+    for given, passed in ((str(certificate), str(certificate)), (["/a.pem", "/a.key"], ("/a.pem", "/a.key"))):
+        endpoint = Endpoint(**KEYS, endpoint_url="https://h", aws_config={"client_cert": given})
+        session = Connection(endpoint, Location("bucket", "a"))._connected()
+        files = (session._cert_file, session._key_file)
+        assert files == (passed if isinstance(passed, tuple) else (passed, None))
+
+
+def test_a_profile_of_the_environment_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    with pytest.raises(BadOption, match='profile is "nope": neither'):
+        url()
+
+
 def test_the_owner_that_the_bucket_has_to_have_is_sent_and_signed(serve):
     server = serve()
     connection_to(server, expected_bucket_owner="012345678901").send("PUT", {}, b"body", 10, stamp())

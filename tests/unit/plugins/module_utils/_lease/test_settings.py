@@ -95,9 +95,10 @@ def test_every_other_bucket_is_good(bucket):
     [
         ("arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", "it is a multi-Region access point, whose buckets"),
         ("leases--use1-az4--x-s3", "directory buckets are not supported"),
-        ("arn:aws:s3:::leader-election", "use 3 to 255 letters"),
-        ("arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/mine", "use 3 to 255 letters"),
-        (ACCESS_POINT + "?x", "use 3 to 255 letters"),
+        ("leases--use1-az4--xa-s3", "directory buckets are not supported"),
+        ("arn:aws:s3:::leader-election", "it is not the ARN of an access point, like arn:aws:s3:"),
+        ("arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/mine", "it is not the ARN of an access point"),
+        (ACCESS_POINT + "?x", "it is not the ARN of an access point"),
     ],
 )
 def test_what_stands_for_no_single_bucket_is_refused(bucket, words):
@@ -237,6 +238,10 @@ def test_a_url_of_no_store_is_refused_with_an_example(url):
     assert text.endswith("use a URL like https://s3.example.com:9000")
 
 
+def test_a_password_before_a_host_without_a_scheme_is_refused_unseen():
+    assert "hunter2" not in refusal(Endpoint, endpoint_url="root:hunter2@s3.example.com")
+
+
 @pytest.mark.parametrize(
     "user", ["root:hunter2", "hunter2", ":hunter2", "root:hunter2@x", "root:hun?ter2", "a:b#hunter2"]
 )
@@ -266,6 +271,9 @@ def test_a_password_in_the_url_is_refused_unseen(user):
         ({"aws_config": {"retries": {}}}, 'aws_config is "retries": use s3, use_fips_endpoint, use_dualstack_endpoint'),
         ({"aws_config": {"s3": "path"}}, 'aws_config is "s3": it has to be a dictionary'),
         ({"aws_config": {"proxies": "http://p"}}, 'aws_config is "proxies": it has to be a dictionary'),
+        ({"aws_config": {"proxies": {"http": 5}}}, 'aws_config is "proxies": it has to have the URL of a proxy'),
+        ({"aws_config": {"client_cert": ["/a.pem"]}}, 'aws_config is "client_cert": it has to be a file, or a list'),
+        ({"aws_config": {"client_cert": 5}}, 'aws_config is "client_cert": it has to be a file, or a list of two'),
     ],
 )
 def test_connection_options_that_contradict_each_other_are_refused(options, words):
