@@ -63,7 +63,7 @@ clean: ## remove every environment and cache
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@echo "Creating .venv/$* with Python $(PYTHON_VERSION) from $<. Later runs use it again."
 	@$(PYTHON) -m venv --clear .venv/$*
-	@.venv/$*/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
+	@.venv/$*/bin/python -m pip install --no-compile --quiet --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # For tests in which a host without internet access installs boto3 into a venv.
