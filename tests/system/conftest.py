@@ -34,10 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-seed", type=int, help="which faults, in which order")
 
 
+FRESH = ("role/test_scenario.py", "role/test_venv.py")
+"""Files that need hosts without the role, and so no others before them."""
+
+
 class ByHosts(LoadScopeScheduling):
     """Runs tests that share hosts, those of a folder or of a file, in one lab."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if any(file in nodeid for file in FRESH):
+            return "fresh"
         return nodeid.partition("tests/system/")[2].partition("/")[0].partition("::")[0]
 
 

@@ -298,7 +298,7 @@ class Connection:
         endpoint = self._endpoint
         region = endpoint.region or self._session.get_config_variable("region") or "us-east-1"
         base = endpoint.endpoint_url or self._configured_endpoint()
-        if aws.client_knows_more(endpoint, base, region, bucket, lambda: self._session.get_scoped_config()):
+        if aws.client_knows_more(endpoint, base, region, bucket, self._profile):
             return aws.of_client(self._session, endpoint, base, region, bucket)
         style = endpoint.addressing_style
         if style == "auto":
@@ -309,12 +309,16 @@ class Connection:
         url = place if style == "path" else "%s://%s.%s" % (scheme, bucket, rest)
         return aws.Target(url, place, region, "s3")
 
+    def _profile(self) -> Mapping[str, Any]:
+        profile: Mapping[str, Any] = self._session.get_scoped_config()
+        return profile
+
     def _configured_endpoint(self) -> Optional[str]:
         """Return what botocore would use: other tools of the same user do.
 
         Source: docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
         """
-        profile = self._session.get_scoped_config()
+        profile = self._profile()
         ignores = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or profile.get(
             "ignore_configured_endpoint_urls"
         )
