@@ -134,6 +134,7 @@ def test_no_secret_is_in_a_result():
     result = carry_out(lambda call: dict(msg=text), endpoint_url=url, aws_config={"proxies": proxies}, **KEYS)
     assert "FEMI" not in str(result)
     assert "hunter2" not in str(result)
+    assert "swordfish" not in str(result)
     assert result["invocation"]["module_args"]["access_key"] == "AKIA-somebody"
 
 
