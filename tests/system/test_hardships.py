@@ -270,6 +270,23 @@ def test_where_systemd_hangs_the_services_of_a_daemon_that_dies_are_killed_befor
     wait_for(lambda: says(daemon, f"killed process {app}"), "the journal says so")
 
 
+def test_where_a_fence_is_late_what_runs_is_killed_before_the_lease_is_over(daemon: Daemon) -> None:
+    host, app = daemon.host, daemon.host.main_pid("app.service")
+    late = {
+        "s3-leader-fence@db.service.d/late.conf": "[Service]\nExecStop=/bin/sleep 20\n",
+        "app.service.d/zzzz-slow.conf": "[Service]\nExecStop=/bin/sleep 30\nTimeoutStopSec=60\n",
+    }
+    host.write_units(late)
+    host.run("systemctl", "daemon-reload")
+    host.run("kill", "-KILL", daemon.pid)
+    wait_for(lambda: not state(host, app), "the service is killed")
+    assert daemon.age() < LEASE["lease_duration"]
+    assert says(daemon, f"killed process {app} (sleep, state S) of app.service: the time to stop is over") == 1
+    for path in late:
+        (host.root / "etc/systemd/system" / path).unlink()
+    host.run("systemctl", "daemon-reload")
+
+
 def state(host: Host, pid: str) -> str:
     """The letter that tells whether a process runs, '' where there is none."""
     return host.run("sh", "-c", f"cut -d' ' -f3 /proc/{pid}/stat", check=False).stdout.strip()

@@ -50,6 +50,8 @@ SILENCE = 1.0
 DAEMON, _PATH = "s3-leader@%s.service", "s3-leader-active@%s.path"
 _SERVING = "s3-leader-serving@%s.service"
 """The unit that creates the mark."""
+_OWN = (_SERVING, "s3-leader-active@%s.target", "s3-leader-acquired@%s.service", "s3-leader-lost@%s.service")
+OVER = "the time to stop is over"
 
 
 def end(name: str, abandoned: bool = False) -> None:
@@ -58,13 +60,13 @@ def end(name: str, abandoned: bool = False) -> None:
     With ``abandoned``, only if nobody else does so. Raises BadOption if no configuration names the units, OSError if
     the mark cannot be removed.
     """
-    config = _config_at_start(name)
+    config = config_at_start(name)
     with alone(name) as first:
         if first and not (abandoned and not is_unled(name)):
             _Ending(config, Clock()).run()
 
 
-def _config_at_start(name: str) -> Config:
+def config_at_start(name: str) -> Config:
     """Return the configuration merged with the one that the services were started with: the role may have changed it.
 
     The result has all services of both, and the shortest stop_grace.
@@ -97,8 +99,7 @@ class _Ending:
         self._clock = clock
         self._daemon = DAEMON % config.name
         self._path = _PATH % config.name
-        own = [_SERVING, "s3-leader-active@%s.target", "s3-leader-acquired@%s.service", "s3-leader-lost@%s.service"]
-        self._names = [*(unit % config.name for unit in own), *patterns(config)]
+        self._names = units_of(config)
         self._began = clock.now()
         self._over_since: Optional[float] = None
         """Since when, by the clock, nobody renews the lease for these units any more."""
@@ -134,7 +135,7 @@ class _Ending:
     def _close(self) -> None:
         """Keep services from starting any more."""
         try:
-            runtime.remove(runtime.serving_path_of(self._config.name, "started"))
+            close(self._config.name)
         except OSError as error:
             if not self._said:
                 self._said = "services can still start, and are then stopped again: %s" % error
@@ -145,7 +146,7 @@ class _Ending:
 
     def _look(self) -> List[Unit]:
         """Return the units that are not gone."""
-        leads, asked_at = os.path.lexists(runtime.path_of(self._config.name, "leader")), self._clock.now()
+        leads, asked_at = has_leader(self._config.name), self._clock.now()
         found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
         leads = leads and (found is not None or not _has_no_process(self._daemon))
@@ -201,7 +202,7 @@ class _Ending:
         self._has_killed = self._has_killed or over
         for unit in left:
             if over:
-                self._tell_killed(unit, units.kill(unit), "the time to stop is over")
+                self._tell_killed(unit, units.kill(unit), OVER)
             elif unit.at_rest:
                 now = self._clock.now()
                 asked = [self._left_alone.setdefault(pid, now) for pid in units.terminate(unit)]
@@ -212,8 +213,7 @@ class _Ending:
         for pid, described in killed.items():
             if pid not in self._killed:
                 self._killed.add(pid)
-                text = "killed %s of %s: %s" % (described, unit.name, why)
-                say(self._config, "killed", text, systemd.WARNING)
+                tell_killed(self._config, unit.name, described, why)
 
     def _tell(self, left: List[Unit]) -> None:
         """Report what the fence waits for, to people and to the daemon."""
@@ -231,6 +231,11 @@ class _Ending:
         with contextlib.suppress(OSError):  # no service was to start, so there is no folder; or the disk is full
             # Processes choose their names, which end up on root's terminal.
             runtime.write(runtime.serving_path_of(self._config.name, "waiting"), plain(text))
+
+
+def units_of(config: Config) -> List[str]:
+    """Return the units that have to be gone before the lease is given back, as patterns for systemctl."""
+    return [*(unit % config.name for unit in _OWN), *patterns(config)]
 
 
 def patterns(config: Config) -> List[str]:
@@ -262,6 +267,11 @@ def _standing(unit: Unit) -> str:
     return "%s (%s: %s%s%s)" % (unit.name, unit.active, unit.sub, job, kept)
 
 
+def close(name: str) -> None:
+    """Keep services of the lease from starting any more. Raises OSError."""
+    runtime.remove(runtime.serving_path_of(name, "started"))
+
+
 @contextlib.contextmanager
 def alone(name: str, wait: bool = True) -> Iterator[bool]:
     """Let only one process at a time end the units of a lease. Yield False if another one has just done so.
@@ -289,6 +299,10 @@ def _is_at(file: int, path: str) -> bool:
         return False
 
 
+def tell_killed(config: Config, unit: str, described: str, why: str) -> None:
+    say(config, "killed", "killed %s of %s: %s" % (described, unit, why), systemd.WARNING)
+
+
 def say(config: Config, event: str, message: str, priority: int) -> None:
     text = "%s: %s" % (config.name, plain(message))
     fields = dict(S3_LEADER_EVENT=event, S3_LEADER_NAME=config.name, S3_LEADER_LOCATION=config.location)
@@ -306,9 +320,14 @@ def _is_dead(name: str) -> bool:
     return _has_no_process(DAEMON % name) if found is None else _dead_for(found, DAEMON % name) is not None
 
 
+def has_leader(name: str) -> bool:
+    """Tell whether the daemon says that it leads."""
+    return os.path.lexists(runtime.path_of(name, "leader"))
+
+
 def leads(name: str) -> bool:
     """Tell whether the daemon leads and services may start."""
-    return os.path.lexists(runtime.path_of(name, "leader")) and os.path.exists(runtime.serving_path_of(name, "started"))
+    return has_leader(name) and os.path.exists(runtime.serving_path_of(name, "started"))
 
 
 def begins(name: str) -> bool:

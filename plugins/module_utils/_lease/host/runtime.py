@@ -76,13 +76,25 @@ def status(name: str) -> Optional[Dict[str, Any]]:
     All of its texts are printable. ``is_leader`` is true while this host leads by its own clock and nobody stops its
     services, even if the daemon has died.
     """
-    try:
-        found = _checked(json.loads(_read(path_of(name, "status.json"))))
-    except (OSError, ValueError, RecursionError):
-        return None  # an unreadable status tells nothing, least of all that this host leads
+    found = _published(name)
+    if found is None:
+        return None
     until = found.pop("until")
     leads = found["role"] == "leader" and until is not None and Clock().now() < until and not waiting(name)
     return dict(found, is_leader=leads)
+
+
+def leads_until(name: str) -> Optional[float]:
+    """Return when the services have to begin to stop, by the clock; None if the daemon publishes no such time."""
+    found = _published(name)
+    return None if found is None else found["until"]
+
+
+def _published(name: str) -> Optional[Dict[str, Any]]:
+    try:
+        return _checked(json.loads(_read(path_of(name, "status.json"))))
+    except (OSError, ValueError, RecursionError):
+        return None  # an unreadable status tells nothing, least of all that this host leads
 
 
 def _read(path: str) -> str:
