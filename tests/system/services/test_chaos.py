@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pathlib
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import margin
@@ -15,10 +16,11 @@ from system.chaos import Chaos
 from system.cluster import Cluster
 from system.figures import Limits, failovers, table, timeline, violations
 from system.lab.host import Host
-from system.lab.intervals import overlaps
+from system.lab.intervals import Overlap, overlaps
 from system.lab.mounts import Mounts
 
 RECORDS = pathlib.Path(__file__).resolve().parents[3] / ".cache/chaos"
+BEFORE, AFTER = 40, 3  # seconds around an overlap that are told where the test fails
 
 
 def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_it_heals(
@@ -33,16 +35,17 @@ def test_whatever_breaks_no_two_hosts_serve_a_lease_at_the_same_time_and_all_of_
         chaos.rage(minutes * 60)
         cluster.wait_until_all_take_part()
     finally:
-        keep(cluster, chaos, seed)
+        kept = keep(cluster, chaos, seed)
         seen = cluster.watcher.intervals
         failed_over = failovers(seen, chaos.faults, chaos.spells, [host.name for host in cluster.hosts])
         report(table(seen, chaos.faults, failed_over, Limits(duration, margin(duration), renew_interval)))
         report("Hands on services: " + ", ".join(f"{verb} {count}" for verb, count in sorted(chaos.hands.items())))
-    assert violations(seen) == []
+    story = "\n".join(line for one in overlaps(seen) for line in around(one, kept))
+    assert violations(seen) == [], story
     assert overlaps([one for one in [*seen, *mounts.intervals] if one.lease == "mount"]) == []
 
 
-def keep(cluster: Cluster, chaos: Chaos, seed: int) -> None:
+def keep(cluster: Cluster, chaos: Chaos, seed: int) -> dict[str, str]:
     """Leave behind what happened, and what the hosts say of it; pytest shows it, too, where the test has failed."""
     folder = RECORDS / str(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +56,21 @@ def keep(cluster: Cluster, chaos: Chaos, seed: int) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text)
         print(f"--- {name}\n{text}")
+    return texts
+
+
+def around(overlap: Overlap, kept: Mapping[str, str]) -> list[str]:
+    """The lines about its lease, of that time and of both hosts: a report of CI has no room for the others."""
+    _seconds, first, second = overlap
+    found = []
+    for name in ("timeline", first.host, second.host):
+        for line in kept[name].splitlines():
+            began = re.match(r"\[? *([0-9.]+)", line)
+            at = float(began.group(1)) if began else 0.0
+            close = second.start - BEFORE <= at <= min(first.end, second.end) + AFTER
+            if close and re.search(rf"\b{first.lease}\b", line):
+                found.append((at, line))
+    return [line for _at, line in sorted(found)]
 
 
 def init_of(host: Host) -> str:
