@@ -15,14 +15,23 @@ BEAT = 0.02  # seconds
 
 
 def main(path: str, who: str, seconds: str, *how: str) -> None:
-    """Work for so many seconds. With "stubborn", SIGTERM does not end it."""
+    """Work for so many seconds, or until it is enough. With "stubborn", SIGTERM does not end it."""
     if "stubborn" in how:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     end = now() + float(seconds)
-    while now() < end:
+    while now() < end and not _limit(path).exists():
         os.write(file, f"{who} {now():.6f}\n".encode())
         time.sleep(BEAT)
+
+
+def enough(path: pathlib.Path) -> None:
+    """Let all workers end that note their work in the file, also those that begin later."""
+    _limit(path).touch()
+
+
+def _limit(path: str | pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(f"{path}.enough")
 
 
 def now() -> float:
