@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import durations
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_renew
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
@@ -22,8 +24,9 @@ class ActionModule(LeaseAction):
         if kept is None or not kept.is_held:
             return None
         try:
-            longer = float(arguments.get("lease_duration") or 0) > kept.lease["lease_duration"]
-        except (TypeError, ValueError):
+            wanted = durations.seconds("lease_duration", arguments.get("lease_duration") or 0)
+            longer = wanted > kept.lease["lease_duration"]
+        except BadOption:
             return None  # the module refuses it
         if longer:
             arguments["lease"] = kept.result

@@ -82,8 +82,10 @@ options:
     description:
       - Seconds after which the outcome of one request counts as unknown and is looked up. From 1 to 60.
       - Errors are retried for three times this long plus 3 seconds, or until the operation's deadline if it has one.
-    type: int
-    default: 5
+    type: str
+    default: 5s
+notes:
+  - Options that take seconds also take durations, such as V(90s), V(10m) and V(1h30m).
 requirements:
   - botocore >= 1.20.0 on the host that runs the module, for a lookup on the controller. It comes with boto3.
 """

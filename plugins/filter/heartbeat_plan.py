@@ -15,6 +15,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import durations
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.leases import FOLDER, check_name
@@ -109,6 +110,7 @@ def heartbeat_plan(
             rooted=[unit.name for unit in own_units if unit.rooted],
             starts=_starting(name, services, own_units, hooks),
             hook_timeout=_hook_timeout(lease),
+            stop_timeout=_stop_timeout(lease),
             time_to_end=_timing(config).time_to_end,
         )
         plan["services"] += services
@@ -179,7 +181,7 @@ def _endpoint_in_environment(lease: Lease) -> dict[str, str]:
 def _typed(option: str, value: t.Any) -> t.Any:
     """Return a value as JSON has to have it: older Ansible makes texts of all that comes out of a template."""
     if option in Timing._fields:
-        return _number(value)
+        return durations.seconds(option, value)
     if option == "services":
         return [str(service) for service in value]
     if option == "expected_bucket_owner":
@@ -187,17 +189,17 @@ def _typed(option: str, value: t.Any) -> t.Any:
     return _boolean(value) if option == "validate_certs" else value
 
 
-def _number(value: t.Any) -> float:
-    number = float(value)
-    return int(number) if number.is_integer() else number
-
-
 def _timing(config: Configuration) -> Timing:
     return Timing(**{name: config[name] for name in Timing._fields})
 
 
 def _hook_timeout(lease: Lease) -> float:
-    return float(lease.get("hook_timeout") or HOOK_TIMEOUT)
+    return durations.seconds("hook_timeout", lease.get("hook_timeout") or HOOK_TIMEOUT)
+
+
+def _stop_timeout(lease: Lease) -> float:
+    """Return 0 where each unit keeps its own."""
+    return durations.seconds("stop_timeout", lease.get("stop_timeout") or 0)
 
 
 # -- what it refuses
@@ -250,7 +252,7 @@ def _check_unit_settings(lease: Lease) -> None:
     """Raise BadOption or Refusal for what cannot be written into a unit."""
     for option in RANGES:
         if lease.get(option) not in (None, ""):
-            check_range(option, _number(lease[option]), RANGES)
+            check_range(option, durations.seconds(option, lease[option]), RANGES)
     for option in _LINES:
         if not str(lease.get(option) or "").isprintable():
             raise Refusal(f"{option} has to be one line, without a line end or other control characters")
@@ -333,7 +335,7 @@ def _check_time_to_stop(lease: Lease, config: Configuration, units: t.Sequence[U
 
 def _stop_limit(unit: Unit, lease: Lease, written: bool) -> float:
     """Return the seconds that a step of a unit's stop may take once the role has set it up."""
-    timeout = float(lease.get("stop_timeout") or 0)
+    timeout = _stop_timeout(lease)
     return timeout if timeout and unit.is_service and not written else unit.stop_limit
 
 

@@ -46,6 +46,7 @@ class Task(t.NamedTuple):
 
     lease: _options.Handle
     params: dict[str, t.Any]
+    """Its options, their durations in seconds."""
     check_mode: bool
     keep: Keep | None = None
 
@@ -78,7 +79,7 @@ def operation(
     lease = opened(call)
     if isinstance(lease, str):
         return failed(_results.failure(lease, 0))
-    task = Task(lease, call.params, call.check_mode, call.keep)
+    task = Task(lease, lease.params, call.check_mode, call.keep)
     try:
         verdict = operate(task)
     except (BadOption, StoreError) as error:

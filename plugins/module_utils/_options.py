@@ -13,7 +13,7 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
-from ._lease import connection, settings
+from ._lease import connection, durations, settings
 from ._lease.bad_option import BadOption
 from ._lease.clock import Clock
 from ._lease.driver import drive, fresh_nonce
@@ -52,7 +52,7 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     addressing_style=dict(type="str", default=Endpoint.addressing_style, choices=list(settings.ADDRESSING_STYLES)),
     expected_bucket_owner=dict(type="str"),
     aws_config=dict(type="dict"),
-    request_timeout=dict(type="int", default=Endpoint.request_timeout),
+    request_timeout=dict(type="str", default="5s"),
     debug_botocore_endpoint_logs=dict(
         type="bool", default=False, fallback=(env_fallback, ["ANSIBLE_DEBUG_BOTOCORE_LOGS"])
     ),
@@ -61,6 +61,12 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
 
 HANDED_OVER: dict[str, dict[str, t.Any]] = dict(lease=dict(type="dict"))
 """The option of the modules that take an earlier registered result."""
+
+
+def in_seconds(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the arguments, their durations in seconds. Raises BadOption for one that is none."""
+    given = {name: params[name] for name in settings.RANGES if params.get(name) is not None}
+    return {**params, **{name: durations.seconds(name, value) for name, value in given.items()}}
 
 
 def hidden_in(params: t.Mapping[str, t.Any]) -> set[str]:
@@ -85,6 +91,8 @@ class Handle:
         """Check the options that all modules have. Raises BadOption or CannotSend if they cannot be used."""
         self.clock = Clock()
         self.started = self.clock.now()
+        self.params = params = in_seconds(params)
+        """The task's options, their durations in seconds."""
         self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__ if name in params})
         self.location = Location(params["bucket"], params["key"]).checked()
         settings.check_holder(params["holder"])

@@ -42,19 +42,19 @@ options:
       - Seconds that the leader may work without a renewal, and that all others wait after it has crashed.
       - If this run already holds the lease, the lease is not shortened.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
-    type: int
-    default: 30
+    type: str
+    default: 30s
   wait_timeout:
     description:
       - Seconds to keep trying while somebody else holds the lease. With V(0), there is only one try.
       - From 0 to 86400.
-    type: int
-    default: 0
+    type: str
+    default: 0s
   poll_interval:
     description:
       - Seconds between two reads of the lease while waiting for it, varied at random by a fifth. From 1 to 3600.
-    type: int
-    default: 2
+    type: str
+    default: 2s
   takeover:
     description:
       - How to find out that a lease has expired because its leader was lost and did not release it.
@@ -79,8 +79,8 @@ options:
       - Seconds after the acquisition in which nobody takes the lease again, even if it is released before. It is for
         jobs so short that another host, whose clock or schedule is a little late, would run them once more.
       - If the leader crashes, O(lease_duration) decides. From 0 to 86400.
-    type: int
-    default: 0
+    type: str
+    default: 0s
   keepalive:
     description:
       - Renew the lease from now on, until it is released or the run of the playbook ends, in a process of its own on
@@ -96,7 +96,7 @@ options:
     description:
       - With O(keepalive=true), seconds for which the lease is renewed at most. From 1 to 604800. Without it, there is
         no limit but the end of the run.
-    type: int
+    type: str
   on_lost:
     description:
       - With O(keepalive=true), what to do if the lease is lost, or cannot be renewed before its deadline.
@@ -142,7 +142,7 @@ EXAMPLES = r"""
   leaderelection.s3.s3_leader_acquire:
     key: deploy/shop
     keepalive: true
-    wait_timeout: 600
+    wait_timeout: 10m
     metadata:
       ticket: OPS-4711
   register: lease
@@ -361,14 +361,14 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._remembered impo
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
-    lease_duration=dict(type="int", default=30),
-    wait_timeout=dict(type="int", default=0),
-    poll_interval=dict(type="int", default=2),
+    lease_duration=dict(type="str", default="30s"),
+    wait_timeout=dict(type="str", default="0s"),
+    poll_interval=dict(type="str", default="2s"),
     takeover=dict(type="str", default="store_clock", choices=list(TAKEOVERS)),
     metadata=dict(type="dict", default={}),
-    hold_at_least=dict(type="int", default=0),
+    hold_at_least=dict(type="str", default="0s"),
     keepalive=dict(type="bool", default=False),
-    keep_at_most=dict(type="int"),
+    keep_at_most=dict(type="str"),
     on_lost=dict(type="str", default="abort", choices=["abort", "report"]),
 )
 

@@ -46,7 +46,7 @@ options:
       - The lease never ends before the deadline of an earlier result. So a shorter duration takes effect step by step
         with O(lease), and not at all without it.
       - From 1 to 86400, and more than O(request_timeout) plus 2.
-    type: int
+    type: str
   on_lost:
     description:
       - What to do when the lease is lost.
@@ -273,7 +273,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._options import 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
     **HANDED_OVER,
-    lease_duration=dict(type="int"),
+    lease_duration=dict(type="str"),
     on_lost=dict(type="str", default="fail", choices=["fail", "report"]),
 )
 

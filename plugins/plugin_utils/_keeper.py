@@ -134,7 +134,7 @@ class Run:
                 self._signals.wait(min(_LOOK, end - now), [self._run])
                 self._signals.take()
             elif over:
-                raise Lost(f"it was kept for {self._most} s, as keep_at_most says")
+                raise Lost(f"it was kept for {self._most:g} s, as keep_at_most says")
             else:
                 return
 

@@ -262,7 +262,7 @@ def test_a_value_of_the_wrong_type_is_refused(refuses):
                 f"{option} {value}": (module, {option: value}, (option,))
                 for module, option, value in (
                     (ACQUIRE, "lease_duration", "half a minute"),
-                    (ACQUIRE, "lease_duration", 30.5),
+                    (ACQUIRE, "keep_at_most", "10 minutes"),
                     (ACQUIRE, "poll_interval", {"seconds": 2}),
                     (ACQUIRE, "takeover", "always"),
                     (INFO, "validate_certs", "perhaps"),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.leaderelection.s3.plugins.filter import heartbeat_plan
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, record, settings
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import durations, protocol, record, settings
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
     command,
     config,
@@ -20,6 +20,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
     leases,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as preflight
 from support.documents import (
     MODULES,
@@ -86,10 +87,11 @@ def test_every_range_that_is_checked_is_of_an_option_that_is_documented():
 def test_the_role_has_the_defaults_of_the_daemon():
     made = Config(name="db", key="db")
     given = {name: one["default"] for name, one in OF_LEASE.items() if name in DEFAULTS and "default" in one}
+    given.update({name: durations.parsed(given[name]) for name in Timing._fields})
     assert given == {name: getattr(made, name) for name in given}
     without = {name for name in DEFAULTS if name not in given}
     assert {name for name in without if getattr(made, name) is not None} == {"name", "key", "holder"}
-    assert OF_LEASE["hook_timeout"]["default"] == heartbeat_plan.HOOK_TIMEOUT
+    assert durations.parsed(OF_LEASE["hook_timeout"]["default"]) == heartbeat_plan.HOOK_TIMEOUT
     assert tuple(OF_LEASE["addressing_style"]["choices"]) == settings.ADDRESSING_STYLES
 
 

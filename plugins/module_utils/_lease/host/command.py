@@ -16,6 +16,7 @@ import time
 from ..bad_option import BadOption
 from ..clock import Clock
 from . import leases, runtime
+from .arguments import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     down = command("step-down", _step_down, "hand a lease over to another host, and stay away from it for a while")
     down.add_argument("name", metavar="NAME")
     down.add_argument(
-        "--for", dest="seconds", type=float, default=AWAY, help="seconds, 1 to 604800 (default: %(default)d)"
+        "--for", dest="seconds", type=duration, default=AWAY, help="how long, from 1s to 7d (default: %(default)ds)"
     )
     first = command("preflight", _preflight, "find out whether the store can be trusted with a lease")
     first.add_argument("name", metavar="NAME")

@@ -386,6 +386,16 @@ def test_stop_grace_has_to_be_what_the_services_may_take_to_stop(needed, units):
     )
 
 
+def test_times_are_durations():
+    given = dict(lease_duration="2m", renew_interval="10s", stop_grace="1m", request_timeout="2.5s", poll_interval=2)
+    planned = plan(lease(hook_timeout="20s", stop_timeout="0.5m", **given))["leases"]["db"]
+    config = {name: planned["config"][name] for name in given}
+    assert config == dict(lease_duration=120, renew_interval=10, stop_grace=60, request_timeout=2.5, poll_interval=2)
+    assert (planned["hook_timeout"], planned["stop_timeout"]) == (20, 30)
+    assert plan(lease())["leases"]["db"]["stop_timeout"] == 0
+    assert refusal(lease(stop_grace="soon")).startswith('db: stop_grace is "soon": use a number of seconds, or')
+
+
 def test_stop_timeout_takes_the_place_of_what_the_services_say():
     plan(lease(services=["a.service"], stop_timeout=11), units=[shown("a.service", limit="infinity")])
 

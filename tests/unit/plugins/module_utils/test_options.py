@@ -105,6 +105,13 @@ def test_every_option_of_an_endpoint_can_be_given_but_the_daemons_own():
 # -- The handle
 
 
+def test_times_are_durations():
+    lease = handle(lease_duration="1h30m", wait_timeout="10m", poll_interval=None, request_timeout="2s")
+    times = ("lease_duration", "wait_timeout", "poll_interval")
+    assert [lease.params[name] for name in times] == [5400, 600, None]
+    assert lease.endpoint.request_timeout == 2
+
+
 def test_a_task_names_one_lease_one_claimant_and_one_endpoint():
     lease = handle(session="my-session", request_timeout=7, region="xy-north-1", session_token="token")
     assert lease.location == Location("bucket", "jobs/a")

@@ -146,9 +146,9 @@ def test_services_and_hooks_read_all_that_the_daemon_tells(leader):
 
 def test_the_fence_goes_by_the_configuration_in_the_mark_too(leader):
     leader.configure("b.service")
-    assert fence._config_at_start("db").services == ["a.service", "b.service"]
+    assert fence.config_at_start("db").services == ["a.service", "b.service"]
     leader.file("fences.sh", leader.paths["heartbeat__run"] + "-serving", leader.paths["heartbeat__etc"])
-    assert fence._config_at_start("db").services == ["b.service"]
+    assert fence.config_at_start("db").services == ["b.service"]
 
 
 def test_the_lock_in_the_mark_is_the_one_that_keeps_fences_apart(leader):

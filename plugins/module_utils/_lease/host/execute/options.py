@@ -17,6 +17,7 @@ from ... import settings
 from ...bad_option import BadOption
 from ...protocol import margin
 from ...settings import Endpoint, Location
+from ..arguments import duration
 from ..config import ENDPOINT
 
 USAGE, UNAVAILABLE, CONFLICT, LOST = 64, 69, 75, 79
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="a lease that s3-leader status shows on this host")
     option = parser.add_mutually_exclusive_group().add_argument
-    option("-w", "--wait", type=float, default=math.inf, help="seconds to wait for the lease (default: no limit)")
+    option("-w", "--wait", type=duration, default=math.inf, help="how long, like 90s or 10m (default: no limit)")
     option(
         "-n", "--no-wait", action="store_const", dest="wait", const=0.0, help="give up at once if somebody else has it"
     )
@@ -132,17 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     bucket = os.environ.get("S3_LEADER_BUCKET", settings.DEFAULT_BUCKET)
     option("--bucket", default=bucket, help="default: S3_LEADER_BUCKET, or else " + settings.DEFAULT_BUCKET)
     option("--holder", default=os.uname().nodename, help="who holds it, for people (default: the host's name)")
-    option("--lease-duration", type=float, default=30, help="seconds (default: %(default)d)")
+    option("--lease-duration", type=duration, default=30, help="default: 30s")
     option(
         "--stop-grace",
-        type=float,
+        type=duration,
         default=STOP_GRACE,
-        help="seconds before the end of a lost lease at which the command gets SIGTERM; just before the end, SIGKILL "
-        "(default: %(default)d)",
+        help="how long before the end of a lost lease the command gets SIGTERM; just before the end, SIGKILL "
+        "(default: %(default)ds)",
     )
-    option(
-        "--hold-at-least", type=float, default=0, help="seconds from its acquisition on in which nobody takes it again"
-    )
+    option("--hold-at-least", type=duration, default=0, help="how long from its acquisition on nobody takes it again")
     option("--takeover", choices=settings.TAKEOVERS, default="store_clock", help="default: %(default)s")
     option("--metadata", metavar="NAME=VALUE", action="append", default=[], help="a note in the lease, for people")
     store = parser.add_argument_group(
@@ -157,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--no-validate-certs", dest="validate_certs", action="store_false", help="trust any certificate")
     option("--addressing-style", choices=settings.ADDRESSING_STYLES, default=Endpoint.addressing_style)
     option("--expected-bucket-owner", metavar="ACCOUNT", help="the AWS account that the bucket has to belong to")
-    option("--request-timeout", type=float, default=Endpoint.request_timeout, help="seconds (default: %(default)d)")
+    option("--request-timeout", type=duration, default=Endpoint.request_timeout, help="default: %(default)ds")
     return parser
 
 

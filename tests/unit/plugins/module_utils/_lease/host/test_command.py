@@ -363,7 +363,7 @@ def test_without_botocore_what_asks_this_host_works(say, tell, monkeypatch):
 # -- step-down --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "seconds"), [((), 60), (("--for", "3.5"), 3.5)])
+@pytest.mark.parametrize(("arguments", "seconds"), [((), 60), (("--for", "3.5"), 3.5), (("--for", "5m"), 300)])
 def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_starts_it(
     say, tell, systemctl, arguments, seconds
 ):

@@ -60,6 +60,13 @@ def test_a_lease_of_the_host_is_known_by_its_name():
     assert (order.name, order.wait) == ("db", 5)
 
 
+def test_times_are_durations():
+    words = ["--wait", "1m30s", "--lease-duration", "1h", "--stop-grace", "20s", "--hold-at-least", "0.5m"]
+    order = parse(["--key", "a", *words, "--request-timeout", "2s", *COMMAND])
+    assert (order.wait, order.lease_duration, order.stop_grace, order.hold_at_least) == (90, 3600, 20, 30)
+    assert order.endpoint.request_timeout == 2
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -69,7 +76,7 @@ def test_a_lease_of_the_host_is_known_by_its_name():
         (COMMAND, "use either --key, or the NAME of a lease of this host"),
         (["db", "--key", "a", *COMMAND], "use either --key, or the NAME of a lease of this host"),
         (["db", "--bucket", "b-1", "--no-validate-certs", *COMMAND], "--bucket, --no-validate-certs: the daemon's"),
-        (["--key", "a", "--wait", "soon", *COMMAND], "--wait: invalid float value"),
+        (["--key", "a", "--wait", "soon", *COMMAND], "--wait: 'soon': use a number of seconds, or a duration like 90s"),
         (["jobs/backup", *COMMAND], "jobs/backup is no lease of this host: write --key jobs/backup"),
         (["--key", "a", "backup.sh", "--all"], "no command: put it after --"),
         (["--key", "a", "-n", "--wait", "3", *COMMAND], "not allowed with argument"),
@@ -86,12 +93,12 @@ def test_a_command_line_that_makes_no_sense_is_refused(capsys, words, text):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--wait", "-1"], "--wait is -1.0: use 0 or more"),
+        (["--wait", "-1"], "--wait is -1: use 0 or more"),
         (["--wait", "nan"], "--wait is NaN: use 0 or more"),
         (["--conflict-exit-code", "256"], "--conflict-exit-code is 256: use 0 to 255"),
-        (["--hold-at-least", "-1"], "--hold-at-least is -1.0: use 0 to 86400"),
+        (["--hold-at-least", "-1"], "--hold-at-least is -1: use 0 to 86400"),
         (["--stop-grace", "0.5"], "--stop-grace is 0.5: use 1 to 3600"),
-        (["--lease-duration", "17"], "lease_duration is 17.0: it is too short to be kept"),
+        (["--lease-duration", "17"], "lease_duration is 17: it is too short to be kept"),
         (["--lease-duration", "7"], "a single slow request would outlast it"),
         (["--metadata", "x"], '--metadata is "x": use NAME=VALUE'),
         (["--metadata", "=x"], "use NAME=VALUE"),
