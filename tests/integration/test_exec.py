@@ -366,12 +366,12 @@ def test_a_script_that_names_no_shell_is_run_by_one(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (dict(lease_duration=4), "lease_duration is 4.0: it is too short to be kept"),
-        (dict(wait=-1), "--wait is -1.0: use 0 or more"),
+        (dict(lease_duration=4), "lease_duration is 4: it is too short to be kept"),
+        (dict(wait=-1), "--wait is -1: use 0 or more"),
         (dict(wait="nan"), "--wait is NaN: use 0 or more"),
         (dict(metadata="x"), '--metadata is "x": use NAME=VALUE'),
         (dict(endpoint_url="ftp://x"), 'endpoint_url is "ftp://x": use a URL'),
-        (dict(stop_grace=0), "--stop-grace is 0.0: use 1 to 3600"),
+        (dict(stop_grace=0), "--stop-grace is 0: use 1 to 3600"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused_before_anything_is_sent(run, options, text):
