@@ -1,6 +1,8 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plays of README.md and docs/patterns.md do what is said of them: on a free lease, and on somebody else's."""
+"""The plays of docs/getting_started.md and docs/patterns.md do what is said of them: on a free lease, and on somebody
+else's.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ def plays_of(path: str) -> dict[str, list[dict[str, t.Any]]]:
     return found
 
 
-README, PATTERNS = plays_of("README.md"), plays_of("docs/patterns.md")
-PLAYS = {**README, **PATTERNS}
+START, PATTERNS = plays_of("docs/getting_started.md"), plays_of("docs/patterns.md")
+PLAYS = {**START, **PATTERNS}
 FAILS = ("One host among many 1", "Wait, and say so 2", "One lease for all jobs of an AWX workflow 3")
 """These fail where they do not get the lease."""
 WORK = {

@@ -35,6 +35,7 @@ from support.documents import (
 )
 
 OF_ROLE, OF_LEASE = role_options()
+OPTIONS = "docs/options.md"
 LENGTHS = {**settings.LENGTHS, "metadata": (0, record.MAX_METADATA), "name": (1, leases.MAX_NAME)}
 RANGES = {**settings.RANGES, **preflight.RANGES, **LENGTHS}
 RANGES_OF_LEASE = {**settings.RANGES, **config.RANGES, **heartbeat_plan.RANGES, **LENGTHS}
@@ -122,8 +123,8 @@ def wrong_in_table(path, options):
 
 def test_the_table_of_the_modules_has_every_option_with_its_default():
     specs = [spec for name in MODULES for spec in argument_spec(name).items()]
-    assert {option for option, _one in specs} - defaults_in_table("README.md").keys() == set()
-    assert wrong_in_table("README.md", [(option, one.get("default")) for option, one in specs]) == {}
+    assert {option for option, _one in specs} - defaults_in_table(OPTIONS).keys() == set()
+    assert wrong_in_table(OPTIONS, [(option, one.get("default")) for option, one in specs]) == {}
 
 
 def test_the_tables_of_the_role_have_every_option_with_its_default():
@@ -141,7 +142,7 @@ GROWS = (protocol.GRAIN + protocol.SKEW, (MARGIN - protocol.GRAIN - protocol.SKE
 REACTION = {0.5: "half a second"}[settings.REACTION]
 PARTS = (Config.stop_grace, 2 * Config.renew_interval, Config.request_timeout, settings.REACTION)
 """Of the least lease_duration by default."""
-GUIDE, README, ROLE_README = "docs/heartbeat.md", "README.md", "roles/heartbeat/README.md"
+GUIDE, START, ROLE_README = "docs/heartbeat.md", "docs/getting_started.md", "roles/heartbeat/README.md"
 SPECS, ACQUIRE = "roles/heartbeat/meta/argument_specs.yml", "plugins/modules/s3_leader_acquire.py"
 RENEW, INFO, CONNECTION = (
     "plugins/modules/s3_leader_renew.py",
@@ -166,7 +167,7 @@ RENEW, INFO, CONNECTION = (
         (GUIDE, r"looks every (\S+) seconds", guard.INTERVAL),
         (GUIDE, r"first renewal after (\S+) seconds", daemon.STARTING),
         (GUIDE, r"stays out for (\S+) seconds", command.AWAY),
-        (README, r"`lease_duration` \((\S+) s\)", Config.lease_duration),
+        (START, r"`lease_duration` \((\S+) s\)", Config.lease_duration),
         (ROLE_README, r"after (\S+) seconds at most", Config.lease_duration + MARGIN),
         (ROLE_README, r"`stop_grace` \((\S+)\)", Config.stop_grace),
         (SPECS, r"margin of (\S+) seconds", MARGIN),

@@ -109,7 +109,7 @@ def test_every_unit_and_every_drop_in_is_removed_with_the_role():
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "docs/heartbeat.md", "roles/heartbeat/README.md", "roles/heartbeat/meta/argument_specs.yml"]
+    ["docs/getting_started.md", "docs/heartbeat.md", "roles/heartbeat/README.md", "roles/heartbeat/meta/argument_specs.yml"]
     + [f"playbooks/{file.name}" for file in sorted((ROOT / "playbooks").glob("*.yml"))]
     + ["plugins/modules/heartbeat_code.py"],
 )
