@@ -18,7 +18,7 @@ ready = .venv/$(1)/ready-$(PYTHON_VERSION)
 within = PATH="$(CURDIR)/.venv/$(1)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-system check bench simulate mutants model stress matrix compatibility clean
+.PHONY: help quickstart test test-system check bench simulate mutants model stress matrix docs pictures compatibility clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,12 @@ stress: $(call ready,test) | $(LINK) ## let many processes compete for leases; A
 
 matrix: $(call ready,test) | $(LINK) ## play with every supported ansible-core and Python; ARGS="2.16 2.21"
 	@$(call within,test) python tools/matrix.py $(ARGS)
+
+docs: $(call ready,check) | $(LINK) ## build the site from the documents and the plugins, in .cache/site/html
+	@$(call within,check) python tools/site.py
+
+pictures: $(call ready,test) | $(LINK) ## draw the pictures of the documents anew, from real runs
+	@$(call within,test) python tools/pictures.py
 
 compatibility: $(call ready,stores) | $(LINK) ## run the preflight on every store that has a package; writes docs/compatibility.md
 	@$(call within,stores) python tools/compatibility.py

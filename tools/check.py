@@ -52,6 +52,7 @@ GATES = {
     "licences": Gate("reuse lint --lines"),
     "changelog": Gate("antsibull-changelog lint"),
     "docs": Gate("antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all ."),
+    "site": Gate("python tools/site.py"),
     # A collection whose requirements it does not find has no boto3 in an execution environment.
     "execution-environment": Gate(f"ansible-builder introspect {COLLECTIONS}", complaint=r"^python: \[\]"),
     "ansible-lint": Gate("ansible-lint --nocolor --offline --profile production", r"^WARNING"),

@@ -129,7 +129,11 @@ def main() -> int:
     for true, text in story.seen:
         print(f"  {'ok ' if true else 'NOT'} {text}")
     good = all(true for true, _text in story.seen)
-    print(f"\nThe playbook is tools/{PLAY.name}. Continue with docs/getting_started.md." if good else "\nAt least one check failed.")
+    print(
+        f"\nThe playbook is tools/{PLAY.name}. Continue with docs/getting_started.md."
+        if good
+        else "\nAt least one check failed."
+    )
     return 0 if good else 1
 
 

@@ -204,7 +204,7 @@ def test_the_objects_of_the_net_page_are_what_is_read_and_written():
 
 PLACES = ("*.md", "docs/*.md", "roles/*/*.md", "extensions/*/*.md")
 DOCUMENTS = sorted(path.relative_to(ROOT) for place in PLACES for path in ROOT.glob(place))
-OURS = re.compile(r"https://github\.com/leaderelection/s3/(?:blob|tree)/main/(.*)")
+OURS = re.compile(r"https://(?:github\.com/leaderelection/s3/(?:blob|tree)|raw\.\S+/leaderelection/s3)/main/(.*)")
 
 
 def links(document):
