@@ -248,6 +248,69 @@ def draw_terminal(lines: list[tuple[float, str]]) -> str:
     return "\n".join([HEAD.format(width=round(width), height=height, label=label, style=style), *rows, "</svg>"]) + "\n"
 
 
+class Box(t.NamedTuple):
+    """Something on a host: its place in pixels, its name, and what it does."""
+
+    left: float
+    top: float
+    width: float
+    name: str
+    does: str
+    color: str = "line"
+
+
+BOX = 54  # pixels of height
+BOXES = (
+    Box(20, 60, 170, "s3://bucket/key", "the lease", "one"),
+    Box(20, 180, 170, "s3-leader@db.service", "renews the lease", "one"),
+    Box(250, 180, 185, "/run/s3-leader/db/leader", "exists while it leads", "dim"),
+    Box(500, 180, 215, "s3-leader-active@db.path", "waits for that file"),
+    Box(780, 180, 240, "s3-leader-active@db.target", "starts the mark, then the services"),
+    Box(500, 60, 215, "s3-leader-serving@db.service", "the mark in /run/s3-leader-serving", "two"),
+    Box(780, 60, 240, "app.service, worker.timer, …", "run only while the mark is there", "two"),
+    Box(250, 300, 465, "s3-leader-fence@db.service", "stops all of it, and sees that it is gone", "bad"),
+    Box(780, 300, 240, "s3-leader-guard.service", "stops what runs without the mark", "bad"),
+)
+ARROWS = (
+    # the line, the words, and where they begin
+    ("M105 180V118", "conditional PUTs", (112, 152)),
+    ("M190 207H246", "writes", (200, 200)),
+    ("M435 207H496", "", (0, 0)),
+    ("M715 207H776", "starts", (724, 200)),
+    ("M900 180V118", "starts", (908, 152)),
+    ("M715 76H776", "allows", (722, 70)),
+    ("M105 234V327H246", "when it ends", (112, 272)),
+    ("M467 300V212M467 202V87H496", "takes away", (394, 152)),
+    ("M715 327H748V224M748 188V100H776", "stops", (756, 272)),
+    ("M1020 327H1034V87H1024", "", (0, 0)),
+)
+
+
+def draw_host() -> str:
+    """The picture: what the role heartbeat sets up on a host for the lease db, and what acts on what."""
+    label = "On a host: the daemon renews the lease, a file in /run starts the services, and the fence ends them"
+    style = (
+        "path { fill: none; stroke: var(--dim); marker-end: url(#tip) }\n.does { fill: var(--dim); font-size: 12px }"
+    )
+    parts = [HEAD.format(width=1050, height=376, label=label, style=style)]
+    parts.append(
+        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<polygon points="0,0 8,4 0,8" fill="var(--dim)"/></marker>'
+    )
+    parts.append('<text x="20" y="30">What runs on a host that leads by the lease db</text>')
+    for line, words, (x, y) in ARROWS:
+        parts.append(f'<path d="{line}"/>')
+        parts.append(f'<text x="{x}" y="{y}" class="does">{words}</text>' if words else "")
+    for box in BOXES:
+        parts.append(
+            f'<rect x="{box.left}" y="{box.top}" width="{box.width}" height="{BOX}" rx="6" fill="var(--paper)" '
+            f'stroke="var(--{box.color})" stroke-width="2"/>'
+        )
+        parts.append(f'<text x="{box.left + 10}" y="{box.top + 22}" font-weight="600">{html.escape(box.name)}</text>')
+        parts.append(f'<text x="{box.left + 10}" y="{box.top + 42}" class="does">{html.escape(box.does)}</text>')
+    return "\n".join([*filter(None, parts), "</svg>"]) + "\n"
+
+
 def main() -> None:
     """Write the pictures."""
     FOLDER.mkdir(exist_ok=True)
@@ -255,6 +318,7 @@ def main() -> None:
         life = Life(server)
         life.play()
     (FOLDER / "lease.svg").write_text(draw_lease(life))
+    (FOLDER / "host.svg").write_text(draw_host())
     (FOLDER / "quickstart.svg").write_text(draw_terminal(watch_quickstart()))
 
 

@@ -109,7 +109,12 @@ def test_every_unit_and_every_drop_in_is_removed_with_the_role():
 
 @pytest.mark.parametrize(
     "document",
-    ["docs/getting_started.md", "docs/heartbeat.md", "roles/heartbeat/README.md", "roles/heartbeat/meta/argument_specs.yml"]
+    [
+        "docs/getting_started.md",
+        "docs/heartbeat.md",
+        "roles/heartbeat/README.md",
+        "roles/heartbeat/meta/argument_specs.yml",
+    ]
     + [f"playbooks/{file.name}" for file in sorted((ROOT / "playbooks").glob("*.yml"))]
     + ["plugins/modules/heartbeat_code.py"],
 )
@@ -119,6 +124,12 @@ def test_documents_name_the_paths_that_the_role_has(document):
     assert set(named) - known == set()
     drop_ins = re.findall(r"[\w-]*s3-leader-db\.conf", text_of(document))
     assert set(drop_ins) <= {os.path.basename(path) for path in UNITS}
+
+
+def test_the_picture_of_a_host_has_the_units_of_the_role():
+    drawn = re.findall(r">(s3-leader[\w@-]*\.\w+)<", (ROOT / "docs" / "pictures" / "host.svg").read_text())
+    assert {name.replace("@db.", "@.") for name in drawn} <= set(VARIABLES["heartbeat__general_units"])
+    assert len(drawn) == 6
 
 
 # -- units and commands
