@@ -39,9 +39,12 @@ DURATION, EACH = 10.0, 3.0  # seconds of the lease, and between renewals
 NAMES = ("app-1", "app-2", "app-3")
 
 HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">
-<!-- Copyright (c) 2026 the leaderelection.s3 authors -->
-<!-- SPDX-License-Identifier: GPL-3.0-or-later -->
-<!-- Drawn by `make pictures` from a real run. -->
+<!--
+Copyright (c) 2026 the leaderelection.s3 authors
+SPDX-License-Identifier: GPL-3.0-or-later
+
+`make pictures` draws it.
+-->
 <style>
 svg {{ --ink: #1f2328; --dim: #6e7781; --line: #d0d7de; --paper: #ffffff; --one: #0969da; --two: #1a7f37;
 --three: #9a6700; --bad: #cf222e }}
