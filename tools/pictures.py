@@ -37,11 +37,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"
 DURATION, EACH = 10.0, 3.0  # seconds of the lease, and between renewals
 NAMES = ("app-1", "app-2", "app-3")
+LEGAL = "\n".join(line.removeprefix("# ") for line in pathlib.Path(__file__).read_text().splitlines()[:2])
 
 HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">
 <!--
-Copyright (c) 2026 the leaderelection.s3 authors
-SPDX-License-Identifier: GPL-3.0-or-later
+{legal}
 
 `make pictures` draws it.
 -->
@@ -162,7 +162,7 @@ def draw_lease(life: Life) -> str:
     label = (
         "A lease is acquired and renewed, its holder dies, another one takes over, releases it, and the next one leads"
     )
-    parts = [HEAD.format(width=WIDTH, height=axis + 70, label=label, style=".dim { fill: var(--dim) }")]
+    parts = [HEAD.format(legal=LEGAL, width=WIDTH, height=axis + 70, label=label, style=".dim { fill: var(--dim) }")]
     for name, y in [*lanes.items(), ("lease", store)]:
         parts.append(f'<text x="{LEFT - 12}" y="{y + 16}" text-anchor="end">{name}</text>')
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y + BAR}" y2="{y + BAR}" stroke="var(--line)"/>')
@@ -248,7 +248,12 @@ def draw_terminal(lines: list[tuple[float, str]]) -> str:
         rows.append(f'<text x="{EDGE}" y="{EDGE + ROW * (number + 1) - 5}"{name}>{html.escape(line)}</text>')
     height = EDGE * 2 + ROW * len(lines)
     label = "make quickstart: two runs compete, the winner crashes, a third one takes over"
-    return "\n".join([HEAD.format(width=round(width), height=height, label=label, style=style), *rows, "</svg>"]) + "\n"
+    return (
+        "\n".join(
+            [HEAD.format(legal=LEGAL, width=round(width), height=height, label=label, style=style), *rows, "</svg>"]
+        )
+        + "\n"
+    )
 
 
 class Box(t.NamedTuple):
@@ -295,7 +300,7 @@ def draw_host() -> str:
     style = (
         "path { fill: none; stroke: var(--dim); marker-end: url(#tip) }\n.does { fill: var(--dim); font-size: 12px }"
     )
-    parts = [HEAD.format(width=1050, height=376, label=label, style=style)]
+    parts = [HEAD.format(legal=LEGAL, width=1050, height=376, label=label, style=style)]
     parts.append(
         '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<polygon points="0,0 8,4 0,8" fill="var(--dim)"/></marker>'
