@@ -17,7 +17,8 @@ may be anybody's. After that,
 - a release is of the session's own lease, and keeps the term; a forced one is of anybody's;
 - each write of a term is numbered, so that none is lost;
 - an answer that changes nothing tells what stood there at that moment: "held" of another's lease that was not over,
-  "taken" of one that is not the session's, "free" of a released one or none.
+  "taken" of one that is not the session's, "free" of a released one or none, "unfinished" of the session's own whose
+  acquisition failed before the store was asked for its conditions.
 
 The end. Nobody else may take a lease before the moment until which its holder was told that it leads, or could have
 been told. It is surely over after its duration, counted from when the write was confirmed. In between are the seconds
@@ -142,8 +143,9 @@ def _look(lease: Lease, look: Look, now: float) -> None:
         "gone": version is None,
         "taken": held and (look.forced or not as_believed),
         "lapsed": mine,
+        "unfinished": mine and version is not None and not version.proven,
     }
-    _require(allowed.get(look.told, False), f"that is not {look.told}")
+    _require(allowed[look.told], f"that is not {look.told}")
     _require(look.told != "held" or now <= lease.over_at + MARGIN, f"the lease was over at {lease.over_at:.3f}")
 
 

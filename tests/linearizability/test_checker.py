@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Why
 
 from .checker import Illegal, Lease, NotLinearizable, carry_out, check, timeline
 from .history import ABSENT, NEVER, Look, Operation, Version, Write
@@ -105,6 +107,10 @@ POSSIBLE: dict[str, list[Operation]] = {
         write("a", 7, 1, 1, proven=False),
         write("a", 9, 2, 1.5, 2, "acquired"),
     ],
+    "a renewal after an acquisition that failed midway": [
+        write("a", 7, 1, 1, proven=False),
+        look("a", "unfinished", "a7.1", 2, 2.1),
+    ],
     "the leader asks again, in a new term": [TOLD_TO_LEAD, acquired("a", 8, 2, 2.1)],
     "a renewal after a break that came to nothing": [
         TOLD_TO_LEAD,
@@ -171,12 +177,28 @@ IMPOSSIBLE: dict[str, list[Operation]] = {
     "refused for one's own lease": [TOLD_TO_LEAD, look("a", "held", "a7.1", 2, 2.1)],
     "told free of what is held": [TOLD_TO_LEAD, look("a", "free", "a7.1", 2, 2.1)],
     "told taken of what one holds": [TOLD_TO_LEAD, look("a", "taken", "a7.1", 2, 2.1, term=7)],
+    "told that an acquisition failed which did not": [TOLD_TO_LEAD, look("a", "unfinished", "a7.1", 2, 2.1)],
+    "told that one's acquisition failed by another's lease": [
+        write("b", 7, 1, 1, proven=False),
+        look("a", "unfinished", "b7.1", 2, 2.1),
+    ],
     "told that one leads by another's lease": [TOLD_TO_LEAD, look("b", "found", "a7.1", 2, 2.1, is_leader=True)],
     "a lease that is gone": [TOLD_TO_LEAD, look("a", "gone", ABSENT, 2, 2.1)],
     "a lease that is created twice": [acquired("a", 7, 1, 1.1), acquired("b", 90, 9, 9.1)],
     "a break that the leader survives": [TOLD_TO_LEAD, broken("b", 7, 2, 2, 2.1), renewed("a", 7, 2, 3, 3.1)],
     "a term that rises though its lease was told": [TOLD_TO_LEAD, write("a", 9, 2, 2, 2.1, "acquired")],
 }
+
+
+WRITES = {Why.ACQUIRED, Why.RENEWED, Why.RELEASED, Why.BROKEN}
+NOT_HERE = {Why.NEVER_TAKEN_OVER, Why.UNREADABLE}
+"""No session asks for the one, and nobody writes the other."""
+
+
+@pytest.mark.parametrize("why", [why for why in Why if why not in WRITES | NOT_HERE], ids=lambda why: why.value)
+def test_the_specification_has_every_answer_that_changes_nothing(why):
+    with contextlib.suppress(Illegal):
+        carry_out(Lease(), look("a", why.value, ABSENT, 1, 2), 1)
 
 
 @pytest.mark.parametrize("name", POSSIBLE)

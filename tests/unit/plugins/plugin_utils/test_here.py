@@ -91,10 +91,10 @@ def carry_out(work=lambda call: {}, check_mode=False, diff=False, **arguments):
 
 def test_the_module_is_called_with_its_arguments_and_the_mode():
     calls = []
-    carry_out(lambda call: calls.append(call) or {}, check_mode=True, diff=True, aws_region="here", request_timeout="7")
+    carry_out(lambda call: calls.append(call) or {}, check_mode=True, diff=True, aws_region="here", validate_certs="no")
     ((params, check_mode, diff, _warn, keep),) = calls
-    assert (params["key"], params["region"], params["request_timeout"], params["bucket"]) == (
-        *("jobs/a", "here", 7),
+    assert (params["key"], params["region"], params["validate_certs"], params["bucket"]) == (
+        *("jobs/a", "here", False),
         "leader-election",
     )
     assert check_mode
@@ -107,7 +107,7 @@ def test_the_module_is_called_with_its_arguments_and_the_mode():
     [
         ("Unsupported parameters for (leaderelection.s3.s3_leader_info) module: colour", dict(colour="red")),
         ("value of addressing_style must be one of: auto, path, virtual", dict(addressing_style="odd")),
-        ("cannot be converted to an int", dict(request_timeout="long")),
+        ("cannot be converted to a bool", dict(validate_certs="long")),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_as_ansible_refuses_them(message, arguments):
