@@ -107,7 +107,7 @@ def test_the_module_is_called_with_its_arguments_and_the_mode():
     [
         ("Unsupported parameters for (leaderelection.s3.s3_leader_info) module: colour", dict(colour="red")),
         ("value of addressing_style must be one of: auto, path, virtual", dict(addressing_style="odd")),
-        ("cannot be converted to a bool", dict(validate_certs="long")),
+        ("is not a valid boolean", dict(validate_certs="long")),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_as_ansible_refuses_them(message, arguments):
