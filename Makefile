@@ -53,7 +53,7 @@ stress: $(call ready,test) | $(LINK) ## let many processes compete for leases; A
 matrix: $(call ready,test) | $(LINK) ## play with every supported ansible-core and Python; ARGS="2.16 2.21"
 	@$(call within,test) python tools/matrix.py $(ARGS)
 
-docs: $(call ready,check) | $(LINK) ## build the site from the documents and the plugins, in .cache/site/html
+docs: $(call ready,check) ## build the site from the documents and the plugins, in .cache/site/html
 	@$(call within,check) python tools/site.py
 
 pictures: $(call ready,test) | $(LINK) ## draw the pictures of the documents anew, from real runs

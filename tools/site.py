@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -70,8 +71,13 @@ def describe_plugins() -> None:
     folder = SOURCE / "plugins"
     folder.mkdir()
     folder.chmod(0o755)  # antsibull-docs insists
-    flags = ["--use-current", "--fail-on-error", "--squash-hierarchy", "--no-breadcrumbs", "--dest-dir", folder]
-    run("antsibull-docs", "collection", *flags, COLLECTION)
+    flags = ["--use-current", "--fail-on-error", "--squash-hierarchy", "--no-breadcrumbs", "--dest-dir", str(folder)]
+    with tempfile.TemporaryDirectory() as collections:
+        # Ansible finds no role where two folders of the path are called ansible_collections.
+        place = pathlib.Path(collections, "ansible_collections", *COLLECTION.split("."))
+        place.parent.mkdir(parents=True)
+        place.symlink_to(ROOT)
+        run("antsibull-docs", "collection", *flags, COLLECTION, ANSIBLE_COLLECTIONS_PATH=collections)
     for page in ("index", *INTERNAL):
         (folder / f"{page}.rst").unlink()
     for file in folder.iterdir():
@@ -88,9 +94,9 @@ def write_inventory() -> None:
     (SOURCE / "ansible.inv").write_bytes(head.encode() + zlib.compress(lines.encode()))
 
 
-def run(*command: str | pathlib.Path) -> None:
+def run(*command: str | pathlib.Path, **environment: str) -> None:
     """Raises CalledProcessError."""
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env={**os.environ, **environment})
 
 
 def main() -> int:

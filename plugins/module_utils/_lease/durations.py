@@ -29,7 +29,7 @@ def parsed(value: object) -> float:
     """Return the number of seconds, an integer where it is one. Raises ValueError for what is no duration."""
     text = str(value).strip()
     if re.fullmatch("(?:%s)+" % _PART, text):
-        found = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
+        found = sum((float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)), 0.0)
     else:
         found = float(text)  # True is none
     return int(found) if found.is_integer() else found
