@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
-from support import playbook
+from support import playbook, published
 from support.playbook import Run, RunningPlaybook
 from support.stores.seaweedfs import SeaweedFS
 from xdist.scheduler import LoadScopeScheduling
@@ -69,6 +69,12 @@ def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Prints a text when all tests have run, whether they have passed or not."""
     reports: list[str] = pytestconfig.workeroutput.setdefault("reports", [])  # type: ignore[attr-defined]
     return reports.append
+
+
+@pytest.fixture(scope="session")
+def collections_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where Ansible finds the collection: as it is published."""
+    return published.install(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="session")
