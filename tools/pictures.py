@@ -198,7 +198,7 @@ def draw_lease(life: Life) -> str:
         f'<circle cx="{LEFT + 5}" cy="{axis + 46}" r="4" fill="var(--one)"/>',
         f'<text x="{LEFT + 16}" y="{axis + 51}">a conditional PUT that the store carried out</text>',
         f'<circle cx="{LEFT + 325}" cy="{axis + 46}" r="2.5" fill="var(--dim)"/>',
-        f'<text x="{LEFT + 334}" y="{axis + 51}">a look at the lease that somebody else has</text>',
+        f'<text x="{LEFT + 334}" y="{axis + 51}">a poll while another holds the lease</text>',
     ]
     title = f'<text x="{LEFT}" y="26">The life of a lease of {DURATION:g} s, as it went on SeaweedFS</text>'
     return "\n".join([*parts, *key, title, "</svg>"]) + "\n"
@@ -215,7 +215,6 @@ def _bar(left: float, right: float, top: float, color: str, opacity: float = 1.0
 
 
 ROW, CHARACTER, EDGE, SPEED = 18, 7.8, 16, 4  # pixels; how many times faster than it went
-REST = 6.0  # seconds for which the last picture stays
 
 
 def watch_quickstart() -> list[tuple[float, str]]:
@@ -232,12 +231,12 @@ def watch_quickstart() -> list[tuple[float, str]]:
 
 
 def draw_terminal(lines: list[tuple[float, str]]) -> str:
-    """The picture: the lines appear one after the other, again and again. Without animation, all are there."""
-    total = lines[-1][0] / SPEED + REST
+    """The picture: the lines appear one after the other. Without animation, all are there."""
+    total = lines[-1][0] / SPEED
     width = EDGE * 2 + max(len(line) for _at, line in lines) * CHARACTER
     style = "text { font: 13px ui-monospace, monospace; white-space: pre }\n"
     style += "@media (prefers-reduced-motion: no-preference) {\n"
-    style += f"text {{ animation: {total:.1f}s step-end infinite }} }}\n"
+    style += f"text {{ animation: {total:.1f}s step-end }} }}\n"
     rows = []
     for number, (at, line) in enumerate(lines):
         name = ""
@@ -274,7 +273,7 @@ BOXES = (
     Box(250, 180, 185, "/run/s3-leader/db/leader", "exists while it leads", "dim"),
     Box(500, 180, 215, "s3-leader-active@db.path", "waits for that file"),
     Box(780, 180, 240, "s3-leader-active@db.target", "starts the mark, then the services"),
-    Box(500, 60, 215, "s3-leader-serving@db.service", "the mark in /run/s3-leader-serving", "two"),
+    Box(500, 60, 215, "s3-leader-serving@db.service", "the mark: services may run", "two"),
     Box(780, 60, 240, "app.service, worker.timer, …", "run only while the mark is there", "two"),
     Box(250, 300, 465, "s3-leader-fence@db.service", "stops all of it, and sees that it is gone", "bad"),
     Box(780, 300, 240, "s3-leader-guard.service", "stops what runs without the mark", "bad"),
@@ -290,7 +289,7 @@ ARROWS = (
     ("M105 234V327H246", "when it ends", (112, 272)),
     ("M467 300V212M467 202V87H496", "takes away", (394, 152)),
     ("M715 327H748V224M748 188V100H776", "stops", (756, 272)),
-    ("M1020 327H1034V87H1024", "", (0, 0)),
+    ("M1020 327H1034V87H1024", "stops", (996, 272)),
 )
 
 

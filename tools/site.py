@@ -15,11 +15,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import typing as t
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SITE = ROOT / ".cache" / "site"
 SOURCE, PAGES = SITE / "source", SITE / "html"
+README, INDEX = pathlib.Path("README.md"), pathlib.Path("index.md")
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "roles/*/README.md")
 GITHUB = "https://github.com/leaderelection/s3"
 OURS = (f"{GITHUB}/blob/main/", f"{GITHUB}/tree/main/", "https://raw.githubusercontent.com/leaderelection/s3/main/")
@@ -41,14 +43,16 @@ def copy_documents() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "site", SOURCE)
     shutil.copytree(ROOT / "docs" / "pictures", SOURCE / "docs" / "pictures")
-    found = {path.relative_to(ROOT) for place in DOCUMENTS for path in ROOT.glob(place)}
-    for document in found:
-        place = SOURCE / document
+    pages = {path.relative_to(ROOT): path.relative_to(ROOT) for place in DOCUMENTS for path in ROOT.glob(place)}
+    pages[README] = INDEX
+    for document, page in pages.items():
+        place = SOURCE / page
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(linked(document, found))
+        contents = place.read_text() if place.exists() else ""  # of the site, below its first page
+        place.write_text(linked(document, pages) + contents)
 
 
-def linked(document: pathlib.Path, pages: set[pathlib.Path]) -> str:
+def linked(document: pathlib.Path, pages: t.Mapping[pathlib.Path, pathlib.Path]) -> str:
     """The document's text, with links that lead to the right place from its page."""
 
     def link(match: re.Match[str]) -> str:
@@ -58,7 +62,7 @@ def linked(document: pathlib.Path, pages: set[pathlib.Path]) -> str:
             return match[0]
         path = pathlib.Path(os.path.relpath(ROOT / ("" if ours else document.parent) / target.removeprefix(ours), ROOT))
         if path in pages or path.suffix == ".svg":
-            return match["before"] + os.path.relpath(path, document.parent) + hash_ + heading
+            return match["before"] + os.path.relpath(pages.get(path, path), document.parent) + hash_ + heading
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{match['before']}{GITHUB}/{kind}/main/{path}{hash_}{heading}"
 

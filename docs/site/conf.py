@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 project = "leaderelection.s3"
-author = "the leaderelection.s3 authors"
+project_copyright = "2026, the leaderelection.s3 authors"
 html_title = "leaderelection.s3"
 html_theme = "furo"
 extensions = ["myst_parser", "sphinx.ext.intersphinx", "sphinx_antsibull_ext"]

@@ -115,7 +115,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Try to become the leader, and stay it until the lease is given back
+- name: Become the leader if possible, and stay leader until the lease is given back
   leaderelection.s3.s3_leader_acquire:
     key: jobs/migrate-db
     keepalive: true
