@@ -278,7 +278,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
     operation,
     run,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON, in_seconds
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
@@ -292,6 +292,7 @@ def carry_out(call: Call) -> Result:
     source, name = call.params["source"], call.params["name"]
     try:
         check_source(source, call.params["key"], name)
+        in_seconds(call.params)
         if source == "local":
             return _results.local(runtime.describe(name))
     except BadOption as error:

@@ -8,7 +8,7 @@ import json
 import os
 import time
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, leases, runtime, units
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import fence, leases, mounts, runtime, units
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.units import Unit
 
 DAEMON = "s3-leader@db.service"
@@ -36,7 +36,11 @@ class Systemd:
         monkeypatch.setattr(units, "sees_groups", lambda: self.sees_groups)
         monkeypatch.setattr(units, "kill", self.kill)
         monkeypatch.setattr(units, "terminate", lambda unit: self.asked_to_end.append(unit.name) or [99])
-        monkeypatch.setattr(units, "guess", lambda names: [self._unit(name, "unknown") for name in names])
+        monkeypatch.setattr(
+            units,
+            "guess",
+            lambda names: [self._unit(name, "unknown")._replace(place=mounts.place_of(name)) for name in names],
+        )
         monkeypatch.setattr(time, "monotonic", lambda: self.time)
 
     def now(self):
@@ -47,14 +51,14 @@ class Systemd:
         for when in [when for when in self.meanwhile if when <= self.time]:
             self.meanwhile.pop(when)()
 
-    def look(self, names, patience=0.0):
+    def look(self, names, patience=units.PATIENCE):
         if not self.answers:
             self.time += patience
             return None
         found = [self._unit(name) for name in names if "*" not in name]
         return found + [self._unit(name) for name in self.states if "@1." in name and "app@*.service" in names]
 
-    def stop(self, names, patience=0.0):
+    def stop(self, names, patience=units.PATIENCE):
         if not self.answers:
             self.time += patience
             return
@@ -90,13 +94,13 @@ def host(monkeypatch, folder):
     return Systemd(monkeypatch)
 
 
-def configure(folder, *services, **options):
-    given = {"key": "jobs/db", "stop_grace": GRACE, "services": list(services or ("app.service",)), **options}
-    (folder / "etc" / "db.json").write_text(json.dumps(given))
+def configure(folder, *services, name="db", **options):
+    given = {"key": f"jobs/{name}", "stop_grace": GRACE, "services": list(services or ("app.service",)), **options}
+    (folder / "etc" / f"{name}.json").write_text(json.dumps(given))
 
 
-def mark(file=""):
-    return runtime.serving_path_of("db", file)
+def mark(file="", name="db"):
+    return runtime.serving_path_of(name, file)
 
 
 def ends_after(seconds):

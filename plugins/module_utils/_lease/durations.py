@@ -4,7 +4,7 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""Durations as people write them: 90s, 10m, 1h30m, or 90 for seconds."""
+"""Durations as people write them: 90, 90s, 10m, 1h30m."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import re
 
 from .bad_option import BadOption
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = dict(s=1, m=60, h=3600, d=86400)
 _PART = r"([0-9]+(?:\.[0-9]+)?) *([smhd]) *"
 WAY_OUT = "use a number of seconds, or a duration like 90s, 10m or 1h30m"
 
@@ -30,6 +30,8 @@ def parsed(value: object) -> float:
     text = str(value).strip()
     if re.fullmatch("(?:%s)+" % _PART, text):
         found = sum((float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)), 0.0)
+    elif re.fullmatch("-?[0-9.]+", text):
+        found = float(text)
     else:
-        found = float(text)  # True is none
+        raise ValueError
     return int(found) if found.is_integer() else found

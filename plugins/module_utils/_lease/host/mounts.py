@@ -26,6 +26,17 @@ class Mount(NamedTuple):
     source: str
 
 
+def place_of(unit: str) -> str:
+    """Return where a mount unit mounts, which its name tells: systemd.unit(5). '' for any other unit."""
+    name, dot, kind = unit.rpartition(".")
+    if not dot or kind != "mount":
+        return ""
+    path = os.fsencode(name.replace("-", "/"))
+    return "/" + os.fsdecode(re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match.group(1), 16)]), path)).strip(
+        "/"
+    )
+
+
 def users(place: str) -> Iterator[int]:
     """Return the processes that have something open below a mount point.
 

@@ -42,6 +42,14 @@ def serving_path_of(name: str, file: str = "") -> str:
     return os.path.join(FOLDER + "-serving", name, file)
 
 
+def marked() -> List[str]:
+    """Return the leases whose services may run on this host."""
+    try:
+        return sorted(os.listdir(serving_path_of("")))
+    except OSError:
+        return []
+
+
 def waiting(name: str) -> str:
     """Return what the fence waits for, for people; '' if it does not wait."""
     try:

@@ -92,9 +92,12 @@ def look(names: Sequence[str], patience: float = PATIENCE) -> Optional[List[Unit
 
 
 def guess(names: Sequence[str]) -> List[Unit]:
-    """Return the units by their control groups, for when systemd does not answer: none of them counts as gone."""
+    """Return the units by their names and control groups, for when systemd does not answer: none counts as gone."""
     groups = _groups(names)
-    return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
+    return [
+        _unknown(name, groups.get(name, ""), "unknown")._replace(place=mounts.place_of(name))
+        for name in dict.fromkeys([*names, *groups])
+    ]
 
 
 def busy(names: Sequence[str]) -> Set[str]:
@@ -145,7 +148,7 @@ def _others(pids: Iterable[int]) -> List[int]:
 
 def _send(number: signal.Signals, pids: Iterable[int]) -> None:
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # SELinux may refuse it
             os.kill(pid, number)
 
 

@@ -177,7 +177,7 @@ def test_times_that_do_not_add_up_are_refused_with_the_option_its_value_and_the_
         (dict(key=None), "db: key is missing: set it to the key of the lease object"),
         (dict(bucket="Not a bucket"), 'bucket is "Not a bucket"'),
         (dict(stop_timeout=-1), "stop_timeout is -1: use 1 to 3600 seconds"),
-        (dict(stop_timeout=float("nan")), "stop_timeout is NaN: use 1 to 3600 seconds"),
+        (dict(stop_timeout=float("nan")), "stop_timeout is NaN: use a number of seconds"),
         (dict(hook_timeout=0), "hook_timeout is 0: use 1 to 3600 seconds"),
         (dict(access_key="AKIA"), "secret_key"),
         (dict(services=["nginx"]), 'services is "nginx": use the full names of services'),

@@ -27,6 +27,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_optio
         (" 1 h 30 m 5 s ", 5405),
         ("1.5h", 5400),
         ("0.5s", 0.5),
+        ("1h  1m", 3660),
     ],
 )
 def test_a_duration_is_a_number_of_seconds_or_has_units(value, expected):
@@ -37,13 +38,33 @@ def test_a_duration_is_a_number_of_seconds_or_has_units(value, expected):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "half a minute", "10x", "10 min", "m", "1h30", "1:30", "-5m", "1h-5m", "5,5s", "10M", True, None, [30], "٣s"],
+    [
+        "",
+        "half a minute",
+        "10x",
+        "10 min",
+        "m",
+        "1h30",
+        "1:30",
+        "-5m",
+        "1h-5m",
+        "5,5s",
+        "10M",
+        "1\n5s",
+        "1_000",
+        "1,000",
+        "1.2.3",
+        ".5s",
+        "1.s",
+        True,
+        None,
+        [30],
+        "٣",
+        "٣s",
+        "inf",
+        "nan",
+    ],
 )
 def test_anything_else_is_refused_with_the_way_out(value):
     with pytest.raises(BadOption, match=r"^wait_timeout is .*: use a number of seconds, or a duration like 90s, 10m"):
         durations.seconds("wait_timeout", value)
-
-
-@pytest.mark.parametrize("value", ["inf", "nan", "1e999"])
-def test_what_is_no_number_of_seconds_stays_what_no_range_has(value):
-    assert not 0 <= durations.seconds("wait_timeout", value) <= 1e300

@@ -129,3 +129,18 @@ def test_a_real_process_uses_what_it_has_open():
     assert mounts._device("self", "/nowhere") == mounts._device(str(2**30), "/proc") == ""
     with open(__file__) as file:
         assert str(pathlib.Path(file.name).resolve()) in list(mounts._in_use("self"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "place"),
+    [
+        ("srv-data.mount", "/srv/data"),
+        (r"srv-my\x2ddata.mount", "/srv/my-data"),
+        (r"srv-\xc3\xa4.mount", "/srv/ä"),
+        ("-.mount", "/"),
+        ("srv-data.service", ""),
+        ("srv-data", ""),
+    ],
+)
+def test_the_name_of_a_mount_unit_tells_where_it_mounts(unit, place):
+    assert mounts.place_of(unit) == place

@@ -146,6 +146,12 @@ def test_where_systemd_does_not_answer_the_processes_are_known_all_the_same(cgro
     assert not any(one.gone for one in guessed)
 
 
+def test_so_is_who_uses_a_mount(cgroups, monkeypatch):
+    monkeypatch.setattr(mounts, "users", lambda place: [1236] if place == "/srv/data" else [])
+    [guessed] = units.guess(["srv-data.mount"])
+    assert guessed.users() == [1236]
+
+
 def test_units_with_processes_are_told_without_systemd(cgroups):
     cgroups("v2", "/system.slice/app.service", 1234)
     cgroups("v2", "/system.slice/db.service")
@@ -215,6 +221,20 @@ def test_who_is_gone_by_then_is_no_trouble(cgroups, sleeper):
     sleeper.kill()
     sleeper.wait()
     assert units.kill(unit(group="/app")) == {sleeper.pid: f"process {sleeper.pid}"}
+
+
+def test_what_may_not_be_killed_keeps_nobody_from_killing_the_others(cgroups, sleeper, monkeypatch):
+    kill = os.kill
+
+    def refused(pid, number):
+        if pid == 1234:
+            raise PermissionError(1, "Operation not permitted")
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", refused)
+    cgroups("v2", "/system.slice/app.service", 1234, sleeper.pid)
+    units.kill(unit(group="/system.slice/app.service"))
+    assert sleeper.wait() == -signal.SIGKILL
 
 
 def test_a_kill_of_a_mount_reaches_who_keeps_it_busy(sleeper, monkeypatch):

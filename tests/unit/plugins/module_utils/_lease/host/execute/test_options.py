@@ -76,6 +76,7 @@ def test_times_are_durations():
         (COMMAND, "use either --key, or the NAME of a lease of this host"),
         (["db", "--key", "a", *COMMAND], "use either --key, or the NAME of a lease of this host"),
         (["db", "--bucket", "b-1", "--no-validate-certs", *COMMAND], "--bucket, --no-validate-certs: the daemon's"),
+        (["--key", "a", "--wait", "nan", *COMMAND], "--wait: 'nan': use a number of seconds, or a duration like 90s"),
         (["--key", "a", "--wait", "soon", *COMMAND], "--wait: 'soon': use a number of seconds, or a duration like 90s"),
         (["jobs/backup", *COMMAND], "jobs/backup is no lease of this host: write --key jobs/backup"),
         (["--key", "a", "backup.sh", "--all"], "no command: put it after --"),
@@ -94,7 +95,6 @@ def test_a_command_line_that_makes_no_sense_is_refused(capsys, words, text):
     ("words", "text"),
     [
         (["--wait", "-1"], "--wait is -1: use 0 or more"),
-        (["--wait", "nan"], "--wait is NaN: use 0 or more"),
         (["--conflict-exit-code", "256"], "--conflict-exit-code is 256: use 0 to 255"),
         (["--hold-at-least", "-1"], "--hold-at-least is -1: use 0 to 86400"),
         (["--stop-grace", "0.5"], "--stop-grace is 0.5: use 1 to 3600"),
