@@ -31,10 +31,9 @@ def place_of(unit: str) -> str:
     name, dot, kind = unit.rpartition(".")
     if not dot or kind != "mount":
         return ""
-    path = os.fsencode(name.replace("-", "/"))
-    return "/" + os.fsdecode(re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match.group(1), 16)]), path)).strip(
-        "/"
-    )
+    escaped = os.fsencode(name.replace("-", "/"))
+    path = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match.group(1).decode()), escaped)
+    return "/" + os.fsdecode(path).strip("/")
 
 
 def users(place: str) -> Iterator[int]:
