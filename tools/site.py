@@ -49,7 +49,7 @@ def copy_documents() -> None:
         place = SOURCE / page
         place.parent.mkdir(parents=True, exist_ok=True)
         contents = place.read_text() if place.exists() else ""  # of the site, below its first page
-        place.write_text(linked(document, pages) + contents)
+        place.write_text(f"{linked(document, pages)}\n{contents}")
 
 
 def linked(document: pathlib.Path, pages: t.Mapping[pathlib.Path, pathlib.Path]) -> str:
