@@ -23,11 +23,11 @@ from ..settings import REACTION
 from . import fence, runtime, units
 from .config import Config
 
-LONGEST, SHORTEST = 2.0, 0.3
-"""Seconds between two looks: while all have time, and while something is overdue."""
-DISPROVED = 10.0
-"""Seconds. A leader that lives for so long beyond the time that it has published has renewed, and cannot write that
-down: its /run is read-only."""
+LONGEST, SHORTEST, LEAST = 2.0, 0.3, 0.01
+"""Seconds between two looks: while all have time, while something is overdue, and until something is, at the least."""
+DISPROVED = 33
+"""Looks, ten seconds. A leader that is seen to live so often after the time that it has published has renewed, and
+cannot write that down: its /run is read-only."""
 
 
 class Deadlines:
@@ -37,6 +37,8 @@ class Deadlines:
         self._clock = clock
         self._until: Dict[str, float] = {}
         """When the services of each lease that are marked have to begin to stop, as published last."""
+        self._lived: Dict[str, int] = {}
+        """How often a leader of each lease was seen to live after that."""
         self._disproved: Dict[str, float] = {}
         self._told: Set[Tuple[str, int]] = set()
         """Leases and their processes that were reported."""
@@ -49,22 +51,26 @@ class Deadlines:
         for name in marked:
             left, config = self._left(name)
             if config is None or left > 0:
-                wait = min(wait, max(left, SHORTEST))
+                wait = min(wait, max(left, LEAST))
+                self._lived[name] = 0
             elif not _renews(name):
                 overdue.append(config)
-            elif left < -DISPROVED:
-                self._disproved[name] = self._until.pop(name)
+            elif self._lived[name] < DISPROVED:
+                self._lived[name] += 1
+                wait = min(wait, SHORTEST)
             else:
-                wait = SHORTEST
+                self._disproved[name] = self._until.pop(name)
         if not overdue:
             return wait
         self._kill(overdue)
-        return SHORTEST
+        return min(wait, SHORTEST)
 
     def _forget_all_but(self, marked: List[str]) -> None:
-        for known in (self._until, self._disproved):
+        for known in (self._until, self._disproved, self._lived):
             for name in known.keys() - {*marked}:
                 del known[name]
+        for name in marked:
+            self._lived.setdefault(name, 0)
         self._told = {one for one in self._told if one[0] in marked}
 
     def _left(self, name: str) -> Tuple[float, Optional[Config]]:
@@ -85,9 +91,11 @@ class Deadlines:
         for config in overdue:
             with contextlib.suppress(OSError):  # then the fence says so
                 fence.close(config.name)
-        found = units.guess([name for config in overdue for name in fence.units_of(config)])
-        for unit in sorted(found, key=lambda unit: bool(unit.place)):  # who uses a mount takes time to find
-            [owner, *_others] = [config for config in overdue if _owns(config, unit.name)]
+        owners = {name: config for config in overdue for name in fence.units_of(config)}
+        for unit in sorted(units.guess(list(owners)), key=lambda unit: bool(unit.place)):
+            owner = owners.get(unit.name) or next(owners[one] for one in owners if fnmatchcase(unit.name, one))
+            if unit.place and self._left(owner.name)[0] > 0:
+                continue  # who uses a mount takes time to find, and a new term may have begun
             for pid, described in units.kill(unit).items():
                 if (owner.name, pid) not in self._told:
                     self._told.add((owner.name, pid))
@@ -97,7 +105,3 @@ class Deadlines:
 def _renews(name: str) -> bool:
     """Tell whether a leader lives that may renew."""
     return fence.has_leader(name) and not (units.sees_groups() and not units.busy([fence.DAEMON % name]))
-
-
-def _owns(config: Config, unit: str) -> bool:
-    return any(fnmatchcase(unit, pattern) for pattern in fence.units_of(config))

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 import time
 from fnmatch import fnmatchcase
 from typing import Dict, Iterator, List, Set
@@ -29,8 +29,8 @@ INTERVAL = 2.0
 
 def guard() -> None:
     """Guard all leases of this host, until something unforeseen happens: then systemd starts the guard anew."""
-    # By itself, since the guard asks systemd, which may take its time to answer.
-    deadlines = threading.Thread(target=_keep_deadlines, daemon=True)
+    # In a process of its own, since the guard asks systemd, which may take its time to answer.
+    deadlines = multiprocessing.get_context("fork").Process(target=_keep_deadlines, daemon=True)
     deadlines.start()
     watching = Guard()
     while deadlines.is_alive():

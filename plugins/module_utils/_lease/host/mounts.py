@@ -90,10 +90,10 @@ def _device(process: str, place: str) -> str:
 
 def _mounts(process: str) -> Iterator[Mount]:
     path = os.path.join(_PROC, process, "mountinfo")
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        for line in file:  # only blanks, tabs, line ends and backslashes are escaped
             before, _dash, after = line.partition(" - ")
-            yield Mount(before.split()[2], _plain(before.split()[4]), _plain(after.split()[1]))
+            yield Mount(before.split(" ")[2], _plain(before.split(" ")[4]), _plain(after.split(" ")[1]))
 
 
 def _plain(text: str) -> str:

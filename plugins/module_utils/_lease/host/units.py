@@ -205,9 +205,10 @@ def _groups(names: Sequence[str]) -> Dict[str, str]:
     Only those below systemd's own slices: a container or another manager may have units with such names, too.
     """
     found: Dict[str, str] = {}
+    exact, patterns = {*names}, [name for name in names if "*" in name]
     for folder, folders, _files in os.walk(_top() + _root()) if names else ():
         for name in folders:
-            if any(fnmatchcase(name, pattern) for pattern in names):
+            if name in exact or any(fnmatchcase(name, pattern) for pattern in patterns):
                 found[name] = os.path.join(folder, name)[len(_top()) :]
         folders[:] = [name for name in folders if name.endswith(".slice")]
     return found

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime, units
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.deadlines import (
     DISPROVED,
+    LEAST,
     LONGEST,
     SHORTEST,
     Deadlines,
@@ -45,7 +46,7 @@ def live(host, deadlines, until):
     """Look, by its own pauses, until that time."""
     while host.time < until:
         pause = deadlines.look()
-        assert SHORTEST <= pause <= LONGEST
+        assert LEAST <= pause <= LONGEST
         host.time += pause
 
 
@@ -166,7 +167,7 @@ def test_what_a_daemon_leaves_that_could_not_write_when_its_time_is_over_is_for_
     deadlines.look()
     if run == "full":
         runtime.remove(runtime.path_of("db", "status.json"))
-    live(host, deadlines, DUE + DISPROVED + 5)
+    live(host, deadlines, DUE + DISPROVED * SHORTEST + 5)
     host.daemon_left = host.time
     live(host, deadlines, host.time + 30)
     assert host.killed == []
@@ -175,7 +176,7 @@ def test_what_a_daemon_leaves_that_could_not_write_when_its_time_is_over_is_for_
 def test_a_later_time_that_it_could_write_again_counts(host):
     deadlines = Deadlines(host)
     publish(UNTIL)
-    live(host, deadlines, DUE + DISPROVED + 5)
+    live(host, deadlines, DUE + DISPROVED * SHORTEST + 5)
     publish(host.time + 5)
     due = host.time + 5 + GRACE - REACTION
     deadlines.look()
@@ -184,16 +185,36 @@ def test_a_later_time_that_it_could_write_again_counts(host):
     assert services_killed(host)[0][0] == due
 
 
-def test_a_host_that_was_paused_kills_what_its_daemon_leaves_as_soon_as_that_has_ended(host):
+@pytest.mark.parametrize("pause", [3, 3600])
+def test_a_host_that_was_paused_kills_what_its_daemon_leaves_as_soon_as_that_has_ended(host, pause):
     deadlines = Deadlines(host)
     publish(UNTIL)
     deadlines.look()
-    host.time = DUE + 3
-    assert deadlines.look() == SHORTEST  # the daemon has yet to find out
-    host.time += SHORTEST
+    host.time = DUE + pause
+    for _turn in range(3):
+        assert deadlines.look() == SHORTEST  # the daemon has yet to find out
+        host.time += SHORTEST
     die(host)
     deadlines.look()
-    assert services_killed(host)[0][0] == DUE + 3 + SHORTEST
+    assert services_killed(host)[0][0] == DUE + pause + 3 * SHORTEST
+
+
+def test_a_new_term_keeps_its_mounts_that_begins_while_who_uses_them_is_looked_for(host, tmp_path, monkeypatch):
+    configure(tmp_path, "app.service", "srv-db.mount")
+    deadlines, kill = Deadlines(host), units.kill
+    publish(UNTIL)
+    deadlines.look()
+    die(host)
+    host.time = DUE
+
+    def slow(unit):
+        publish(host.time + 60)
+        return kill(unit)
+
+    monkeypatch.setattr(units, "kill", slow)
+    deadlines.look()
+    assert "app.service" in [name for _when, name in host.killed]
+    assert "srv-db.mount" not in [name for _when, name in host.killed]
 
 
 def test_where_control_groups_are_not_visible_a_leader_counts_as_alive(host, monkeypatch):

@@ -131,6 +131,12 @@ def test_a_real_process_uses_what_it_has_open():
         assert str(pathlib.Path(file.name).resolve()) in list(mounts._in_use("self"))
 
 
+def test_a_place_may_have_any_character(process):
+    process(1, DATA)
+    process(7, ("0:99", "/tmp/a\rb\x0bc", "tmpfs"), DATA, opened=["/srv/data/a"])
+    assert list(mounts.users("/srv/data")) == [7]
+
+
 @pytest.mark.parametrize(
     ("unit", "place"),
     [
