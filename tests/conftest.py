@@ -48,6 +48,15 @@ def _signals_are_heard() -> Iterator[None]:
     reset()
 
 
+@pytest.fixture(autouse=True)
+def _umask_is_kept() -> Iterator[None]:
+    """A test leaves the umask as it was: a module that is called in this process may change it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def seaweedfs() -> Iterator[SeaweedFS]:
     """One real S3 server for the whole session (with pytest-xdist: for each worker)."""
