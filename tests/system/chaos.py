@@ -157,8 +157,17 @@ class Chaos:
         for one in torments:
             one.result()
         for host in self._cluster.hosts:  # somebody may have cancelled that, too
-            host.run("systemctl", "start", "--no-block", *map(daemon, self._cluster.leases))
+            self._start_daemons(host)
         self.spells += [Spell(host, began, float("inf")) for host, began in self._unfit.items()]
+
+    def _start_daemons(self, host: Host) -> None:
+        """Start those that do not run. One whose restart was cancelled waits for it forever, unless it is restarted."""
+        daemons = [daemon(lease) for lease in self._cluster.leases]
+        show = ("systemctl", "show", "--property=SubState", "--value")
+        waiting = [name for name in daemons if host.run(*show, name).stdout.strip() == "auto-restart"]
+        if waiting:
+            host.run("systemctl", "restart", "--no-block", *waiting)
+        host.run("systemctl", "start", "--no-block", *daemons)
 
     def _torment(self, host: Host) -> None:
         chance = random.Random(f"{self._seed} {host.name}")
