@@ -162,7 +162,7 @@ def draw_lease(life: Life) -> str:
     label = (
         "A lease is acquired and renewed, its holder dies, another one takes over, releases it, and the next one leads"
     )
-    parts = [HEAD.format(legal=LEGAL, width=WIDTH, height=axis + 70, label=label, style=".dim { fill: var(--dim) }")]
+    parts = []
     for name, y in [*lanes.items(), ("lease", store)]:
         parts.append(f'<text x="{LEFT - 12}" y="{y + 16}" text-anchor="end">{name}</text>')
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y + BAR}" y2="{y + BAR}" stroke="var(--line)"/>')
@@ -201,10 +201,15 @@ def draw_lease(life: Life) -> str:
         f'<text x="{LEFT + 334}" y="{axis + 51}">a poll while another holds the lease</text>',
     ]
     title = f'<text x="{LEFT}" y="26">The life of a lease of {DURATION:g} s, as it went on SeaweedFS</text>'
-    return "\n".join([*parts, *key, title, "</svg>"]) + "\n"
+    return _svg(WIDTH, axis + 70, label, ".dim { fill: var(--dim) }", [*parts, *key, title])
 
 
 _DASHES = 'stroke-dasharray="3 3" opacity="0.8"'
+
+
+def _svg(width: int, height: int, label: str, style: str, parts: list[str]) -> str:
+    head = HEAD.format(legal=LEGAL, width=width, height=height, label=label, style=style)
+    return "\n".join([head, *filter(None, parts), "</svg>"]) + "\n"
 
 
 def _bar(left: float, right: float, top: float, color: str, opacity: float = 1.0) -> str:
@@ -241,18 +246,13 @@ def draw_terminal(lines: list[tuple[float, str]]) -> str:
     for number, (at, line) in enumerate(lines):
         name = ""
         if at:
-            share = at / SPEED / total * 100
+            share = 100 * at / lines[-1][0]
             style += f"@keyframes l{number} {{ 0% {{ opacity: 0 }} {share:.2f}%, 100% {{ opacity: 1 }} }}\n"
             name = f' style="animation-name: l{number}"'
         rows.append(f'<text x="{EDGE}" y="{EDGE + ROW * (number + 1) - 5}"{name}>{html.escape(line)}</text>')
     height = EDGE * 2 + ROW * len(lines)
     label = "make quickstart: two runs compete, the winner crashes, a third one takes over"
-    return (
-        "\n".join(
-            [HEAD.format(legal=LEGAL, width=round(width), height=height, label=label, style=style), *rows, "</svg>"]
-        )
-        + "\n"
-    )
+    return _svg(round(width), height, label, style, rows)
 
 
 class Box(t.NamedTuple):
@@ -299,12 +299,11 @@ def draw_host() -> str:
     style = (
         "path { fill: none; stroke: var(--dim); marker-end: url(#tip) }\n.does { fill: var(--dim); font-size: 12px }"
     )
-    parts = [HEAD.format(legal=LEGAL, width=1050, height=376, label=label, style=style)]
-    parts.append(
-        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        '<polygon points="0,0 8,4 0,8" fill="var(--dim)"/></marker>'
-    )
-    parts.append('<text x="20" y="30">What runs on a host that leads by the lease db</text>')
+    parts = [
+        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">',
+        '<polygon points="0,0 8,4 0,8" fill="var(--dim)"/></marker>',
+        '<text x="20" y="30">What runs on a host that leads by the lease db</text>',
+    ]
     for line, words, (x, y) in ARROWS:
         parts.append(f'<path d="{line}"/>')
         parts.append(f'<text x="{x}" y="{y}" class="does">{words}</text>' if words else "")
@@ -315,7 +314,7 @@ def draw_host() -> str:
         )
         parts.append(f'<text x="{box.left + 10}" y="{box.top + 22}" font-weight="600">{html.escape(box.name)}</text>')
         parts.append(f'<text x="{box.left + 10}" y="{box.top + 42}" class="does">{html.escape(box.does)}</text>')
-    return "\n".join([*filter(None, parts), "</svg>"]) + "\n"
+    return _svg(1050, 376, label, style, parts)
 
 
 def main() -> None:

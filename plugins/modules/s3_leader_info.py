@@ -292,8 +292,8 @@ def carry_out(call: Call) -> Result:
     source, name = call.params["source"], call.params["name"]
     try:
         check_source(source, call.params["key"], name)
-        in_seconds(call.params)
         if source == "local":
+            in_seconds(call.params)
             return _results.local(runtime.describe(name))
     except BadOption as error:
         return failed(_results.failure(str(error), 0))

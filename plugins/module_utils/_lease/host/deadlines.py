@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from fnmatch import fnmatchcase
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ..bad_option import BadOption
 from ..clock import Clock
@@ -40,8 +40,8 @@ class Deadlines:
         self._lived: Dict[str, int] = {}
         """How often a leader of each lease was seen to live after that."""
         self._disproved: Dict[str, float] = {}
-        self._told: Set[Tuple[str, int]] = set()
-        """Leases and their processes that were reported."""
+        self._told: Dict[str, Set[int]] = {}
+        """Processes of each lease that were reported."""
 
     def look(self) -> float:
         """Kill what is overdue. Return the seconds until the next look."""
@@ -55,8 +55,8 @@ class Deadlines:
                 self._lived[name] = 0
             elif not _renews(name):
                 overdue.append(config)
-            elif self._lived[name] < DISPROVED:
-                self._lived[name] += 1
+            elif self._lived.get(name, 0) < DISPROVED:
+                self._lived[name] = self._lived.get(name, 0) + 1
                 wait = min(wait, SHORTEST)
             else:
                 self._disproved[name] = self._until.pop(name)
@@ -66,12 +66,10 @@ class Deadlines:
         return min(wait, SHORTEST)
 
     def _forget_all_but(self, marked: List[str]) -> None:
-        for known in (self._until, self._disproved, self._lived):
-            for name in known.keys() - {*marked}:
-                del known[name]
-        for name in marked:
-            self._lived.setdefault(name, 0)
-        self._told = {one for one in self._told if one[0] in marked}
+        known: Tuple[Dict[str, Any], ...] = (self._until, self._lived, self._disproved, self._told)
+        for by_name in known:
+            for name in by_name.keys() - {*marked}:
+                del by_name[name]
 
     def _left(self, name: str) -> Tuple[float, Optional[Config]]:
         """Return the seconds until all has to be gone, and what that is; or fewer, and None, as long as that does."""
@@ -96,12 +94,10 @@ class Deadlines:
             owner = owners.get(unit.name) or next(owners[one] for one in owners if fnmatchcase(unit.name, one))
             if unit.place and self._left(owner.name)[0] > 0:
                 continue  # who uses a mount takes time to find, and a new term may have begun
-            for pid, described in units.kill(unit).items():
-                if (owner.name, pid) not in self._told:
-                    self._told.add((owner.name, pid))
-                    fence.tell_killed(owner, unit.name, described, fence.OVER)
+            told = self._told.setdefault(owner.name, set())
+            fence.tell_killed(owner, unit, units.kill(unit), fence.OVER, told)
 
 
 def _renews(name: str) -> bool:
     """Tell whether a leader lives that may renew."""
-    return fence.has_leader(name) and not (units.sees_groups() and not units.busy([fence.DAEMON % name]))
+    return fence.has_leader(name) and not fence.has_no_process(fence.DAEMON % name)

@@ -149,7 +149,7 @@ class _Ending:
         leads, asked_at = has_leader(self._config.name), self._clock.now()
         found = units.look([self._daemon, self._path, *self._names], self._patience())
         dead_for = None if found is None else _dead_for(found, self._daemon)
-        leads = leads and (found is not None or not _has_no_process(self._daemon))
+        leads = leads and (found is not None or not has_no_process(self._daemon))
         if self._over_since is None and (dead_for is not None or not leads):
             self._over_since = asked_at if dead_for is None else self._clock.now() - dead_for
         if found is None:
@@ -202,18 +202,12 @@ class _Ending:
         self._has_killed = self._has_killed or over
         for unit in left:
             if over:
-                self._tell_killed(unit, units.kill(unit), OVER)
+                tell_killed(self._config, unit, units.kill(unit), OVER, self._killed)
             elif unit.at_rest:
                 now = self._clock.now()
                 asked = [self._left_alone.setdefault(pid, now) for pid in units.terminate(unit)]
                 if asked and now >= min(asked) + self._config.stop_grace:
-                    self._tell_killed(unit, units.kill(unit), "it outlived its unit")
-
-    def _tell_killed(self, unit: Unit, killed: Mapping[int, str], why: str) -> None:
-        for pid, described in killed.items():
-            if pid not in self._killed:
-                self._killed.add(pid)
-                tell_killed(self._config, unit.name, described, why)
+                    tell_killed(self._config, unit, units.kill(unit), "it outlived its unit", self._killed)
 
     def _tell(self, left: List[Unit]) -> None:
         """Report what the fence waits for, to people and to the daemon."""
@@ -299,8 +293,12 @@ def _is_at(file: int, path: str) -> bool:
         return False
 
 
-def tell_killed(config: Config, unit: str, described: str, why: str) -> None:
-    say(config, "killed", "killed %s of %s: %s" % (described, unit, why), systemd.WARNING)
+def tell_killed(config: Config, unit: Unit, killed: Mapping[int, str], why: str, told: Set[int]) -> None:
+    """Report the processes that were killed, each once: what cannot be killed yet is killed again and again."""
+    for pid, described in killed.items():
+        if pid not in told:
+            told.add(pid)
+            say(config, "killed", "killed %s of %s: %s" % (described, unit.name, why), systemd.WARNING)
 
 
 def say(config: Config, event: str, message: str, priority: int) -> None:
@@ -309,7 +307,7 @@ def say(config: Config, event: str, message: str, priority: int) -> None:
     systemd.journal(priority, text, **fields)
 
 
-def _has_no_process(unit: str) -> bool:
+def has_no_process(unit: str) -> bool:
     """Tell whether the unit has no process, by control groups if they are visible: systemd may not answer."""
     return units.sees_groups() and not units.busy([unit])
 
@@ -317,7 +315,7 @@ def _has_no_process(unit: str) -> bool:
 def _is_dead(name: str) -> bool:
     """Tell whether the daemon has ended. Its files in /run do not tell: a hanging systemd does not remove them."""
     found = units.look([DAEMON % name])
-    return _has_no_process(DAEMON % name) if found is None else _dead_for(found, DAEMON % name) is not None
+    return has_no_process(DAEMON % name) if found is None else _dead_for(found, DAEMON % name) is not None
 
 
 def has_leader(name: str) -> bool:

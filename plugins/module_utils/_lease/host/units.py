@@ -94,10 +94,7 @@ def look(names: Sequence[str], patience: float = PATIENCE) -> Optional[List[Unit
 def guess(names: Sequence[str]) -> List[Unit]:
     """Return the units by their names and control groups, for when systemd does not answer: none counts as gone."""
     groups = _groups(names)
-    return [
-        _unknown(name, groups.get(name, ""), "unknown")._replace(place=mounts.place_of(name))
-        for name in dict.fromkeys([*names, *groups])
-    ]
+    return [_unknown(name, groups.get(name, ""), "unknown") for name in dict.fromkeys([*names, *groups])]
 
 
 def busy(names: Sequence[str]) -> Set[str]:
@@ -184,7 +181,7 @@ def _unit(block: str) -> Unit:
 
 
 def _unknown(name: str, group: str, active: str = "inactive") -> Unit:
-    return Unit(name, active, "not shown by systemd", "", group, "", "", 0.0)
+    return Unit(name, active, "not shown by systemd", "", group, mounts.place_of(name), "", 0.0)
 
 
 def _members(group: str) -> Iterator[int]:

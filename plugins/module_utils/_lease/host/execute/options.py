@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     bucket = os.environ.get("S3_LEADER_BUCKET", settings.DEFAULT_BUCKET)
     option("--bucket", default=bucket, help="default: S3_LEADER_BUCKET, or else " + settings.DEFAULT_BUCKET)
     option("--holder", default=os.uname().nodename, help="who holds it, for people (default: the host's name)")
-    option("--lease-duration", type=duration, default=30, help="default: 30s")
+    option("--lease-duration", type=duration, default=30, help="default: %(default)ds")
     option(
         "--stop-grace",
         type=duration,
