@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ._lease.preflight.report import UNKNOWN, Report
+from ._results import SEE_MSG
 
 
 def result(found: Report) -> dict[str, t.Any]:
@@ -27,4 +28,4 @@ def result(found: Report) -> dict[str, t.Any]:
 
 def failure(message: str, requests: int) -> dict[str, t.Any]:
     """Return the result of a preflight that could not ask the store anything."""
-    return dict(msg=message, changed=False, verdict=UNKNOWN, reason=message, checks=[], requests=requests, seconds=0.0)
+    return dict(msg=message, changed=False, verdict=UNKNOWN, reason=SEE_MSG, checks=[], requests=requests, seconds=0.0)

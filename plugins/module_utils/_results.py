@@ -16,6 +16,8 @@ from ._lease.record import Proof, utc
 from ._lease.settings import Location
 from ._lease.types import Absent, Found, Seen, Verdict
 
+SEE_MSG = "the task failed: see msg"
+
 
 def success(
     verdict: Verdict, location: Location, requests: int, started: float, dry_run: bool = False
@@ -49,21 +51,21 @@ def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def failure(message: str, requests: int) -> dict[str, t.Any]:
-    """Return the result of a task that could not find out the lease's state. It makes nobody leader."""
+    """Return the result of a task that could not find out the lease's state."""
     return dict(
         msg=message,
         changed=False,
         is_leader=False,
         lease=None,
         term=None,
-        reason=message,
+        reason=SEE_MSG,
         requests=requests,
         deadline=None,
     )
 
 
 def lease(found: Found, location: Location) -> dict[str, t.Any]:
-    """Return the lease, for people and for a later renewal. It has seconds, and ISO 8601 times by the store's clock."""
+    """Return the lease, for people and a later renewal: seconds, and ISO 8601 times by the store's clock."""
     record = record_of(found)
     return dict(
         bucket=location.bucket,

@@ -10,15 +10,15 @@ module: s3_leader_acquire
 short_description: Become or stay the leader that holds a lease on S3
 version_added: 0.1.0
 description:
-  - Tries to acquire a lease, which is one small object in an S3 bucket, for this playbook run on this host.
+  - Tries to acquire a lease, a small object in an S3 bucket, for this playbook run on this host.
     Of all contenders, one is told that it is the leader.
   - Not getting the lease is a result and not a failure. Use RV(is_leader) in C(when).
   - A run that already holds the lease renews it, and stays leader with the same RV(term).
   - The leader has RV(lease.lease_duration) seconds. Use O(keepalive=true) on the controller to have more. Elsewhere,
-    work that takes longer needs a longer O(lease_duration), or M(leaderelection.s3.s3_leader_renew) in between. Give
+    longer work needs a longer O(lease_duration), or M(leaderelection.s3.s3_leader_renew) in between. Give
     the lease back with M(leaderelection.s3.s3_leader_release).
   - A renewal before expiry keeps others out. After expiry the holder must stop acting as leader, and others take over
-    2 seconds later (for a lease of more than 500 seconds, 1.5 seconds plus a thousandth of it). By default, only the
+    2 seconds later (for a lease of more than 500 seconds, 1.5 seconds plus a thousandth of it). By default, the
     store's clock decides.
 extends_documentation_fragment:
   - leaderelection.s3._attributes
@@ -46,13 +46,13 @@ options:
     default: 30s
   wait_timeout:
     description:
-      - Seconds to keep trying while somebody else holds the lease. With V(0), there is only one try.
+      - Seconds to keep trying while somebody else holds the lease. With V(0), it tries once.
       - From 0 to 86400.
     type: str
     default: 0s
   poll_interval:
     description:
-      - Seconds between two reads of the lease while waiting for it, varied at random by a fifth. From 1 to 3600.
+      - Seconds between two reads while waiting, varied at random by a fifth. From 1 to 3600.
     type: str
     default: 2s
   takeover:
@@ -166,7 +166,7 @@ term:
   type: int
   sample: 1795409376
 reason:
-  description: The outcome in one sentence for people.
+  description: The outcome in one sentence for people. That of a failure is in RV(ignore:msg).
   returned: always
   type: str
   sample: held by web-2 (term 1795409376) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s

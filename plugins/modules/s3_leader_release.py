@@ -89,7 +89,7 @@ term:
   type: int
   sample: 1795409376
 reason:
-  description: The outcome in one sentence for people.
+  description: The outcome in one sentence for people. That of a failure is in RV(ignore:msg).
   returned: always
   type: str
   sample: held by web-2 (term 1795409376) since 2026-11-23T04:49:36Z, renewed 4 s ago, free in at most 28 s

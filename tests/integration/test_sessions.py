@@ -463,14 +463,14 @@ def test_with_takeover_never_an_expired_lease_is_left_alone(run_playbook, connec
 
 @pytest.mark.usefixtures("expired")
 def test_with_takeover_observed_an_expired_lease_is_watched_for_its_duration_first(run_playbook, through, proxy):
-    observed = task("acquire", takeover="observed", lease_duration=4, request_timeout=1, wait_timeout=60)
+    observed = task("acquire", takeover="observed", request_timeout=1, wait_timeout=60)
     result = run_playbook([observed], s3=through).succeeded()["acquire"]
     assert (result["is_leader"], result["term"]) == (True, OLD_TERM + 1)
     assert proxy.select("PUT")[0].received_at - proxy.select("GET")[0].received_at >= 3
 
 
 def test_a_killed_run_is_followed_by_one_with_a_higher_term(start_playbook, run_playbook, connection):
-    short = task("acquire", lease_duration=5, request_timeout=1)
+    short = task("acquire", lease_duration=15, request_timeout=1)
     wait = {"name": "work", "ansible.builtin.wait_for": {"path": "/nonexistent", "timeout": 300}}
     first = start_playbook([short, wait], s3=connection)
     term = first.wait_for("acquire").result["term"]

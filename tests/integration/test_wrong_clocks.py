@@ -116,7 +116,7 @@ PLAY = """
         - name: free it
           leaderelection.s3.s3_leader_release: {key: "{{ prefix }}/moment"}
         - name: acquire for a moment
-          leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/moment", lease_duration: 4, request_timeout: 1}
+          leaderelection.s3.s3_leader_acquire: {key: "{{ prefix }}/moment", lease_duration: 10, request_timeout: 1}
           register: moment
         - name: await its end
           ansible.builtin.wait_for: {path: "{{ ended }}"}
@@ -158,7 +158,7 @@ def told(request, clock, seaweedfs, bucket, collections_path, tmp_path_factory):
         )
         try:
             running.wait_for("acquire for a moment")
-            shop.await_age("moment", 5)
+            shop.await_age("moment", 11)
             ended.touch()
             run = running.wait().succeeded()
         finally:

@@ -22,7 +22,7 @@ def test_the_module_is_sent_as_the_run_on_the_host():
 def test_a_module_that_died_leaves_the_verdict_unknown_and_names_no_leader():
     result = play(ActionModule, ACTION, dict(key="jobs/a"), dict(failed=True, msg="MODULE FAILURE", rc=1)).result
     assert result.keys() == {*RESULT_KEYS, "failed", "msg", "rc"}
-    assert (result["failed"], result["verdict"], result["reason"]) == (True, "unknown", "MODULE FAILURE")
+    assert (result["failed"], result["verdict"], result["msg"]) == (True, "unknown", "MODULE FAILURE")
 
 
 def test_a_module_that_failed_the_store_keeps_its_own_verdict():

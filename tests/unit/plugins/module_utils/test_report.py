@@ -43,7 +43,7 @@ def test_a_preflight_that_could_not_ask_leaves_the_verdict_unknown_under_the_sam
     told = _report.failure("rounds is 0: use 1 to 1000", 0)
     assert told == dict(
         msg="rounds is 0: use 1 to 1000",
-        reason="rounds is 0: use 1 to 1000",
+        reason="the task failed: see msg",
         changed=False,
         verdict="unknown",
         checks=[],

@@ -156,7 +156,7 @@ def test_the_metadata_is_a_copy():
 def test_nobody_leads_by_a_failure():
     assert _results.failure("no answer", 3) == dict(
         msg="no answer",
-        reason="no answer",
+        reason="the task failed: see msg",
         changed=False,
         is_leader=False,
         lease=None,

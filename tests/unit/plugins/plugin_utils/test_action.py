@@ -9,6 +9,7 @@ import types
 import pytest
 from ansible import context
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import MARGIN_RATE
+from ansible_collections.leaderelection.s3.plugins.module_utils._results import SEE_MSG
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction, metadata
 from support.action import play
@@ -253,7 +254,7 @@ def test_a_module_that_died_leaves_the_keys_of_a_result(clock):
     result = run(dict(failed=True, msg="MODULE FAILURE", rc=1, module_stderr="Segmentation fault")).result
     assert result.keys() >= RESULT_KEYS
     assert (result["failed"], result["is_leader"], result["deadline"]) == (True, False, None)
-    assert (result["msg"], result["reason"]) == ("MODULE FAILURE", "MODULE FAILURE")
+    assert (result["msg"], result["reason"]) == ("MODULE FAILURE", SEE_MSG)
     assert (result["rc"], result["module_stderr"]) == (1, "Segmentation fault")
 
 
@@ -291,7 +292,7 @@ def test_where_the_python_is_not_the_reason_the_failure_stays_as_it_is(monkeypat
 
 
 def test_a_module_that_died_without_a_word_has_failed():
-    assert run(dict(failed=True)).result["reason"] == "the module failed"
+    assert run(dict(failed=True)).result["msg"] == "the module failed"
 
 
 def test_what_a_failed_module_told_itself_stands():
