@@ -171,16 +171,13 @@ def start(
     (place / "inventory.json").write_text(_inventory(hosts, python))
     (place / "extra_vars.json").write_text(json.dumps(extra_vars))
     (place / "ansible.cfg").write_text("")
-    environment = {
-        name: value for name, value in _environment(place, collections_path, env).items() if value is not None
-    }
     command = [str(ANSIBLE_PLAYBOOK), "-i", "inventory.json"]
     command += ["-e", "@extra_vars.json", *args, "playbook.yml"]
     with (place / "stdout").open("wb") as stdout, (place / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
             command,
             cwd=place,
-            env=environment,
+            env=environment(place, collections_path, env),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -207,9 +204,9 @@ def _inventory(hosts: Sequence[str], python: str) -> str:
     return json.dumps({"all": {"hosts": {host: {} for host in hosts}, "vars": variables}})
 
 
-def _environment(
+def environment(
     place: pathlib.Path, collections_path: str | None, changes: Mapping[str, str | None] | None
-) -> dict[str, str | None]:
+) -> dict[str, str]:
     """This process's environment without what is set for the tests, or for Ansible and AWS by the person who runs them.
 
     With PYTHONPATH a module would find files of the collection that Ansible did not send.
@@ -234,7 +231,7 @@ def _environment(
         "AWS_SHARED_CREDENTIALS_FILE": str(place / "no-aws-credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    return kept | dict(changes or {})
+    return {name: value for name, value in {**kept, **(changes or {})}.items() if value is not None}
 
 
 def _select(entries: Sequence[TaskResult], task: str, host: str | None = None) -> list[TaskResult]:
