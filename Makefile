@@ -32,7 +32,7 @@ test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) | $(LINK) 
 test-system: $(call ready,test) .venv/wheels/ready | $(LINK) ## run the tests that need hosts, in containers, as root; ARGS="-k reboot" selects some
 	@$(call within,test) WHEELS="$(CURDIR)/.venv/wheels" python tools/lab.py $(ARGS)
 
-check: $(call ready,check) ## run the gates (sanity, linters, types, docs, import); ARGS="ruff format" selects some
+check: $(call ready,check) $(call ready,certification) ## run the gates (sanity, linters, types, docs, import); ARGS="ruff format" selects some
 	@$(call within,check) python tools/check.py $(ARGS)
 
 bench: $(call ready,bench) | $(LINK) ## measure the figures that the documentation states
