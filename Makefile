@@ -50,7 +50,7 @@ model: ## search every state of the protocol's model (needs spin and gcc); ARGS=
 stress: $(call ready,test) | $(LINK) ## let many processes compete for leases; ARGS="--minutes 5 --processes 16"
 	@$(call within,test) python tools/stress.py $(ARGS)
 
-matrix: $(call ready,test) | $(LINK) ## play with every supported ansible-core and Python; ARGS="2.16 2.21"
+matrix: $(call ready,test) | $(LINK) ## play with every supported ansible-core and Python; ARGS="2.16 2.21" or "--corners"
 	@$(call within,test) python tools/matrix.py $(ARGS)
 
 docs: $(call ready,check) ## build the site from the documents and the plugins, in .cache/site/html

@@ -4,6 +4,7 @@
 
 For each ansible-core, that is the oldest and the newest Python that it and this machine have: first as the
 controller's, then as that of a host. Every pair has an environment below .venv/matrix/, which later runs use again.
+With --corners, it is only the oldest ansible-core with its oldest Pythons, and the newest one with its newest.
 """
 
 from __future__ import annotations
@@ -94,14 +95,20 @@ def text(python: Minor) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cores", nargs="*", default=list(CORES), metavar="CORE", help=f"of {', '.join(CORES)}")
-    cores = parser.parse_args().cores
+    parser.add_argument("--corners", action="store_true", help="only the oldest of all, and the newest of all")
+    given = parser.parse_args()
+    cores = given.cores
     if unknown := [core for core in cores if core not in CORES]:
         parser.error(f"no such ansible-core here: {', '.join(unknown)}")
     there = pythons()
+    kept = {core: slice(None) for core in cores}
+    if given.corners:
+        runnable = [core for core in cores if ends(there, *CORES[core].controller)]
+        kept = {runnable[0]: slice(1), runnable[-1]: slice(-1, None)}
     failed = False
     print("| ansible-core | Python of | | plays |\n| --- | --- | --- | --- |", flush=True)
-    for core in cores:
-        controllers = ends(there, *CORES[core].controller)
+    for core, which in kept.items():
+        controllers = ends(there, *CORES[core].controller)[which]
         wanted = f"ansible-core~={core}.0"
         for number, python in enumerate(controllers):
             with_it = environment(f"core-{core}-{text(python)}", there[python], wanted, "boto3")
@@ -110,7 +117,7 @@ def main() -> int:
                 ("controller", python, ON_CONTROLLER, own)
             ]
             if number == len(controllers) - 1:
-                for host in ends(there, *CORES[core].host):
+                for host in ends(there, *CORES[core].host)[which]:
                     host_python = environment(f"host-{text(host)}", there[host], "boto3") / "python"
                     rows.append(("host", host, ON_HOST, {**own, "HOST_PYTHON": str(host_python)}))
             for place, minor, tests, variables in rows:
