@@ -82,6 +82,7 @@ def describe_plugins() -> None:
         place.parent.mkdir(parents=True)
         place.symlink_to(ROOT)
         run("antsibull-docs", "collection", *flags, COLLECTION, ANSIBLE_COLLECTIONS_PATH=collections)
+    shutil.rmtree(folder / "docsite")  # the guide tells what the documents do
     for page in ("index", *INTERNAL):
         (folder / f"{page}.rst").unlink()
     for file in folder.iterdir():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 
 import pytest
 import yaml
@@ -229,3 +230,11 @@ def test_a_link_leads_to_what_is_there(document):
 
 def test_every_link_of_the_readme_is_a_url_since_galaxy_shows_it_without_the_other_files():
     assert [link for link, _file, _heading in links("README.md") if not OURS.fullmatch(link)] == []
+
+
+# -- plays
+
+
+def test_the_guide_in_ansibles_documentation_has_the_play_of_readme():
+    play = (ROOT / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert textwrap.indent(play, "    ") in (ROOT / "docs/docsite/rst/guide.rst").read_text()
