@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: s3_leader
 short_description: Show who holds a lease on S3, as the controller sees it
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads leases on the controller and returns who holds them. Writes nothing.
   - Neither C(module_defaults) nor C(environment) of a task or play reaches a lookup. Set the variables of the options

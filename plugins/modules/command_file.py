@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: command_file
 short_description: Install the command s3-leader as one file
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes the command C(s3-leader) as one file that can be run, with all of the code in it that the modules of this
     collection share. Where it runs, it needs Python 3.8 or newer and botocore.

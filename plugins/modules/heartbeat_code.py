@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: heartbeat_code
 short_description: Install the code of the heartbeat daemon on a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes the code that the modules of this collection share into a folder, where the daemon of the role
     P(leaderelection.s3.heartbeat#role) runs it, and compiles it there.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: heartbeat_files
 short_description: Write the units, drop-ins and configurations of the heartbeat daemon
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes any number of files, and the folders that they are in, in one task. One task for each file takes minutes on a
     host with many leases.

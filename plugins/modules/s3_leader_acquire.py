@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: s3_leader_acquire
 short_description: Become or stay the leader that holds a lease on S3
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Tries to acquire a lease, a small object in an S3 bucket, for this playbook run on this host.
     Of all contenders, one is told that it is the leader.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: s3_leader_info
 short_description: Show who holds a lease on S3
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the lease and returns who holds it, since when and for how long. Writes nothing.
   - With O(source=local), it returns what the heartbeat daemon on the host knows, which the role

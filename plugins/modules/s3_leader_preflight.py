@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: s3_leader_preflight
 short_description: Find out whether a store can be trusted with a lease on S3
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Checks everything that a lease depends on, and returns V(safe), V(unsafe) or V(unknown). Run it once for each
     store, from where the leases will be used, and again after the store was upgraded or its bucket was changed.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: s3_leader_release
 short_description: Give the lease on S3 back, or break one by force
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Gives the lease back, so that others can take it at once. Do so after the work has stopped, in C(always).
   - Releases only what this run holds on this host. Somebody else's lease is left alone, which is not a failure.

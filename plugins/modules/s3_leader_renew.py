@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: s3_leader_renew
 short_description: Prove that the lease on S3 is still held, and extend it
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Proves that this run still leads, and gives it another RV(lease.lease_duration) seconds, with the same RV(term).
   - Use it between steps of work that together take longer than the lease.
