@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -22,6 +23,13 @@ def lease(ansible_adhoc, tmp_path, seaweedfs, bucket, key):
         return module(bucket=bucket, key=key, **seaweedfs.options, **options)["localhost"]
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _standard_input_is_kept():
+    """Ansible keeps it from later programs of this process."""
+    yield
+    os.set_inheritable(0, True)
 
 
 def test_acquire_renew_and_release_share_the_session_of_the_process(lease):

@@ -24,7 +24,7 @@ from support.leases import OLD_TERM, somebody_elses
 
 DURATION = 300
 MARGIN = 2
-GRAIN = 5  # seconds; what a slow machine may add, far from the ten minutes
+GRAIN = 60  # seconds; what a slow machine may add, far from the ten minutes
 DAY = 86400
 
 
