@@ -22,6 +22,12 @@ class ActionModule(LeaseAction):
         arguments["metadata"] = metadata(arguments.get("metadata"), task_vars)
         return arguments
 
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        if "reason" in result and not result["is_leader"]:
+            result.setdefault("msg", result["reason"])  # what Ansible prints where failed_when or until fails the task
+        return result
+
     def too_late(self, result: dict[str, t.Any]) -> None:
         super().too_late(result)
         kept = _kept.find(result["lease"])

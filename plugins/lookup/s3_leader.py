@@ -10,6 +10,7 @@ short_description: Show who holds a lease on S3, as the controller sees it
 version_added: 1.0.0
 description:
   - Reads leases on the controller and returns who holds them. Writes nothing.
+  - What options say of the environment on the managed host is, for a lookup, the controller's.
   - Neither C(module_defaults) nor C(environment) of a task or play reaches a lookup. Set the variables of the options
     instead, in the inventory or in C(vars).
 author:

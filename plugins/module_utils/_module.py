@@ -93,7 +93,7 @@ def operation(
     if call.diff and verdict.why is not Why.FOUND:
         result["diff"] = _results.difference(verdict, lease.location)
     if lost(task, verdict):
-        return failed(dict(result, msg=f"The lease {lease.location} is not held any more: {result['reason']}"))
+        return failed(dict(result, msg=f"The lease {lease.location} is not held: {result['reason']}"))
     return result
 
 
@@ -125,10 +125,11 @@ def _told(error: StoreError, lease: _options.Handle) -> str:
         text += f". Or the bucket does not belong to the AWS account {owner} (expected_bucket_owner)"
     if isinstance(error, StoreUnreachable):
         no_credentials = connection.NO_CREDENTIALS in error.why
+        slow = "" if "could not be reached" in error.why else ", or raise request_timeout"
         check = "where the credentials come from" if no_credentials else "endpoint_url and the network"
         text += (
             f". Given up after {lease.store.requests} requests and {lease.clock.now() - lease.started:.0f} s. "
-            f"Check {check}, or raise request_timeout"
+            f"Check {check}{slow}"
         )
         if error.doubtful:
             text += (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: heartbeat_code
-short_description: Install the code of the heartbeat daemon on a host
+short_description: Install the code of the heartbeat daemon on a host (internal)
 version_added: 1.0.0
 description:
   - Writes the code that the modules of this collection share into a folder, where the daemon of the role

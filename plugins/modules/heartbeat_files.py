@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: heartbeat_files
-short_description: Write the units, drop-ins and configurations of the heartbeat daemon
+short_description: Write the units, drop-ins and configurations of the heartbeat daemon (internal)
 version_added: 1.0.0
 description:
   - Writes any number of files, and the folders that they are in, in one task. One task for each file takes minutes on a

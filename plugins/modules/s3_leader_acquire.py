@@ -382,6 +382,8 @@ def carry_out(call: Call) -> Result:
 def acquire(task: Task) -> Verdict:
     lease, params = task.lease, task.params
     duration = params["lease_duration"]
+    if params["keepalive"]:
+        keeping(duration, lease.endpoint.request_timeout)
     check_durations(duration, lease.endpoint.request_timeout)
     check_waiting(
         params["takeover"], params["wait_timeout"], params["poll_interval"], duration, lease.endpoint.request_timeout
@@ -390,7 +392,6 @@ def acquire(task: Task) -> Verdict:
     if params["keepalive"]:
         if task.keep is None:
             raise BadOption("keepalive", True, f"{_NOT_HERE}. {KEEP_INSTEAD}")
-        keeping(duration, lease.endpoint.request_timeout)
         if params["keep_at_most"] is not None:
             check_range("keep_at_most", params["keep_at_most"])
     want = Want(

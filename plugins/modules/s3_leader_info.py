@@ -268,7 +268,6 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import SOURCES, check_source
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
     Call,
@@ -282,7 +281,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._options import 
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
-    source=dict(type="str", choices=list(SOURCES), default="store"),
+    source=dict(type="str", choices=["store", "local"], default="store"),
     key=dict(type="str", aliases=["object_key"], no_log=False),
     name=dict(type="str"),
 )
@@ -298,6 +297,18 @@ def carry_out(call: Call) -> Result:
     except BadOption as error:
         return failed(_results.failure(str(error), 0))
     return operation(call, inspect)
+
+
+def check_source(source: str, key: str | None, name: str | None) -> None:
+    """Raise BadOption unless the lease is named as the source knows it: by its key, or by its name on the host."""
+    if source == "store":
+        if name:
+            raise BadOption("name", name, "the store does not know names on a host. Use key, or source: local")
+        if key is None:
+            raise BadOption("key", key, "source: store needs it. Name the object, or use source: local with a name")
+        return
+    if not name:
+        raise BadOption("name", name, "source: local needs it. Use a name that s3-leader status shows on the host")
 
 
 def inspect(task: Task) -> Verdict:

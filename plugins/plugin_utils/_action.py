@@ -86,7 +86,8 @@ class LeaseAction(ActionBase):
         display.vvv(f"{name} runs in a Python of its own: {why_not}" if why_not else f"{name} runs inside of Ansible")
         if why_not:
             if self.keep and boolean(arguments.get("keepalive") or False, strict=False):
-                return dict(self.failure(f"keepalive is true, but {why_not}. {KEEP_INSTEAD}", 0), failed=True)
+                text = f"keepalive is true, but this task cannot keep a lease: {why_not}. {KEEP_INSTEAD}"
+                return dict(self.failure(text, 0), failed=True)
             result: dict[str, t.Any] = self._execute_module(name, arguments, task_vars=task_vars)
             return result
         modes = self._task.check_mode, self._task.diff

@@ -23,11 +23,14 @@ import typing as t
 from ansible import constants
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import DEFAULT_BUCKET
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC
 
 from . import _run
 
 HELD, LOST, ENDED = "held", "lost", "ended"
 GIVE_BACK, LET_EXPIRE = "give back", "let expire"
+_BUCKET = SPEC["bucket"]["fallback"][1][0]
+"""The environment variable that names the bucket."""
 _POLL = 0.02
 """Seconds between two looks whether a keeper has ended."""
 
@@ -94,7 +97,8 @@ def of(arguments: t.Mapping[str, t.Any]) -> Kept | None:
     handed_over = _handed_over(arguments)
     session = handed_over.get("session") or arguments["session"]
     key = arguments.get("key") or arguments.get("object_key")
-    named = dict(bucket=arguments.get("bucket") or DEFAULT_BUCKET, key=key, session=session)
+    bucket = arguments.get("bucket") or handed_over.get("bucket") or os.environ.get(_BUCKET) or DEFAULT_BUCKET
+    named = dict(bucket=bucket, key=key, session=session)
     kept = find(dict(named, conditions_proven=handed_over.get("conditions_proven")))
     return kept if kept and handed_over.get("term") in (None, kept.lease["term"]) else None
 

@@ -55,7 +55,7 @@ def commands(tmp_path):
 
 
 @pytest.fixture
-def pull(repository, commands, store, collections_path, tmp_path):
+def pull(repository, commands, store, bucket, collections_path, tmp_path):
     """Starts ansible-pull as one of the hosts."""
     running = []
 
@@ -64,7 +64,7 @@ def pull(repository, commands, store, collections_path, tmp_path):
         place.mkdir()
         (place / "ansible.cfg").write_text("")
         path = f"{commands}:{os.environ['PATH']}"
-        changes = dict(store.environment, PATH=path, ANSIBLE_CALLBACKS_ENABLED=None)
+        changes = dict(store.environment, S3_LEADER_BUCKET=bucket, PATH=path, ANSIBLE_CALLBACKS_ENABLED=None)
         environment = playbook.environment(place, collections_path, changes)
         program = playbook.ANSIBLE_PLAYBOOK.with_name("ansible-pull")
         with (place / "output").open("wb") as output:
@@ -86,15 +86,14 @@ def pull(repository, commands, store, collections_path, tmp_path):
 
 
 @pytest.fixture
-def key(store):
-    """The key in the play."""
-    name = "jobs/migrate-db"
-    client = store.client()
-    yield name
-    client.delete_object(Bucket="leader-election", Key=name)
+def bucket(store):
+    """The play names none."""
+    name = "of-ansible-pull"
+    store.create_bucket(name)
+    return name
 
 
-def test_of_hosts_that_pull_at_once_one_migrates_and_all_come_through(pull, key, store, tmp_path):
+def test_of_hosts_that_pull_at_once_one_migrates_and_all_come_through(pull, store, bucket, tmp_path):
     pulls = [pull(number) for number in range(HOSTS)]
     for process, output in pulls:
         assert process.wait() == 0, output.read_text()
@@ -102,5 +101,5 @@ def test_of_hosts_that_pull_at_once_one_migrates_and_all_come_through(pull, key,
     assert [what for what, _term in lines] == ["migrated", *["led"] * HOSTS]
     terms = [int(term) for _what, term in lines[1:]]
     assert terms == sorted(set(terms))
-    lease = json.loads(store.client().get_object(Bucket="leader-election", Key=key)["Body"].read())
+    lease = json.loads(store.client().get_object(Bucket=bucket, Key="jobs/migrate-db")["Body"].read())
     assert (lease["holderId"], lease["term"]) == ("", terms[-1])

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from support.documents import ROOT
 
+BUCKET = "not-the-default"
 COMMANDS = ("deploy-database", "deploy-shop", "migrate-db")
 HOSTS = ("app-1", "app-2", "app-3")
 WORKFLOW = dict(awx_job_id=18, awx_job_template_name="deploy", awx_user_name="alice", awx_workflow_job_id=17)
@@ -68,7 +69,8 @@ def play(start_playbook, store, did, tmp_path):
         (folder / name).chmod(0o755)
 
     def play(plays, **variables):
-        env = dict(store.environment, PATH=f"{folder}:{os.environ['PATH']}")
+        # The plays name no bucket.
+        env = dict(store.environment, S3_LEADER_BUCKET=BUCKET, PATH=f"{folder}:{os.environ['PATH']}")
         text = yaml.safe_dump([{**one, "gather_facts": False} for one in plays], sort_keys=False)
         return start_playbook(text, env=env, args=["-i", str(inventory(tmp_path))], **WORKFLOW, **variables).wait()
 
@@ -84,12 +86,12 @@ def inventory(folder):
 
 @pytest.fixture
 def leases(store):
-    """The leases of the bucket that documents name none of; no test leaves one."""
+    """The leases of the bucket; no test leaves one."""
+    store.create_bucket(BUCKET)
     client = store.client()
     yield client
-    for one in client.list_objects_v2(Bucket="leader-election").get("Contents", []):
-        if one["Key"].startswith(("deploy/", "jobs/")):
-            client.delete_object(Bucket="leader-election", Key=one["Key"])
+    for one in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        client.delete_object(Bucket=BUCKET, Key=one["Key"])
 
 
 def test_all_plays_are_known():
@@ -102,7 +104,7 @@ def test_who_gets_the_lease_does_the_work_and_gives_it_back(play, leases, did, n
     done = [line.split() for line in did.read_text().splitlines()]
     assert [words[0] for words in done] == WORK[name], run
     [key] = keys_of(PLAYS[name])
-    lease = json.loads(leases.get_object(Bucket="leader-election", Key=key)["Body"].read())
+    lease = json.loads(leases.get_object(Bucket=BUCKET, Key=key)["Body"].read())
     assert lease["holderId"] == ""
     assert {words[2] for words in done} == {str(lease["term"])}
 
@@ -110,7 +112,8 @@ def test_who_gets_the_lease_does_the_work_and_gives_it_back(play, leases, did, n
 @pytest.mark.parametrize("name", PLAYS)
 def test_who_does_not_get_it_does_nothing(play, leases, run_playbook, store, did, name):
     [key] = keys_of(PLAYS[name])
-    run_playbook(f"- leaderelection.s3.s3_leader_acquire: {{key: {key}, session: somebody-else}}", s3=store.options)
+    theirs = f"- leaderelection.s3.s3_leader_acquire: {{key: {key}, session: somebody-else}}"
+    run_playbook(theirs, s3=dict(store.options, bucket=BUCKET))
     run = play([{**one, "tasks": [*map(impatient, one["tasks"])]} for one in PLAYS[name]])
     assert not did.exists(), run
     assert (run.returncode != 0) == (name in FAILS), run
@@ -128,7 +131,7 @@ def test_jobs_of_a_workflow_are_one_contender_and_tell_who_launched_them(play, l
     plays = PATTERNS["One lease for all jobs of an AWX workflow 3"]
     for last in (False, True):
         play(plays, last_step=last).succeeded()
-        lease = json.loads(leases.get_object(Bucket="leader-election", Key="deploy/shop")["Body"].read())
+        lease = json.loads(leases.get_object(Bucket=BUCKET, Key="deploy/shop")["Body"].read())
         assert lease["holderId"] != "" or last
         if not last:
             told = {name: lease["metadata"][name] for name in ("awx_job", "awx_template", "awx_user")}

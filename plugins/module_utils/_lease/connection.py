@@ -305,6 +305,8 @@ class Connection:
             # As botocore does: the bucket is in the host name only on AWS, and only if its certificate covers it.
             style = "virtual" if base is None and _HOST_LABEL.fullmatch(bucket) else "path"
         scheme, _separator, rest = (base or self._aws(region)).rstrip("/").partition("://")
+        if rest.endswith("/" + bucket):
+            raise BadOption("endpoint_url", base, "it ends with the name of the bucket. Leave that out")
         place = "%s://%s/%s" % (scheme, rest, bucket)
         url = place if style == "path" else "%s://%s.%s" % (scheme, bucket, rest)
         return aws.Target(url, place, region, "s3")

@@ -32,7 +32,6 @@ RANGES = dict(
 LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(8, 128), reason=(0, 1000))
 """The minimum and the maximum length of each option, in characters; for a key, in bytes."""
 TAKEOVERS = ("store_clock", "observed", "never")
-SOURCES = ("store", "local")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 AWS_CONFIG = ("s3", "use_fips_endpoint", "use_dualstack_endpoint", "proxies", "proxies_config", "client_cert")
 """What botocore.config.Config takes that has no option here, and does not contradict how requests are made."""
@@ -119,7 +118,7 @@ class Endpoint:
             )
         if bool(self.access_key) != bool(self.secret_key):
             given, missing = ("access_key", "secret_key") if self.access_key else ("secret_key", "access_key")
-            raise BadOption(missing, None, "%s is set. Set both or neither" % given)
+            raise BadOption(missing, None, "%s is, and needs it. Set both or neither" % given)
 
     @property
     def patience(self) -> float:
@@ -268,18 +267,6 @@ def check_range(name: str, value: float, ranges: Optional[Mapping[str, Tuple[flo
     least, most = (ranges or RANGES)[name]
     if not least <= value <= most:
         raise BadOption(name, value, "use %g to %g seconds" % (least, most))
-
-
-def check_source(source: str, key: Optional[str], name: Optional[str]) -> None:
-    """Raise BadOption unless the lease is named as the source knows it: by its key, or by its name on the host."""
-    if source == "store":
-        if name:
-            raise BadOption("name", name, "the store does not know names on a host. Use key, or source: local")
-        if key is None:
-            raise BadOption("key", key, "source: store needs it. Name the object, or use source: local with a name")
-        return
-    if not name:
-        raise BadOption("name", name, "source: local needs it. Use a name that s3-leader status shows on the host")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -198,7 +198,7 @@ class Store:
     def _advice(self, method: str, status: int, code: str, response: Response) -> str:
         region = response.headers.get("x-amz-bucket-region") or element(response, "Region")
         if code == "NoSuchBucket":
-            return "Create the bucket of %s, or set bucket to one that exists" % self._location
+            return "Create the bucket %s, or set bucket to one that exists" % self._location.bucket
         if region and (300 <= status < 400 or code == "AuthorizationHeaderMalformed"):
             return "The bucket of %s is in another region: set region to %s" % (self._location, region)
         if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):

@@ -44,3 +44,12 @@ def test_an_acquisition_that_comes_too_late_is_no_failure(check_mode):
     result = play(ActionModule, ACTION, dict(key="jobs/a"), late, check_mode=check_mode).result
     assert (result["is_leader"], result["term"], result["deadline"]) == (False, None, None)
     assert not result.get("failed")
+
+
+def test_who_does_not_lead_has_a_message_for_where_the_task_is_made_to_fail():
+    follower = dict(changed=False, is_leader=False, term=None, deadline=None, lease={}, reason="held by web-2")
+    assert play(ActionModule, ACTION, dict(key="jobs/a"), follower).result["msg"] == "held by web-2"
+    failed = dict(follower, failed=True, msg="no answer", reason="see msg")
+    assert play(ActionModule, ACTION, dict(key="jobs/a"), failed).result["msg"] == "no answer"
+    leader = dict(follower, is_leader=True, term=7, deadline=30.0, lease=dict(lease_duration=30.0))
+    assert "msg" not in play(ActionModule, ACTION, dict(key="jobs/a"), leader).result

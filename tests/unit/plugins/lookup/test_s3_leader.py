@@ -104,7 +104,11 @@ def test_a_key_that_is_a_number_is_a_key(look_up, store):
         ("jobs//a", {}, ("The lease jobs//a could not be read", 'key is "jobs//a"', "Use a key like jobs/migrate-db")),
         ("jobs/a", dict(bucket="b"), ('bucket is "b"', "use 3 to 255 letters")),
         ("jobs/a", dict(request_timeout=0), ("request_timeout is 0", "use 1 to 60 seconds")),
-        ("jobs/a", dict(secret_key=None), ("secret_key is not set", "access_key is set. Set both or neither")),
+        (
+            "jobs/a",
+            dict(secret_key=None),
+            ("secret_key is not set", "access_key is, and needs it. Set both or neither"),
+        ),
         ("jobs/a", dict(profile="prod"), ('profile is "prod"', "Leave out one of the two")),
         (
             "jobs/a",

@@ -156,7 +156,7 @@ def test_a_lease_that_is_lost_is_a_failure_with_all_of_the_result():
     told = run(lambda task: LOST, lost=lambda task, verdict: verdict is LOST)
     assert told.keys() >= RESULT_KEYS
     assert (told["failed"], told["is_leader"], told["term"], told["lease"]["term"]) == (True, False, None, 7)
-    assert told["msg"].startswith("The lease s3://bucket/jobs/a is not held any more: held by web-1")
+    assert told["msg"].startswith("The lease s3://bucket/jobs/a is not held: held by web-1")
 
 
 def test_whether_it_is_lost_is_asked_with_the_task():
@@ -236,6 +236,11 @@ def test_a_store_that_did_not_answer_is_told_with_how_long_it_was_tried():
         "The lease s3://bucket/jobs/a: no answer within 5 s. Given up after 4 requests and 18 s. "
         "Check endpoint_url and the network, or raise request_timeout"
     )
+
+
+def test_who_cannot_reach_the_store_is_not_told_to_wait_longer():
+    text = "https://h could not be reached: nothing listens there"
+    assert nobody_leads(run(raises(StoreUnreachable(text)))).endswith("Check endpoint_url and the network")
 
 
 def test_a_write_that_may_have_landed_is_told():

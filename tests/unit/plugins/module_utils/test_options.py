@@ -146,7 +146,7 @@ def test_without_a_session_everyone_is_somebody_else(session):
         (dict(session="1234567"), 'session is "1234567": use 8 to 128 printable characters'),
         (dict(request_timeout=0), "request_timeout is 0: use 1 to 60 seconds"),
         (dict(endpoint_url="ftp://s3"), 'endpoint_url is "ftp://s3": use a URL like'),
-        (dict(secret_key=None), "secret_key is not set: access_key is set. Set both or neither"),
+        (dict(secret_key=None), "secret_key is not set: access_key is, and needs it. Set both or neither"),
         (dict(profile="prod"), 'profile is "prod": it cannot be combined with access_key, secret_key or session_token'),
         (
             dict(endpoint_url="https://127.0.0.1", aws_ca_bundle="/nobody/made/me.pem"),

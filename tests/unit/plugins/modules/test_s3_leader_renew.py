@@ -51,7 +51,7 @@ def test_a_lease_that_is_lost_fails_the_task(run, store, there):
         store.put("jobs/a", somebody_elses(holderId="" if there == "released" else "web-9", session="my-session-"))
     told = run(main)
     assert (told["failed"], told["is_leader"], told["changed"], told["term"]) == (True, False, False, None)
-    assert told["msg"].startswith("The lease s3://bucket/jobs/a is not held any more: ")
+    assert told["msg"].startswith("The lease s3://bucket/jobs/a is not held: ")
     assert store.count("PUT") == 0
 
 

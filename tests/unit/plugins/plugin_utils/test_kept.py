@@ -68,6 +68,7 @@ EARLIER = dict(is_leader=True, lease=LEASE)
         (True, dict(key=None, object_key="jobs/a")),
         (False, dict(key="jobs/b")),
         (False, dict(bucket=None)),
+        (True, dict(bucket=None, lease=EARLIER)),
         (True, dict(session="mine", lease=EARLIER)),
         (False, dict(session="mine")),
         (True, dict(lease=dict(EARLIER, is_leader=False))),
@@ -79,6 +80,13 @@ EARLIER = dict(is_leader=True, lease=LEASE)
 def test_the_arguments_of_a_task_name_a_lease(known, arguments):
     publish()
     assert (_kept.of(dict(IDENTITY, **arguments)) is not None) is known
+
+
+def test_the_bucket_may_be_in_the_environment_as_for_the_modules(monkeypatch):
+    publish()
+    monkeypatch.setenv("S3_LEADER_BUCKET", "bucket")
+    assert _kept.of(dict(IDENTITY, bucket=None)) == KEPT
+    assert _kept.of(dict(IDENTITY, bucket="another")) is None
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     bucket = os.environ.get("S3_LEADER_BUCKET", settings.DEFAULT_BUCKET)
     option("--bucket", default=bucket, help="default: S3_LEADER_BUCKET, or else " + settings.DEFAULT_BUCKET)
     option("--holder", default=os.uname().nodename, help="who holds it, for people (default: the host's name)")
-    option("--lease-duration", type=duration, default=30, help="default: %(default)ds")
+    option(
+        "--lease-duration",
+        type=duration,
+        default=30,
+        help="default: %(default)ds; with the other defaults, 18s or more",
+    )
     option(
         "--stop-grace",
         type=duration,
@@ -141,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long before the end of a lost lease the command gets SIGTERM; just before the end, SIGKILL "
         "(default: %(default)ds)",
     )
-    option("--hold-at-least", type=duration, default=0, help="how long from its acquisition on nobody takes it again")
+    option("--hold-at-least", type=duration, default=0, help="how long after its acquisition nobody takes it again")
     option("--takeover", choices=settings.TAKEOVERS, default="store_clock", help="default: %(default)s")
     option("--metadata", metavar="NAME=VALUE", action="append", default=[], help="a note in the lease, for people")
     store = parser.add_argument_group(

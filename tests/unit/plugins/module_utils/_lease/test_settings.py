@@ -255,8 +255,8 @@ def test_a_password_in_the_url_is_refused_unseen(user):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"access_key": "a"}, "secret_key is not set: access_key is set. Set both or neither"),
-        ({"secret_key": "b"}, "access_key is not set: secret_key is set. Set both or neither"),
+        ({"access_key": "a"}, "secret_key is not set: access_key is, and needs it. Set both or neither"),
+        ({"secret_key": "b"}, "access_key is not set: secret_key is, and needs it. Set both or neither"),
         ({"access_key": "a", "secret_key": ""}, "secret_key is not set"),
         (
             {"profile": "prod", "access_key": "a", "secret_key": "b"},

@@ -116,7 +116,7 @@ def test_a_304_is_unchanged():
 
 
 GET_REFUSED = [
-    (answer(404, "NoSuchBucket"), ("404 NoSuchBucket", "Create the bucket", str(LOCATION))),
+    (answer(404, "NoSuchBucket"), ("404 NoSuchBucket", "Create the bucket bucket,")),
     (answer(404), ("answered 404", "not an S3 answer", "endpoint_url")),
     (answer(404, body=b"<html>404</html>"), ("answered 404", "not an S3 answer", "endpoint_url")),
     (answer(404, "NotFound"), ("404 NotFound", "not an S3 answer")),

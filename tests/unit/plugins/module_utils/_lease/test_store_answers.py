@@ -188,7 +188,7 @@ def test_an_unchanged_object_without_a_date_is_refused_with_what_to_check():
         (
             answer(404, "NoSuchBucket"),
             "404 NoSuchBucket",
-            "Create the bucket of s3://bucket/jobs/a, or set bucket to one that exists",
+            "Create the bucket bucket, or set bucket to one that exists",
         ),
         (answer(300, "X", x_amz_bucket_region="eu-central-1"), "300 X", REGION),
         (answer(399, "X", x_amz_bucket_region="eu-central-1"), "399 X", REGION),
