@@ -65,6 +65,27 @@ def test_a_run_that_ends_gives_the_lease_back_and_says_so(deploy, file):
     assert deploy("bob", 0.1).wait().succeeded()["Acquire"]["is_leader"]
 
 
+def test_the_lease_is_known_where_the_environment_names_its_bucket(start_playbook, store, key):
+    store.create_bucket("of-the-environment")
+    play = f"""
+    - leaderelection.s3.s3_leader_acquire: {{key: {key}, keepalive: true}}
+      name: Acquire
+      register: lease
+    - leaderelection.s3.s3_leader_renew: {{key: {key}}}
+      name: Renew
+    - leaderelection.s3.s3_leader_release: {{key: {key}}}
+      name: Release
+    - ansible.builtin.debug: {{msg: "{{{{ lease is leaderelection.s3.held }}}}"}}
+      name: Held
+    """
+    environment = dict(store.environment, AWS_URL=store.endpoint_url, S3_LEADER_BUCKET="of-the-environment")
+    done = start_playbook(play, env=environment).wait().succeeded()
+    assert (done["Renew"]["is_leader"], done["Renew"]["requests"]) == (True, 0)
+    assert done["Release"]["changed"] is True
+    assert done["Held"]["msg"] is False
+    assert "was not given back" not in done.stderr
+
+
 @ON_BOTH_STORES
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize(
