@@ -62,12 +62,12 @@ GATES = {
         " && python -m galaxy_importer.main *.tar.gz",
         r"^(WARNING|ERROR)",
     ),
-    # With the older releases that Automation Hub's certification has pinned.
+    # With the older releases that Automation Hub's certification has pinned. antsibull-changelog writes changelog.yaml.
     "certification": Gate(
         f"ansible-galaxy collection build --force --output-path {ARTIFACT} . && cd {ARTIFACT}"
         f" && env PATH={ROOT}/.venv/certification/bin:$PATH GALAXY_IMPORTER_RUN_ANSIBLE_LINT=true"
         " python -m galaxy_importer.main *.tar.gz",
-        r"^(WARNING|ERROR)",
+        r"^(WARNING(?!: changelogs/changelog\.yaml:)|ERROR)",
     ),
     # A sanity test that lacks what it needs is skipped with a warning; a Python that is not here is only worth a note.
     "sanity": Gate(

@@ -76,7 +76,8 @@ def describe_plugins() -> None:
     folder.mkdir()
     folder.chmod(0o755)  # antsibull-docs insists
     flags = ["--use-current", "--fail-on-error", "--squash-hierarchy", "--no-breadcrumbs", "--dest-dir", str(folder)]
-    with tempfile.TemporaryDirectory() as collections:
+    # A page has the name of this folder; with an underscore at its end, that would be a link.
+    with tempfile.TemporaryDirectory(suffix="collections") as collections:
         # Ansible finds no role where two folders of the path are called ansible_collections.
         place = pathlib.Path(collections, "ansible_collections", *COLLECTION.split("."))
         place.parent.mkdir(parents=True)
