@@ -4,21 +4,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_release
-from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept, _named
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
 
 
 class ActionModule(LeaseAction):
     module = s3_leader_release
 
-    def known(self, arguments: dict[str, t.Any]) -> dict[str, t.Any] | None:
+    ended: _kept.Kept | None = None
+    """The lease whose keeper this task has ended."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        if self.ended and _is_over(self.ended, result):
+            with contextlib.suppress(OSError):  # then the end of the run says that it was not given back
+                _kept.publish(self.ended._replace(given_back=True))
+        return result
+
+    def known(self, arguments: dict[str, t.Any], elsewhere: bool) -> dict[str, t.Any] | None:
         """Let the keeper of the lease end, and release what it held last."""
-        kept = _kept.of(arguments)
-        if kept and kept.state == _kept.HELD and not self._task.check_mode:
-            last = _kept.end(kept, give_back=False)
+        named = _named.kept(self.module, arguments, self._task.check_mode, elsewhere)
+        if named and named.kept.state == _kept.HELD and not self._task.check_mode:
+            last = _kept.end(named.kept, give_back=False)
             if last.state == _kept.ENDED:
-                arguments["lease"] = last.result
+                self.ended = last
+                arguments.update(lease=last.result, bucket=last.lease["bucket"])
         return None
+
+
+def _is_over(ended: _kept.Kept, result: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether the lease is released, or somebody else's."""
+    if result.get("failed") or result.get("changed"):
+        return not result.get("failed")
+    lease = result.get("lease")
+    return isinstance(lease, t.Mapping) and lease.get("term") not in (None, ended.lease["term"])

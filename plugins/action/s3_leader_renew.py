@@ -6,31 +6,31 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import durations
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_renew
-from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept, _named
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction
 
 
 class ActionModule(LeaseAction):
     module = s3_leader_renew
 
-    def known(self, arguments: dict[str, t.Any]) -> dict[str, t.Any] | None:
+    def known(self, arguments: dict[str, t.Any], elsewhere: bool) -> dict[str, t.Any] | None:
         """Return what the keeper of the lease knows, unless it is to last for longer than that renews it for."""
-        kept = _kept.of(arguments)
-        if kept and kept.state == _kept.LOST and arguments.get("lease"):
-            return self._unless_lost(_kept.renewed(kept))
-        if kept is None or not kept.is_held:
+        named = _named.kept(self.module, arguments, self._task.check_mode, elsewhere)
+        if named is None:
             return None
-        try:
-            wanted = durations.seconds("lease_duration", arguments.get("lease_duration") or 0)
-            longer = wanted > kept.lease["lease_duration"]
-        except BadOption:
-            return None  # the module refuses it
-        if longer:
-            arguments["lease"] = kept.result
-        return None if longer else _kept.renewed(kept)
+        kept, params = named
+        result = _kept.renewed(kept)
+        if params["debug_botocore_endpoint_logs"]:
+            result["resource_actions"] = []
+        if kept.state == _kept.LOST and arguments.get("lease"):
+            return self._unless_lost(result)
+        if not kept.is_held:
+            return None
+        if (params["lease_duration"] or 0) <= kept.lease["lease_duration"]:
+            return result
+        arguments.update(lease=kept.result, bucket=kept.lease["bucket"])
+        return None
 
     def too_late(self, result: dict[str, t.Any]) -> None:
         super().too_late(result)
@@ -38,6 +38,6 @@ class ActionModule(LeaseAction):
 
     def _unless_lost(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
         """Make a failure of this result, unless a loss is only to be reported. Return it."""
-        if self._task.args.get("on_lost", "fail") == "fail" and not self._task.check_mode:
+        if (self._task.args.get("on_lost") or "fail") == "fail" and not self._task.check_mode:
             result.update(failed=True, msg=f"The lease is lost: {result['reason']}")
         return result

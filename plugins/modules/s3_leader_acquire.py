@@ -153,8 +153,8 @@ RETURN = r"""
 is_leader:
   description:
     - Whether this run leads on this host. A real boolean, for use in C(when).
-    - It is V(false) in a failed result, too. Where Ansible skips the task, or ends it after its C(timeout), the result
-      has no such key.
+    - It is V(false) in a failed result, too. Where Ansible skips the task, ends it after its C(timeout), or cannot
+      reach the host, the result has no such key.
   returned: always
   type: bool
   sample: true

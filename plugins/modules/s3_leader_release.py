@@ -76,8 +76,8 @@ RETURN = r"""
 is_leader:
   description:
     - Whether this run leads on this host. A real boolean, for use in C(when).
-    - It is V(false) in a failed result, too. Where Ansible skips the task, or ends it after its C(timeout), the result
-      has no such key.
+    - It is V(false) in a failed result, too. Where Ansible skips the task, ends it after its C(timeout), or cannot
+      reach the host, the result has no such key.
   returned: always
   type: bool
   sample: true
@@ -281,11 +281,16 @@ def carry_out(call: Call) -> Result:
     return operation(call, release)
 
 
-def release(task: Task) -> Verdict:
-    lease, params = task.lease, task.params
-    check_reason(params["reason"])
-    if params["force_foreign"] and not params["force"]:
+def check(task: Task) -> None:
+    """Raise BadOption for arguments that cannot be used."""
+    check_reason(task.params["reason"])
+    if task.params["force_foreign"] and not task.params["force"]:
         raise BadOption("force_foreign", True, "it needs force=true as well")
+
+
+def release(task: Task) -> Verdict:
+    check(task)
+    lease, params = task.lease, task.params
     verdict = lease.drive(
         protocol.release(
             lease.me,

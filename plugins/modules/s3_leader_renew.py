@@ -80,8 +80,8 @@ RETURN = r"""
 is_leader:
   description:
     - Whether this run leads on this host. A real boolean, for use in C(when).
-    - It is V(false) in a failed result, too. Where Ansible skips the task, or ends it after its C(timeout), the result
-      has no such key.
+    - It is V(false) in a failed result, too. Where Ansible skips the task, ends it after its C(timeout), or cannot
+      reach the host, the result has no such key.
   returned: always
   type: bool
   sample: true
@@ -282,10 +282,15 @@ def carry_out(call: Call) -> Result:
     return operation(call, renew, lost)
 
 
+def check(task: Task) -> None:
+    """Raise BadOption for arguments that cannot be used."""
+    if task.params["lease_duration"] is not None:
+        check_durations(task.params["lease_duration"], task.lease.endpoint.request_timeout)
+
+
 def renew(task: Task) -> Verdict:
+    check(task)
     lease, duration = task.lease, task.params["lease_duration"]
-    if duration is not None:
-        check_durations(duration, lease.endpoint.request_timeout)
     return lease.drive(
         protocol.renew(
             lease.me,

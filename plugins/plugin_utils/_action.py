@@ -11,12 +11,14 @@ An action plugin imports its module, so that Ansible's main process has loaded a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import typing as t
 
 from ansible import context
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -24,7 +26,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol 
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import KEEP_INSTEAD, Keep
 from ansible_collections.leaderelection.s3.plugins.module_utils._results import failure
 
-from . import _here, _run
+from . import _here, _kept, _run
 
 display = Display()
 
@@ -45,18 +47,23 @@ class LeaseAction(ActionBase):
             super().run(tmp, task_vars)
         except AnsibleActionFail as error:
             instead = ". Leave it out, and use wait_timeout to wait for the lease" if self._task.async_val else ""
-            return dict(self.failure(f"{error}{instead}", 0), failed=True)
+            return dict(self.failure(f"{str(error).rstrip('.')}{instead}", 0), failed=True)
         host = (task_vars or {}).get("inventory_hostname", "localhost")
         arguments = self.arguments(dict(self._task.args), host, task_vars or {})
-        known = self.known(arguments)
+        why_not = _here.why_not(self, task_vars or {})
+        known = self.known(arguments, why_not in _here.ELSEWHERE)
         if known is not None:
             return known
         began = _run.now()
-        result = self._carry_out(arguments, task_vars or {})
+        result = self._carry_out(arguments, task_vars or {}, why_not)
         if "is_leader" in result:
             self._set_deadline(result, began)
             if result["is_leader"] and _lapsed(self._task.args.get("lease"), result):
                 self.too_late(result)
+            if result.get("deadline") is not None:
+                last = _kept.find(result["lease"])
+                if last and last.state != _kept.HELD:
+                    _kept.forget(last)
         elif result.get("failed"):
             # The module was refused, or died, before it returned its result: add the keys that every result has.
             too_old = self._python_too_old() if "module_stderr" in result else ""
@@ -80,9 +87,8 @@ class LeaseAction(ActionBase):
             "boto3, or let the controller do it: delegate_to: localhost"
         )
 
-    def _carry_out(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        name = f"leaderelection.s3.{self._task.action.rpartition('.')[2]}"
-        why_not = _here.why_not(self, task_vars)
+    def _carry_out(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any], why_not: str) -> dict[str, t.Any]:
+        name = f"leaderelection.s3.{self.module.__name__.rpartition('.')[2]}"
         display.vvv(f"{name} runs in a Python of its own: {why_not}" if why_not else f"{name} runs inside of Ansible")
         if why_not:
             if self.keep and boolean(arguments.get("keepalive") or False, strict=False):
@@ -94,15 +100,22 @@ class LeaseAction(ActionBase):
         invocation = _here.injects_invocation(task_vars)
         return _here.carry_out(name, self.module, arguments, *modes, self.keep, invocation)
 
-    def known(self, arguments: dict[str, t.Any]) -> dict[str, t.Any] | None:
-        """Return the result if the keeper of the lease knows it, else None. Set the arguments that it knows better."""
+    def known(self, arguments: dict[str, t.Any], elsewhere: bool) -> dict[str, t.Any] | None:
+        """Return the result if the keeper of the lease knows it, else None. Set the arguments that it knows better.
+
+        ``elsewhere``: the task is carried out in another environment.
+        """
         return None
 
     def arguments(self, arguments: dict[str, t.Any], host: str, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Add holder and session, if the user has not set them."""
         if not arguments.get("holder") and not arguments.get("instance_id"):
             arguments["holder"] = _run.holder(host)
-        arguments["session"] = _run.session_of(arguments["session"]) if arguments.get("session") else _run.session(host)
+        given = arguments.get("session")
+        arguments["session"] = _run.session(host) if given in (None, "") else _run.session_of(given)
+        if isinstance(arguments.get("lease"), str):
+            with contextlib.suppress(TypeError):  # the module refuses it
+                arguments["lease"] = check_type_dict(arguments["lease"])
         if isinstance(arguments.get("lease"), t.Mapping):
             arguments["lease"] = _handed_over(arguments["lease"])
         return arguments

@@ -29,7 +29,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock imp
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.processes import Process
 
 from . import _kept, _processes, _run
-from ._kept import HELD, LOST, Kept
+from ._kept import ENDED, HELD, LOST, Kept
 
 TO_END = 1.0
 """Seconds in which processes end that are asked to. Then they are killed."""
@@ -236,7 +236,11 @@ def _at_the_end(pid: int) -> None:
         killed_at = _Main.ending_since + TO_END
         _end_others(killed_at, killed_at + TO_END)
         return
-    observer, leases = _Main.observer, [kept for kept in _kept.every() if kept.state == HELD]
+    known = _kept.every()
+    for kept in known:
+        if kept.state == ENDED and not kept.given_back and kept.deadline > now:
+            _say(_not_given_back(kept, "its release has failed"))
+    observer, leases = _Main.observer, [kept for kept in known if kept.state == HELD]
     if not leases:
         return
     _kept.announce_end()
@@ -249,9 +253,13 @@ def _at_the_end(pid: int) -> None:
         if last.given_back:
             text = f"The lease {last.name} was given back at the end of the run"
         else:
-            left = max(0.0, last.deadline - _run.now())
-            text = f"The lease {last.name} was not given back, and expires in {left:.0f} s: {doubts or last.reason}"
+            text = _not_given_back(last, doubts or last.reason)
         _say(text)
+
+
+def _not_given_back(kept: Kept, why: str) -> str:
+    left = max(0.0, kept.deadline - _run.now())
+    return f"The lease {kept.name} was not given back, and expires in {left:.0f} s: {why}"
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ is sent to a Python of its own, as usual: on another host, as another user, with
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -44,16 +45,20 @@ class Module(t.Protocol):
     def carry_out(self, call: Call) -> Result: ...
 
 
+ELSEWHERE = ("it runs on another host", "it runs as another user", "it has an environment of its own")
+"""What makes a task mean another store by the same arguments."""
+
+
 def why_not(action: ActionBase, task_vars: dict[str, t.Any]) -> str:
     """Return what keeps a task from being carried out here, for people; '' for nothing."""
     # pylint: disable=protected-access
     task, sends_to = action._task, action._connection
     if sends_to.transport != "local":
-        return "it runs on another host"
+        return ELSEWHERE[0]
     if sends_to.become is not None:
-        return "it runs as another user"
+        return ELSEWHERE[1]
     if any(task.environment or ()):
-        return "it has an environment of its own"
+        return ELSEWHERE[2]
     if not boolean(action._templar.template(task_vars.get(SWITCH, True)), strict=False):
         return f"{SWITCH} is false"
     if sys.platform == "darwin":
@@ -83,7 +88,7 @@ def carry_out(
 ) -> Result:
     """Return the result that the module would have returned. ``name`` is its full name."""
     warnings: list[str] = []
-    validated = ModuleArgumentSpecValidator(module.SPEC).validate(_plain(arguments))
+    validated = validate(module, arguments)
     params = validated.validated_parameters
     if validated.error_messages:
         result: Result = dict(failed=True, msg=_refusal(name, validated))
@@ -99,6 +104,11 @@ def carry_out(
     if warnings:
         result["warnings"] = warnings
     return _without(_secrets(module, params), json.loads(json.dumps(result)))
+
+
+def validate(module: Module, arguments: t.Mapping[str, t.Any]) -> t.Any:
+    """Return Ansible's ValidationResult for the arguments of a module."""
+    return ModuleArgumentSpecValidator(module.SPEC).validate(_plain(arguments))
 
 
 def _interpreter(action: ActionBase, task_vars: dict[str, t.Any]) -> str:
@@ -121,6 +131,8 @@ def _plain(value: t.Any) -> t.Any:
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 

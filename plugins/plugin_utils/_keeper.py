@@ -18,6 +18,7 @@ import os
 import select
 import signal
 import syslog
+import time
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils import _results
@@ -30,7 +31,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Claimant, Held, Outcome
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import Handle
 
-from . import _end_run, _kept, _processes
+from . import _end_run, _kept, _processes, _run
 from ._kept import ENDED, HELD, LOST, Kept
 
 START_TIMEOUT = 10.0
@@ -45,12 +46,14 @@ def start(params: t.Mapping[str, t.Any], store: str, held: Held) -> str:
     """
     if os.getppid() != _processes.MAIN.pid:
         return "the task does not run in a worker of this run"
-    before = _kept.known(params, store)
-    if before:
-        _kept.end(before, give_back=False)
     with contextlib.ExitStack() as opened:
         try:
-            lock = _kept.lock(params, store)
+            lock = _locked(params, store)
+        except BlockingIOError:
+            return ""  # the keeper of another host of this session keeps it
+        except OSError as error:
+            return f"it cannot be locked ({error})"
+        try:
             opened.callback(os.close, lock)
             run = os.pidfd_open(_processes.MAIN.pid)
             opened.callback(os.close, run)
@@ -70,6 +73,23 @@ def start(params: t.Mapping[str, t.Any], store: str, held: Held) -> str:
             return "the process that is to keep it does not work"
     _end_run.tell_main()
     return ""
+
+
+def _locked(params: t.Mapping[str, t.Any], store: str) -> int:
+    """Lock the lease, once its present keeper has ended. Hosts of one session may do so at the same time. Raises
+    OSError.
+    """
+    give_up = _run.now() + START_TIMEOUT
+    while True:
+        before = _kept.known(params, store)
+        if before:
+            _kept.end(before, give_back=False)
+        try:
+            return _kept.lock(params, store)
+        except BlockingIOError:  # another one was faster, and may not have published anything yet
+            if _run.now() >= give_up:
+                raise
+        time.sleep(processes.POLL)
 
 
 def _keep(params: t.Mapping[str, t.Any], held: Held, lock: int, run: int, begun: int) -> None:
@@ -140,7 +160,7 @@ class Run:
 
     def listen(self) -> None:
         if self._kept:
-            self._asked = self._asked or _kept.asked(self._kept.lease, self._kept.store)
+            self._asked = self._asked or _kept.asked(self._kept)
         if self._asked:
             raise Stop()
         if select.select([self._run], [], [], 0)[0]:

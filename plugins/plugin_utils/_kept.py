@@ -22,15 +22,11 @@ import typing as t
 
 from ansible import constants
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import DEFAULT_BUCKET
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC
 
 from . import _run
 
 HELD, LOST, ENDED = "held", "lost", "ended"
 GIVE_BACK, LET_EXPIRE = "give back", "let expire"
-_BUCKET = SPEC["bucket"]["fallback"][1][0]
-"""The environment variable that names the bucket."""
 _POLL = 0.02
 """Seconds between two looks whether a keeper has ended."""
 
@@ -81,44 +77,25 @@ def known(lease: t.Mapping[str, t.Any], store: str) -> Kept | None:
 
 def find(lease: t.Mapping[str, t.Any]) -> Kept | None:
     """Return what is known of the lease in a result; None if it had no keeper. Of several in different stores, it is
-    the one in the store that the result names.
+    the one in the store that the result names, or, where a store has two names, the one of the same acquisition.
     """
     identity, proof = _identity(lease), lease.get("conditions_proven")
     those = [kept for kept in every() if _identity(kept.lease) == identity]
-    if isinstance(proof, t.Mapping):
-        those = [kept for kept in those if kept.store == proof.get("store")]
-    return those[0] if len(those) == 1 else None
-
-
-def of(arguments: t.Mapping[str, t.Any]) -> Kept | None:
-    """Return what is known of the lease that a task's arguments name, as the action plugin has completed them; None if
-    they hand over one of another term.
-    """
-    handed_over = _handed_over(arguments)
-    session = handed_over.get("session") or arguments["session"]
-    key = arguments.get("key") or arguments.get("object_key")
-    bucket = arguments.get("bucket") or handed_over.get("bucket") or os.environ.get(_BUCKET) or DEFAULT_BUCKET
-    named = dict(bucket=bucket, key=key, session=session)
-    kept = find(dict(named, conditions_proven=handed_over.get("conditions_proven")))
-    return kept if kept and handed_over.get("term") in (None, kept.lease["term"]) else None
-
-
-def _handed_over(arguments: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
-    """Return the lease of an earlier result that made a leader. The module refuses what is none."""
-    earlier = arguments.get("lease")
-    if not isinstance(earlier, t.Mapping) or not earlier.get("is_leader"):
-        return {}
-    lease = earlier.get("lease")
-    return lease if isinstance(lease, t.Mapping) else {}
+    store = proof.get("store") if isinstance(proof, t.Mapping) else None
+    there = [kept for kept in those if store in (None, kept.store)]
+    there = there or [kept for kept in those if _acquisition(kept.lease) == _acquisition(lease)]
+    return there[0] if len(there) == 1 else None
 
 
 def is_held(result: t.Mapping[str, t.Any]) -> bool:
     """Tell whether a registered result of this run is still before its deadline (rule 8), or that of its keeper."""
     lease = result.get("lease")
     if result.get("is_leader") and isinstance(lease, t.Mapping):
-        kept = find(lease)
-        if kept and kept.lease["term"] == lease.get("term"):
+        kept, term = find(lease), lease.get("term")
+        if kept and kept.lease["term"] == term:
             return kept.is_held
+        if kept and isinstance(term, int) and kept.lease["term"] > term:
+            return False
     return _run.is_held(result)
 
 
@@ -128,6 +105,12 @@ def every() -> list[Kept]:
         paths = [entry.path for entry in os.scandir(_folder()) if entry.name.endswith(".json")]
         return [kept for kept in map(_read, paths) if kept]
     return []
+
+
+def forget(kept: Kept) -> None:
+    """Let nobody go by what a keeper knew last: the run has the lease without it."""
+    with contextlib.suppress(OSError):
+        os.unlink(_path(kept.lease, kept.store))
 
 
 def publish(kept: Kept) -> None:
@@ -183,19 +166,24 @@ def ask(kept: Kept, give_back: bool) -> None:
     _wake(kept, signal.SIGUSR1)
 
 
-def asked(lease: t.Mapping[str, t.Any], store: str) -> str:
-    """Return what a keeper was asked for: GIVE_BACK, LET_EXPIRE, or nothing."""
+def asked(kept: Kept) -> str:
+    """Return what the keeper was asked for: GIVE_BACK, LET_EXPIRE, or nothing."""
     try:
-        with open(_path(lease, store) + ".ask", encoding="ascii") as file:
+        with open(_request(kept), encoding="ascii") as file:
             return file.read()
     except OSError:
         return ""
 
 
 def await_end(kept: Kept) -> Kept:
-    """Wait until a keeper that was asked to end has ended. Return what it knew last. One that hangs is killed."""
+    """Wait until a keeper that was asked to end has ended. Return what it knew last, or what the next keeper knows if
+    there is one already. One that hangs is killed.
+    """
     deadline = _run.now() + kept.patience
     while is_kept(kept):
+        now = known(kept.lease, kept.store)
+        if now and now.keeper != kept.keeper:
+            return now
         _wake(kept, signal.SIGKILL if _run.now() >= deadline else signal.SIGUSR1)
         time.sleep(_POLL)
     last = known(kept.lease, kept.store) or kept
@@ -208,13 +196,17 @@ def await_end(kept: Kept) -> Kept:
 
 
 def end(kept: Kept, give_back: bool) -> Kept:
-    """Let the keeper of a lease end, and wait for it."""
-    ask(kept, give_back)
-    return await_end(kept)
+    """Let the keeper of a lease end, and whoever follows it meanwhile, and wait for that."""
+    while True:
+        ask(kept, give_back)
+        last = await_end(kept)
+        if last.keeper == kept.keeper:
+            return last
+        kept = last
 
 
 def _request(kept: Kept) -> str:
-    return _path(kept.lease, kept.store) + ".ask"
+    return f"{_path(kept.lease, kept.store)}.{kept.keeper}.ask"
 
 
 def _wake(kept: Kept, number: int) -> None:
@@ -247,6 +239,10 @@ def _folder() -> str:
 
 def _identity(lease: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     return tuple(str(lease.get(name)) for name in ("bucket", "key", "session"))
+
+
+def _acquisition(lease: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
+    return lease.get("term"), lease.get("acquired_at")
 
 
 def _path(lease: t.Mapping[str, t.Any], store: str) -> str:

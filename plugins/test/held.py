@@ -19,12 +19,13 @@ def held(result: t.Any) -> bool:
         raise AnsibleFilterError(
             f"{_NAME} tests the registered result of s3_leader_acquire or s3_leader_renew, but {_given(result)}"
         )
-    if result["is_leader"] and result.get("deadline") is None:
+    is_held = _kept.is_held(result)
+    if result["is_leader"] and result.get("deadline") is None and not is_held:
         _display.warning(
             f"{_NAME} is false for a result that says that this run leads, because the result has no deadline. Test "
             "that of s3_leader_acquire or s3_leader_renew; s3_leader_info returns none, nor does any in check mode"
         )
-    return _kept.is_held(result)
+    return is_held
 
 
 def _given(result: t.Any) -> str:

@@ -131,7 +131,7 @@ def check_bucket(bucket: str) -> None:
     stands for something else than one bucket.
     """
     if _ACCESS_POINT.fullmatch(bucket):
-        if bucket.endswith(".mrap"):
+        if not bucket.split(":")[3]:  # they have no region
             raise BadOption(
                 "bucket",
                 bucket,

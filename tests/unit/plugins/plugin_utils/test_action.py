@@ -10,6 +10,7 @@ import pytest
 from ansible import context
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import MARGIN_RATE
 from ansible_collections.leaderelection.s3.plugins.module_utils._results import SEE_MSG
+from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_info
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._action import LeaseAction, metadata
 from support.action import play
@@ -27,8 +28,14 @@ def leader(deadline=30.0, **others):
     return dict(known, **others)
 
 
+class Plain(LeaseAction):
+    """An action that adds nothing of its own."""
+
+    module = s3_leader_info
+
+
 def run(answer=None, host="web-1", action="leaderelection.s3.s3_leader_info", check_mode=False, **arguments):
-    return play(LeaseAction, action, arguments, answer or FOLLOWER, host, check_mode)
+    return play(Plain, action, arguments, answer or FOLLOWER, host, check_mode)
 
 
 def arguments(host="web-1", **given):
@@ -61,7 +68,7 @@ def test_the_arguments_of_the_task_are_not_changed():
     """A loop and a retry run with the same ones."""
     given = dict(key="jobs/a", lease=dict(leader(), skipped=True))
     before = copy.deepcopy(given)
-    play(LeaseAction, "s3_leader_renew", given, FOLLOWER)
+    play(Plain, "s3_leader_renew", given, FOLLOWER)
     assert given == before
 
 
@@ -92,7 +99,7 @@ def test_each_host_of_a_run_has_its_own_session():
 
 def test_a_delegated_task_asks_for_the_host_that_it_is_a_task_of():
     delegated = dict(ansible_delegated_vars={"db-1": dict(inventory_hostname="db-1")}, ansible_host="db-1.example.com")
-    told = play(LeaseAction, "s3_leader_info", {}, FOLLOWER, "web-1", **delegated).arguments
+    told = play(Plain, "s3_leader_info", {}, FOLLOWER, "web-1", **delegated).arguments
     assert (told["holder"], told["session"]) == ("web-1", _run.session("web-1"))
 
 
@@ -258,7 +265,7 @@ def test_a_module_that_died_leaves_the_keys_of_a_result(clock):
     assert (result["rc"], result["module_stderr"]) == (1, "Segmentation fault")
 
 
-class OnPython(LeaseAction):
+class OnPython(Plain):
     """An action on a host that answers so when it is asked for the version of its Python."""
 
     answer = ""
@@ -306,7 +313,7 @@ def test_a_result_of_another_kind_is_left_alone():
 
 
 def test_async_is_refused_before_anything_is_sent():
-    played = play(LeaseAction, "s3_leader_info", {}, FOLLOWER, asynchronous=60)
+    played = play(Plain, "s3_leader_info", {}, FOLLOWER, asynchronous=60)
     assert played.module == ""
     assert played.result.keys() >= RESULT_KEYS
     assert (played.result["failed"], played.result["is_leader"]) == (True, False)

@@ -286,6 +286,14 @@ def test_where_it_cannot_be_given_back_people_are_told_why(main, observer):
     assert "was not given back, and expires in 30 s: asked to end" in "".join(main.told)
 
 
+def test_a_lease_whose_release_has_failed_is_named_until_it_is_over(main, observer):
+    ended = KEPT._replace(state=ENDED)
+    main.kept = [ended, ended._replace(given_back=True), ended._replace(deadline=NOW), KEPT._replace(state=LOST)]
+    at_the_end(main, observer)
+    assert main.told == [f"The lease {NAME} was not given back, and expires in 30 s: its release has failed"]
+    assert main.asked == []
+
+
 def test_a_run_that_was_aborted_and_a_worker_say_nothing_more(main, observer):
     main.kept = [KEPT]
     _end_run._at_the_end(1)

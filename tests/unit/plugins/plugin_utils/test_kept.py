@@ -62,34 +62,6 @@ EARLIER = dict(is_leader=True, lease=LEASE)
 
 
 @pytest.mark.parametrize(
-    ("known", "arguments"),
-    [
-        (True, dict()),
-        (True, dict(key=None, object_key="jobs/a")),
-        (False, dict(key="jobs/b")),
-        (False, dict(bucket=None)),
-        (True, dict(bucket=None, lease=EARLIER)),
-        (True, dict(session="mine", lease=EARLIER)),
-        (False, dict(session="mine")),
-        (True, dict(lease=dict(EARLIER, is_leader=False))),
-        (False, dict(lease=dict(EARLIER, lease=dict(LEASE, term=6)))),
-        (True, dict(lease="what the module refuses")),
-        (True, dict(lease=dict(is_leader=True, lease="what the module refuses"))),
-    ],
-)
-def test_the_arguments_of_a_task_name_a_lease(known, arguments):
-    publish()
-    assert (_kept.of(dict(IDENTITY, **arguments)) is not None) is known
-
-
-def test_the_bucket_may_be_in_the_environment_as_for_the_modules(monkeypatch):
-    publish()
-    monkeypatch.setenv("S3_LEADER_BUCKET", "bucket")
-    assert _kept.of(dict(IDENTITY, bucket=None)) == KEPT
-    assert _kept.of(dict(IDENTITY, bucket="another")) is None
-
-
-@pytest.mark.parametrize(
     ("held", "state", "deadline"), [(True, HELD, 10.1), (False, HELD, 10.0), (False, LOST, 30.0), (False, ENDED, 30.0)]
 )
 def test_a_result_is_held_as_long_as_its_keeper_holds_the_lease(held, state, deadline):
@@ -98,7 +70,7 @@ def test_a_result_is_held_as_long_as_its_keeper_holds_the_lease(held, state, dea
     assert _kept.is_held(result) is held
 
 
-@pytest.mark.parametrize("lease", [dict(LEASE, term=6), dict(LEASE, key="jobs/b"), None])
+@pytest.mark.parametrize("lease", [dict(LEASE, term=8), dict(LEASE, key="jobs/b"), None])
 def test_a_result_of_another_lease_or_term_is_held_by_its_own_deadline(lease):
     publish(state=LOST)
     for held, deadline in ((True, 20), (False, 5)):
@@ -156,7 +128,7 @@ def keeper(wanted):
         "import fcntl, os, signal, sys, time\n"
         "fcntl.flock(os.open(sys.argv[1] + '.lock', os.O_RDWR), fcntl.LOCK_EX)\n"
         "def wake(number, frame):\n"
-        "    asked = sys.argv[1] + '.ask'\n"
+        "    asked = f'{sys.argv[1]}.{os.getpid()}.ask'\n"
         "    if os.path.exists(asked) and open(asked).read() == sys.argv[2]: os._exit(0)\n"
         "signal.signal(signal.SIGUSR1, wake)\n"
         "os.write(1, b'!'); time.sleep(600)"
@@ -172,7 +144,14 @@ def test_a_keeper_is_asked_to_end(give_back, wanted):
         last = _kept.end(publish(keeper=process.pid), give_back)
         assert process.wait() == 0
     assert last.state == ENDED
-    assert _kept.asked(IDENTITY, STORE) == ""  # so the next one is not
+    assert _kept.asked(last) == ""
+
+
+def test_a_keeper_that_another_one_follows_meanwhile_has_ended():
+    with keeper("something else") as process:  # it has the lock that the next one would have
+        following = publish(keeper=process.pid + 1)
+        assert _kept.await_end(KEPT._replace(keeper=process.pid)) == following
+        process.kill()
 
 
 def test_a_keeper_that_hangs_is_killed():
@@ -203,6 +182,27 @@ def test_of_leases_of_one_name_in_two_stores_the_result_tells_which_one_it_is():
     assert _kept.find(IDENTITY) is None
     for store, state in ((STORE, HELD), (other, LOST)):
         assert _kept.find(dict(IDENTITY, conditions_proven=dict(store=store))).state == state
-        lease = dict(LEASE, conditions_proven=dict(store=store))
-        assert _kept.of(dict(IDENTITY, lease=dict(is_leader=True, lease=lease))).state == state
     assert _kept.find(dict(IDENTITY, conditions_proven=dict(store="https://a-third/bucket"))) is None
+
+
+def test_a_store_with_two_names_has_one_lease_of_one_acquisition():
+    kept = publish(lease=dict(LEASE, acquired_at="2026-11-23T04:49:36.000Z"))
+    result = dict(
+        IDENTITY, term=7, acquired_at="2026-11-23T04:49:36.000Z", conditions_proven=dict(store="http://alias")
+    )
+    assert _kept.find(result) == kept
+    assert _kept.find(dict(result, term=6)) is None
+    assert _kept.find(dict(result, acquired_at="2026-11-23T04:49:37.000Z")) is None
+
+
+def test_a_result_of_an_earlier_term_than_the_kept_one_is_not_held():
+    publish()
+    deadline = dict(run=_run.RUN, at=NOW + 20)
+    assert not _kept.is_held(dict(is_leader=True, lease=dict(LEASE, term=6), deadline=deadline))
+    assert _kept.is_held(dict(is_leader=True, lease=dict(LEASE, term=8), deadline=deadline))
+
+
+def test_what_is_forgotten_is_known_no_more():
+    _kept.forget(publish(state=LOST))
+    assert _kept.find(IDENTITY) is None
+    _kept.forget(KEPT)
