@@ -40,6 +40,7 @@ SWITCH = "s3_leader_in_process"
 class Module(t.Protocol):
     """One of the collection's modules, imported."""
 
+    __name__: str
     SPEC: dict[str, dict[str, t.Any]]
 
     def carry_out(self, call: Call) -> Result: ...

@@ -217,8 +217,16 @@ def test_credentials_that_contradict_each_other_are_refused(refuses):
     assert (
         refuses(
             {
-                "no secret_key": (INFO, {"secret_key": None}, ("secret_key is not set", "access_key is, and needs it. Set")),
-                "no access_key": (INFO, {"access_key": None}, ("access_key is not set", "secret_key is, and needs it. Set")),
+                "no secret_key": (
+                    INFO,
+                    {"secret_key": None},
+                    ("secret_key is not set", "access_key is, and needs it. Set"),
+                ),
+                "no access_key": (
+                    INFO,
+                    {"access_key": None},
+                    ("access_key is not set", "secret_key is, and needs it. Set"),
+                ),
                 "profile and keys": (INFO, {"profile": "prod"}, ("profile is", "prod", "access_key", "Leave out one")),
                 "unknown profile": (
                     INFO,
