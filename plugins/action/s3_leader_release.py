@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_release
@@ -21,8 +20,7 @@ class ActionModule(LeaseAction):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         if self.ended and _is_over(self.ended, result):
-            with contextlib.suppress(OSError):  # then the end of the run says that it was not given back
-                _kept.publish(self.ended._replace(given_back=True))
+            _kept.released(self.ended)  # or the end of the run would say that it was not given back
         return result
 
     def known(self, arguments: dict[str, t.Any], elsewhere: bool) -> dict[str, t.Any] | None:

@@ -132,17 +132,6 @@ def lock(lease: t.Mapping[str, t.Any], store: str) -> int:
     return descriptor
 
 
-def is_kept(kept: Kept) -> bool:
-    """Tell whether its keeper is at work."""
-    try:
-        os.close(lock(kept.lease, kept.store))
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
 def renewed(kept: Kept) -> dict[str, t.Any]:
     """Return the result of a renewal, as the keeper knows it already."""
     now, term = _run.now(), kept.lease["term"]
@@ -180,12 +169,18 @@ def await_end(kept: Kept) -> Kept:
     there is one already. One that hangs is killed.
     """
     deadline = _run.now() + kept.patience
-    while is_kept(kept):
+    while True:
+        with _alone(kept) as alone:
+            if alone:
+                return _last(kept)
         now = known(kept.lease, kept.store)
         if now and now.keeper != kept.keeper:
             return now
         _wake(kept, signal.SIGKILL if _run.now() >= deadline else signal.SIGUSR1)
         time.sleep(_POLL)
+
+
+def _last(kept: Kept) -> Kept:
     last = known(kept.lease, kept.store) or kept
     if last.state == HELD:  # it was dead already, or hung
         last = last._replace(state=ENDED, reason="the process that kept it had died, or did not answer")
@@ -193,6 +188,27 @@ def await_end(kept: Kept) -> Kept:
     with contextlib.suppress(OSError):
         os.unlink(_request(kept))
     return last
+
+
+def released(kept: Kept) -> None:
+    """Note that a lease whose keeper has ended was released, unless it has another keeper by now."""
+    with contextlib.suppress(OSError), _alone(kept) as alone:
+        if alone and known(kept.lease, kept.store) == kept:
+            publish(kept._replace(given_back=True))
+
+
+@contextlib.contextmanager
+def _alone(kept: Kept) -> t.Iterator[bool]:
+    """Keep keepers of the lease from running meanwhile. Yield False if one is at work."""
+    try:
+        descriptor = lock(kept.lease, kept.store)
+    except OSError as error:  # where nobody can lock it, no keeper can
+        yield not isinstance(error, BlockingIOError)
+        return
+    try:
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 def end(kept: Kept, give_back: bool) -> Kept:

@@ -31,6 +31,11 @@ def _folder(tmp_path, monkeypatch):
     os.close(_kept.lock(IDENTITY, STORE))
 
 
+def is_kept(kept):
+    with _kept._alone(kept) as alone:
+        return not alone
+
+
 def publish(**changes):
     kept = KEPT._replace(**changes)
     _kept.publish(kept)
@@ -112,13 +117,13 @@ def test_people_are_told_of_it_by_its_place_and_term():
 
 def test_a_second_keeper_is_kept_out_as_long_as_the_first_one_lives():
     lock = _kept.lock(IDENTITY, STORE)
-    assert _kept.is_kept(KEPT)
+    assert is_kept(KEPT)
     with pytest.raises(BlockingIOError):
         _kept.lock(IDENTITY, STORE)
     for other in (KEPT._replace(lease=dict(IDENTITY, key="jobs/b")), KEPT._replace(store="https://elsewhere/bucket")):
-        assert not _kept.is_kept(other)
+        assert not is_kept(other)
     os.close(lock)
-    assert not _kept.is_kept(KEPT)
+    assert not is_kept(KEPT)
 
 
 def keeper(wanted):
@@ -164,7 +169,7 @@ def test_a_keeper_that_hangs_is_killed():
 def test_a_keeper_that_was_dead_already_is_not_waited_for():
     with keeper("") as process:
         process.kill()
-    wait_for(lambda: not _kept.is_kept(KEPT), "it is dead")
+    wait_for(lambda: not is_kept(KEPT), "it is dead")
     assert _kept.end(publish(keeper=process.pid), give_back=True).state == ENDED
     assert _kept.find(IDENTITY).state == ENDED
 
@@ -206,3 +211,20 @@ def test_what_is_forgotten_is_known_no_more():
     _kept.forget(publish(state=LOST))
     assert _kept.find(IDENTITY) is None
     _kept.forget(KEPT)
+
+
+def test_a_release_is_noted_only_of_the_lease_that_its_keeper_had():
+    last = publish(state=ENDED)
+    _kept.released(last)
+    assert _kept.find(IDENTITY).given_back
+    following = publish(keeper=4711)
+    _kept.released(last)
+    assert _kept.find(IDENTITY) == following
+
+
+def test_nothing_is_noted_while_another_keeper_is_at_work():
+    last = publish(state=ENDED)
+    lock = _kept.lock(IDENTITY, STORE)
+    _kept.released(last)
+    os.close(lock)
+    assert not _kept.find(IDENTITY).given_back
