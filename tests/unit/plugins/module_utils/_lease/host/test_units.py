@@ -212,7 +212,7 @@ def test_a_kill_reaches_all_processes_of_a_unit_but_not_systemd(cgroups, sleeper
     told = units.kill(unit(group="/app"))
     assert told.keys() == {sleeper.pid}
     # As it was: once killed, it may be gone before anybody has looked.
-    assert re.fullmatch(rf"process {sleeper.pid} \(\w+, state [RS]\)", told[sleeper.pid])
+    assert re.fullmatch(rf"process {sleeper.pid} \(\w+, state [RSD]\)", told[sleeper.pid])
     assert sleeper.wait(10) == -signal.SIGKILL
 
 
