@@ -36,7 +36,7 @@ class ActionModule(LeaseAction):
 
 def _is_over(ended: _kept.Kept, result: t.Mapping[str, t.Any]) -> bool:
     """Tell whether the lease is released, or somebody else's."""
-    if result.get("failed") or result.get("changed"):
-        return not result.get("failed")
-    lease = result.get("lease")
-    return isinstance(lease, t.Mapping) and lease.get("term") not in (None, ended.lease["term"])
+    if result.get("failed"):
+        return False
+    lease = result.get("lease") or {}
+    return bool(result.get("changed")) or lease.get("term") not in (None, ended.lease["term"])
