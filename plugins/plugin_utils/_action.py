@@ -109,7 +109,10 @@ class LeaseAction(ActionBase):
 
     def arguments(self, arguments: dict[str, t.Any], host: str, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Add holder and session, if the user has not set them."""
-        if not arguments.get("holder") and not arguments.get("instance_id"):
+        for name in ("holder", "instance_id"):  # an empty alias would hide the name
+            if not arguments.get(name):
+                arguments.pop(name, None)
+        if not arguments.keys() & {"holder", "instance_id"}:
             arguments["holder"] = _run.holder(host)
         given = arguments.get("session")
         arguments["session"] = _run.session(host) if given in (None, "") else _run.session_of(given)

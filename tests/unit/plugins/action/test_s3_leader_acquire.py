@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible import context
+from ansible import constants, context
 from ansible_collections.leaderelection.s3.plugins.action.s3_leader_acquire import ActionModule
-from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept, _run
+from support import kept_leases
 from support.action import play
 
 ACTION = "leaderelection.s3.s3_leader_acquire"
@@ -53,3 +54,22 @@ def test_who_does_not_lead_has_a_message_for_where_the_task_is_made_to_fail():
     assert play(ActionModule, ACTION, dict(key="jobs/a"), failed).result["msg"] == "no answer"
     leader = dict(follower, is_leader=True, term=7, deadline=30.0, lease=dict(lease_duration=30.0))
     assert "msg" not in play(ActionModule, ACTION, dict(key="jobs/a"), leader).result
+
+
+@pytest.mark.parametrize(("state", "ended"), [(_kept.HELD, [True]), (_kept.LOST, []), (_kept.ENDED, [])])
+def test_the_keeper_of_what_was_acquired_too_late_gives_it_back(tmp_path, monkeypatch, state, ended):
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(_kept, "end", lambda _kept, give_back: asked.append(give_back))
+    kept = kept_leases.publish(state=state)
+    late = dict(changed=True, is_leader=True, term=7, deadline=-1.0, lease=kept.lease, reason="leader")
+    assert play(ActionModule, ACTION, dict(key="jobs/a"), late).result["is_leader"] is False
+    assert asked == ended
+
+
+@pytest.mark.parametrize(("keepalive", "refused"), [("yes", True), (True, True), ("no", False), ("", False)])
+def test_keepalive_is_refused_where_no_keeper_can_work(keepalive, refused):
+    follower = dict(changed=False, is_leader=False, term=None, deadline=None, lease={}, reason="held by web-2")
+    told = play(ActionModule, ACTION, dict(key="jobs/a", keepalive=keepalive), follower)
+    assert bool(told.result.get("failed")) is refused
+    assert (told.module == "") is refused

@@ -78,6 +78,13 @@ def test_a_holder_that_is_given_stays_by_either_name(name):
     assert {one: told[one] for one in ("holder", "instance_id") if one in told} == {name: "ci-7"}
 
 
+@pytest.mark.parametrize("given", [dict(holder="", instance_id="ci-7"), dict(holder="ci-7", instance_id="")])
+def test_an_empty_alias_does_not_hide_the_name(given):
+    """Ansible goes by the alias where both are there."""
+    told = arguments(**given)
+    assert [told[name] for name in ("holder", "instance_id") if name in told] == ["ci-7"]
+
+
 def test_a_session_that_is_given_stays():
     assert arguments(session="one-for-both")["session"] == "one-for-both"
 
@@ -230,6 +237,7 @@ ELSEWHERE = dict(store="https://elsewhere/bucket", at="2026-11-23T04:49:36.000Z"
         (written(3, term=6), 25.0, True),
         (dict(written(1), conditions_proven=ELSEWHERE), 10.0, False),
         (dict(written(1), conditions_proven=ELSEWHERE), 9.999, True),
+        (dict(written(4), conditions_proven=ELSEWHERE), 25.0, True),
     ],
     ids=[
         "before",
@@ -238,6 +246,7 @@ ELSEWHERE = dict(store="https://elsewhere/bucket", at="2026-11-23T04:49:36.000Z"
         "it was acquired anew",
         "after a test of the store",
         "before, with a test of the store",
+        "it was not written",
     ],
 )
 def test_a_renewal_that_is_heard_of_after_the_lapse_makes_no_leader_by_rule_22(clock, handed_over, seconds, leads):

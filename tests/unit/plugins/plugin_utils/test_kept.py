@@ -98,6 +98,11 @@ def test_a_renewal_is_what_the_keeper_has_done_already():
     assert result["reason"] == "still leader with term 7, and kept while this run lasts: renewed 10 s ago"
 
 
+def test_what_is_over_does_not_expire_in_less_than_nothing():
+    result = _kept.renewed(publish(written_at=NOW - 60, deadline=NOW - 30))
+    assert (result["is_leader"], result["lease"]["expires_in"]) == (False, 0.0)
+
+
 def test_a_renewal_of_what_is_lost_tells_why():
     result = _kept.renewed(publish(state=LOST, reason="taken by bob"))
     assert (result["is_leader"], result["term"], result["deadline"]) == (False, None, None)
