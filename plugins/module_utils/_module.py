@@ -126,7 +126,8 @@ def _told(error: StoreError, lease: _options.Handle) -> str:
     if isinstance(error, StoreUnreachable):
         no_credentials = connection.NO_CREDENTIALS in error.why
         slow = "" if "could not be reached" in error.why else ", or raise request_timeout"
-        check = "where the credentials come from" if no_credentials else "endpoint_url and the network"
+        url = "endpoint_url, addressing_style" if lease.endpoint.addressing_style == "virtual" else "endpoint_url"
+        check = "where the credentials come from" if no_credentials else f"{url} and the network"
         text += (
             f". Given up after {lease.store.requests} requests and {lease.clock.now() - lease.started:.0f} s. "
             f"Check {check}{slow}"

@@ -28,8 +28,9 @@ attributes:
   check_mode:
     support: full
     details:
-      - It only reads the lease and predicts the result, so others may still be faster. Every contender that could lead
-        is told that it leads. There is no RV(deadline), so the test P(leaderelection.s3.held#test) is false.
+      - It only reads the lease, does not wait for it, and predicts the result, so others may still be faster. Every
+        contender that could lead is told that it leads. There is no RV(deadline), so the test
+        P(leaderelection.s3.held#test) is false.
   diff_mode:
     support: full
   idempotent:

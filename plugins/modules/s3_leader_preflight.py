@@ -13,7 +13,7 @@ description:
   - Checks everything that a lease depends on, and returns V(safe), V(unsafe) or V(unknown). Run it once for each
     store, from where the leases will be used, and again after the store was upgraded or its bucket was changed.
   - It writes scratch objects beside the lease, named like O(key) with C(.preflight-) and a random number at the end,
-    and removes them. The lease itself is neither read nor written.
+    and removes them, unless it is interrupted. The lease itself is neither read nor written.
   - If the verdict is V(unsafe), what M(leaderelection.s3.s3_leader_acquire) has found out about the store before, and
     has kept in C($XDG_CACHE_HOME/leaderelection.s3/stores.json), does not count any more.
   - Several contenders write at the same instant, again and again, because a store may check conditions without
@@ -71,7 +71,7 @@ EXAMPLES = r"""
     bucket: leader-election
     key: jobs/migrate-db
 
-- name: Test more thoroughly
+- name: Test more thoroughly, which may take ten minutes
   leaderelection.s3.s3_leader_preflight:
     bucket: leader-election
     key: jobs/migrate-db

@@ -278,7 +278,10 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
 
 
 def carry_out(call: Call) -> Result:
-    return operation(call, release)
+    result = operation(call, release)
+    if call.params["force"] and result["lease"] and result["lease"]["state"] == "absent":
+        call.warn("Nothing was broken, because there is no object at this key: is it the right one?")
+    return result
 
 
 def check(task: Task) -> None:

@@ -23,7 +23,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import MARGIN_RATE
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import KEEP_INSTEAD, Keep
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import Keep
 from ansible_collections.leaderelection.s3.plugins.module_utils._results import failure
 
 from . import _here, _kept, _run
@@ -92,7 +92,7 @@ class LeaseAction(ActionBase):
         display.vvv(f"{name} runs in a Python of its own: {why_not}" if why_not else f"{name} runs inside of Ansible")
         if why_not:
             if self.keep and boolean(arguments.get("keepalive") or False, strict=False):
-                text = f"keepalive is true, but this task cannot keep a lease: {why_not}. {KEEP_INSTEAD}"
+                text = f"keepalive is true, but this task cannot keep a lease: {why_not}. {_here.instead(why_not)}"
                 return dict(self.failure(text, 0), failed=True)
             result: dict[str, t.Any] = self._execute_module(name, arguments, task_vars=task_vars)
             return result

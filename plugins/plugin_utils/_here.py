@@ -27,7 +27,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.common.warnings import get_warning_messages
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import connection
-from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Keep, Result
+from ansible_collections.leaderelection.s3.plugins.module_utils._module import KEEP_INSTEAD, Call, Keep, Result
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import hidden_in
 
 if t.TYPE_CHECKING:
@@ -48,6 +48,12 @@ class Module(t.Protocol):
 
 ELSEWHERE = ("it runs on another host", "it runs as another user", "it has an environment of its own")
 """What makes a task mean another store by the same arguments."""
+_NO_BOTOCORE = f"Ansible's Python, {sys.executable}, has no botocore"
+_INSTEAD = {
+    ELSEWHERE[1]: "Set become: false on it",
+    ELSEWHERE[2]: "Set the environment on the tasks that need it, and for this one use the options of the module",
+    _NO_BOTOCORE: f"Install boto3 for it: {sys.executable} -m pip install boto3",
+}
 
 
 def why_not(action: ActionBase, task_vars: dict[str, t.Any]) -> str:
@@ -65,9 +71,14 @@ def why_not(action: ActionBase, task_vars: dict[str, t.Any]) -> str:
     if sys.platform == "darwin":
         return "macOS does not let a forked process use its network libraries"
     if connection.MISSING_LIBRARY is not None:
-        return "Ansible's Python has no botocore"
+        return _NO_BOTOCORE
     python = _interpreter(action, task_vars)
     return "" if python.startswith("auto") or _is_ours(python) else f"its Python is {python}"
+
+
+def instead(why_not: str) -> str:
+    """Return what to do so that a task is carried out here after all, or what else keeps a lease."""
+    return _INSTEAD.get(why_not, KEEP_INSTEAD)
 
 
 def injects_invocation(task_vars: dict[str, t.Any]) -> bool:

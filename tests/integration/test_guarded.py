@@ -87,6 +87,13 @@ def test_who_is_to_wait_works_next(start, file):
     assert guarded_work.overlaps(file) == []
 
 
+def test_in_check_mode_nobody_waits(start, file):
+    start("alice", 60)
+    wait_for(lambda: guarded_work.shifts(file), "alice is at work")
+    bob = start("bob", guarded_otherwise="wait", guarded_wait_timeout="5m", args=["--check"]).wait().succeeded()
+    assert "work.yml would wait: held by" in bob[ROLE + "Report who has the lease"]["msg"]
+
+
 def test_who_waits_in_vain_fails(start, file):
     start("alice", 60)
     wait_for(lambda: guarded_work.shifts(file), "alice is at work")

@@ -599,7 +599,7 @@ def acquire(
     observed before.
     """
     watch = watch or Watch()
-    give_up = start + want.wait_timeout
+    give_up = start + (0.0 if dry_run else want.wait_timeout)
     view = yield from look(start + want.patience)
     before = view.found
     lapsed_term = 0  # a term of ours that was confirmed too late to lead

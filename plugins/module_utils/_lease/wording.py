@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from .protocol import free_in, record_of, term_of
 from .record import BROKEN, EXPIRED, Ended, Record, Unreadable, utc
-from .types import Absent, Found, Verdict, Why
+from .types import Absent, Found, Seen, Verdict, Why
 
 
 def state(found: Found) -> str:
@@ -118,6 +118,8 @@ def _released(verdict: Verdict) -> str:
 
 
 def _broken(verdict: Verdict) -> str:
+    if isinstance(verdict.before, Seen) and isinstance(verdict.before.record, Unreadable):
+        return "replaced by force. Before, the object was no lease: %s" % plain(verdict.before.record.why)
     before = record_of(verdict.before)
     if before and before.released:
         return "freed by force. Before, the lease was %s" % standing(verdict.before)

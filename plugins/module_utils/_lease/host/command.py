@@ -99,7 +99,7 @@ def _exec(words: Sequence[str]) -> int:
         order = options.parse(words)
         return by_name.run(order) if order.name else run.run(order)
     except BadOption as error:
-        sys.stderr.write("s3-leader: %s\n" % error)
+        sys.stderr.write("s3-leader: %s\n" % options.in_flags(str(error)))
         return options.USAGE
 
 

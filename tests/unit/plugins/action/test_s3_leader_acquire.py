@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from ansible import constants, context
 from ansible_collections.leaderelection.s3.plugins.action.s3_leader_acquire import ActionModule
-from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept, _run
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _here, _kept, _run
 from support import kept_leases
 from support.action import play
 
@@ -73,3 +75,19 @@ def test_keepalive_is_refused_where_no_keeper_can_work(keepalive, refused):
     told = play(ActionModule, ACTION, dict(key="jobs/a", keepalive=keepalive), follower)
     assert bool(told.result.get("failed")) is refused
     assert (told.module == "") is refused
+
+
+@pytest.mark.parametrize(
+    ("why_not", "told"),
+    [
+        (_here.ELSEWHERE[0], "the role leaderelection.s3.heartbeat keeps a lease"),
+        (_here.ELSEWHERE[1], "Set become: false on it"),
+        (_here.ELSEWHERE[2], "Set the environment on the tasks that need it"),
+        (_here._NO_BOTOCORE, f"Install boto3 for it: {sys.executable} -m pip install boto3"),
+    ],
+)
+def test_it_says_what_to_do_then(monkeypatch, why_not, told):
+    monkeypatch.setattr(_here, "why_not", lambda *_arguments: why_not)
+    message = play(ActionModule, ACTION, dict(key="jobs/a", keepalive=True), {}).result["msg"]
+    assert message.startswith(f"keepalive is true, but this task cannot keep a lease: {why_not}. ")
+    assert told in message

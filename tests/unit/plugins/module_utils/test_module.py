@@ -243,6 +243,12 @@ def test_who_cannot_reach_the_store_is_not_told_to_wait_longer():
     assert nobody_leads(run(raises(StoreUnreachable(text)))).endswith("Check endpoint_url and the network")
 
 
+def test_where_the_buckets_name_is_part_of_the_hosts_the_style_may_be_wrong():
+    text = "https://bucket.10.0.0.7 could not be reached: its name is unknown"
+    answer = nobody_leads(run(raises(StoreUnreachable(text)), addressing_style="virtual"))
+    assert answer.endswith("Check endpoint_url, addressing_style and the network")
+
+
 def test_a_write_that_may_have_landed_is_told():
     error = StoreUnreachable("no answer within 5 s")
     error.doubtful = True

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.leaderelection.s3.plugins.modules.s3_leader_acquire import main as acquire
 from ansible_collections.leaderelection.s3.plugins.modules.s3_leader_release import main
 from support.leases import OLD_TERM, somebody_elses
@@ -57,9 +58,18 @@ def test_force_breaks_it_and_with_a_second_word_also_what_cannot_be_read(run, st
     store.put("jobs/a", body)
     told = run(main, force=True, force_foreign=foreign, reason="web-9 burnt down")
     assert (told["failed"], told["changed"], told["is_leader"]) == (False, True, False)
-    assert told["reason"].startswith("broken by force")
+    assert told["reason"].startswith("replaced by force" if foreign else "broken by force")
     assert (stored(store)["holderId"], stored(store)["metadata"]["reason"]) == ("", "web-9 burnt down")
     assert stored(store)["term"] >= OLD_TERM
+
+
+@pytest.mark.parametrize(("force", "warns"), [(True, True), (False, False)])
+def test_who_wants_to_break_what_is_not_there_may_have_mistyped_the_key(run, monkeypatch, force, warns):
+    warnings = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
+    told = run(main, force=force)
+    assert (told["failed"], told["changed"]) == (False, False)
+    assert ["is it the right one?" in text for text in warnings] == [True] * warns
 
 
 def test_force_alone_leaves_what_cannot_be_read_alone_and_fails(run, store):

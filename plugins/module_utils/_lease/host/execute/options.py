@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from typing import Dict, List, Mapping, NamedTuple, NoReturn, Sequence
 
 from ... import settings
@@ -169,6 +170,21 @@ def _of_a_key(parser: argparse.ArgumentParser) -> Dict[str, object]:
     """Return the options that only a lease has which the command acquires itself, with their defaults."""
     names = ("bucket", "holder", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata", *ENDPOINT)
     return {name: parser.get_default(name) for name in names}
+
+
+def in_flags(text: str) -> str:
+    """Return a text of the core with the names that its options have here."""
+    return _NAME.sub(lambda match: _KEYS.get(match.group()) or _flag(match.group()), text)
+
+
+_KEYS = {
+    "access_key": "AWS_ACCESS_KEY_ID",
+    "secret_key": "AWS_SECRET_ACCESS_KEY",
+    "session_token": "AWS_SESSION_TOKEN",
+}
+_WORDS = {"region"}
+"""Options whose names are words of the language, too."""
+_NAME = re.compile(r"\b(%s)\b" % "|".join({*_KEYS, *ENDPOINT, *_RANGES, "lease_duration"} - _WORDS))
 
 
 def _flag(name: str) -> str:

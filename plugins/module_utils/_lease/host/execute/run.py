@@ -21,7 +21,7 @@ from ...settings import REACTION
 from .command import NOT_EXECUTABLE, Command
 from .keeper import Keeper
 from .kept_command import LOOK, timing
-from .options import LOST, UNAVAILABLE, Order
+from .options import LOST, UNAVAILABLE, Order, in_flags
 from .screen import Screen, open_missing
 from .signals import Signals
 
@@ -145,7 +145,7 @@ class _Runner:
             self._screen.show(self._about(message["conflict"]), stays=True)
             raise _Over(self._order.conflict)
         else:
-            self._screen.say(self._about(message["failed"]))
+            self._screen.say(self._about(in_flags(message["failed"])))
             raise _Over(message["code"])
 
     def _show(self, text: str, trouble: bool) -> None:

@@ -852,7 +852,7 @@ def test_what_is_no_lease_is_replaced_only_with_both_words(options):
 
 def test_a_dry_run_reads_and_predicts():
     assert acquiring(dry_run=True).answer(RELEASED).verdict.is_leader
-    assert not acquiring(dry_run=True).answer(seen(record())).verdict.is_leader
+    assert not acquiring(dry_run=True, wait_timeout=3600).answer(seen(record())).verdict.is_leader
     assert renewing(holding(), dry_run=True).answer(seen(mine())).verdict.is_leader
     assert releasing(holding(), dry_run=True).answer(seen(mine())).verdict.why is Why.RELEASED
 

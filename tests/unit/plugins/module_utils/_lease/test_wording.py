@@ -148,6 +148,7 @@ def test_all_states_are_documented_ones():
             ),
         ),
         (Why.UNREADABLE, UNREADABLE, UNREADABLE, wording.standing(UNREADABLE)),
+        (Why.BROKEN, FREED, UNREADABLE, "replaced by force. Before, the object was no lease: it is not JSON"),
         (Why.TAKEN, HELD, HELD, wording.standing(HELD)),
         (Why.GONE, ABSENT, HELD, "the lease object was removed"),
         (Why.GONE, ABSENT, ABSENT, "there is no lease: it was never acquired, or its object was removed"),
