@@ -43,6 +43,8 @@ The numbered rules:
 25. A write has a use-by date by the store's clock, soon after its caller turns away (store.py), where the store was
     seen to refuse one that came later.
 26. A lease that is released is held back until the time after its acquisition that its record names, unless by force.
+27. A lease that is released for a successor is reserved for it, by its holder's name, for as long as the lease lasted.
+28. A caller may wait longer than others before it takes a lease, unless it is the successor.
 
 Rule 21 is for the resource: it refuses a term that is lower than the highest one it has seen.
 """
@@ -151,43 +153,54 @@ def is_live(record: Record, age: float) -> bool:
 
 def free_in(found: Found) -> Optional[float]:
     """Return the seconds until anybody may take the lease, by the store's clock (rule 15). None means never."""
-    if isinstance(found, Absent):
-        return 0.0
-    record = found.record
-    if isinstance(record, Unreadable):
-        return None  # rule 16
-    if record.released:
-        return held_back_for(record, found.store_time, found.age)
-    if record.foreign:
-        return max(0.0, record.lease_until + MARGIN_LEAST - found.store_time)
-    return max(0.0, record.lease_duration + margin(record.lease_duration) - found.age)
+    due = _due_in(found, "store_clock", 0.0)
+    return None if due is None else max(0.0, due)
 
 
-def takeable_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float]:
+def takeable_in(found: Found, me: Claimant, want: Want, unchanged_for: float) -> Optional[float]:
     """Return the seconds until this caller may take the lease. None means never.
 
     ``unchanged_for`` is how long the caller itself has seen this ETag (rule 14). A record by the .NET library states
     when it expires, so the store's clock decides, even if ``takeover`` is "observed".
     """
     record = record_of(found)
-    if record is None:
-        return free_in(found)
+    if record and record.released and record.successor == me.holder:
+        found, delay = found._replace(record=record._replace(successor="")), 0.0  # rule 27
+    else:
+        delay = want.takeover_delay  # rule 28
+    due = _due_in(found, want.takeover, unchanged_for)
+    return None if due is None else max(0.0, due + delay)
+
+
+def _due_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float]:
+    """Return the seconds until anybody may take the lease; below 0, those since then. None means never."""
+    if isinstance(found, Absent):
+        return -unchanged_for
+    record = found.record
+    if isinstance(record, Unreadable):
+        return None  # rule 16
     if record.released:
-        return held_back_for(record, found.store_time, max(age_of(found), unchanged_for))
+        age = max(found.age, unchanged_for)
+        return max(reserved_for(record) - age, _held_back_for(record, found.store_time, age))
     if takeover == "never":
         return None
-    if takeover == "observed" and not record.foreign:
-        return max(0.0, record.lease_duration + margin(record.lease_duration) - unchanged_for)
-    return free_in(found)
+    if record.foreign:
+        return record.lease_until + MARGIN_LEAST - found.store_time
+    age = unchanged_for if takeover == "observed" else found.age
+    return record.lease_duration + margin(record.lease_duration) - age
 
 
-def held_back_for(record: Record, store_time: float, age: float) -> float:
+def reserved_for(record: Record) -> float:
+    """Return the seconds after its release for which only the successor takes the lease (rule 27)."""
+    return record.lease_duration + GRAIN if record.successor else 0.0
+
+
+def _held_back_for(record: Record, store_time: float, age: float) -> float:
     """Return the seconds for which nobody takes a lease that was released this many seconds ago (rule 26)."""
     if not record.hold_at_least or record.acquired_at is None:
-        return 0.0
+        return -age
     # The age counts, too: the store's clock may have stepped back.
-    left = record.hold_at_least + GRAIN - max(store_time - record.acquired_at, age)
-    return max(0.0, left)
+    return record.hold_at_least + GRAIN - max(store_time - record.acquired_at, age)
 
 
 def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Record:
@@ -254,7 +267,9 @@ def renewal(record: Record, now: float, lease_duration: float, nonce: str, promi
     )
 
 
-def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str, by_force: bool) -> Record:
+def tombstone(
+    me: Claimant, found: Seen, now: float, reason: str, nonce: str, by_force: bool, successor: str = ""
+) -> Record:
     """Draft the record of a released lease, which keeps the term and names who released it (rule 4). ``now`` is the
     store's time.
     """
@@ -267,20 +282,25 @@ def tombstone(me: Claimant, found: Seen, now: float, reason: str, nonce: str, by
         metadata["held_by"] = record.holder
     if reason:
         metadata["reason"] = reason
+    lease_duration = own_kind.lease_duration if own_kind else MARGIN_LEAST
+    lease_until = acquired_at + hold_at_least if hold_at_least else now - 1
+    if successor:
+        lease_until = max(lease_until, now + lease_duration)
     return Record(
         holder="",
         session=me.session,
         term=term_of(found) or int(now),
         sequence=own_kind.sequence + 1 if own_kind else 1,
         nonce=nonce,
-        lease_duration=own_kind.lease_duration if own_kind else MARGIN_LEAST,
+        lease_duration=lease_duration,
         acquired_at=acquired_at,
         renewed_at=now,
-        lease_until=acquired_at + hold_at_least if hold_at_least else now - 1,
+        lease_until=lease_until,
         metadata=metadata,
         proof=record.proof if record else None,
         hold_at_least=hold_at_least,
         history=history_of(found, now, BROKEN if by_force else RELEASED, me.holder, reason),
+        successor=successor,
     )
 
 
@@ -607,7 +627,7 @@ def acquire(
         found, at = view.found, view.at
         unchanged_for = watch.unchanged_for(_version(found), at)
         mine = own(found, me)
-        left = 0.0 if mine else takeable_in(found, want.takeover, unchanged_for)  # rule 22: take our own at once
+        left = 0.0 if mine else takeable_in(found, me, want, unchanged_for)  # rule 22: take our own at once
         if left is None or left > 0:
             if at >= give_up:
                 return Verdict(False, _why_not(found, want.takeover), found, before)
@@ -719,8 +739,9 @@ def release(
     reason: str = "",
     dry_run: bool = False,
     force_foreign: bool = False,
+    successor: str = "",
 ) -> Steps[Verdict]:
-    """Release the lease. Another session's lease is left alone (rule 5).
+    """Release the lease, for anybody or for a successor. Another session's lease is left alone (rule 5).
 
     With ``force``, the lease that was read first is broken, whoever holds it; one that is taken over meanwhile is not.
     An object that cannot be read as a lease is replaced only with ``force_foreign``, too: it may be somebody's data.
@@ -742,7 +763,7 @@ def release(
         if not ours and not breakable:
             return _lost(found, before, me, held)
         why = Why.RELEASED if ours else Why.BROKEN
-        draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours)
+        draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours, successor if ours else "")
         if dry_run:
             return Verdict(False, why, found._replace(record=draft), before)
         result = yield from put(draft, found.etag, until, form_of(proof_of(found, me)))

@@ -83,6 +83,8 @@ class Record(NamedTuple):
     """Seconds after the acquisition before which nobody takes the lease, even if it is released (rule 26)."""
     history: Tuple[Ended, ...] = ()
     """The last terms that have ended, the latest first."""
+    successor: str = ""
+    """The holder for which a released lease is reserved, for as long as it lasted (rule 27)."""
 
     @property
     def released(self) -> bool:
@@ -105,6 +107,8 @@ def encode(record: Record) -> bytes:
     seldom: Dict[str, Any] = {}
     if record.hold_at_least:
         seldom["holdAtLeastSeconds"] = record.hold_at_least
+    if record.successor:
+        seldom["successorId"] = record.successor
     if record.history:
         seldom["history"] = [*map(_ended_shown, record.history)]
     return json.dumps(
@@ -241,6 +245,7 @@ def _own(fields: Dict[str, Any]) -> Record:
         proof=proof_from(fields.get("conditionsProven")),
         hold_at_least=_duration(fields, "holdAtLeastSeconds") if "holdAtLeastSeconds" in fields else 0.0,
         history=_history(fields.get("history")),
+        successor=_text(fields, "successorId", MAX_HOLDER) if "successorId" in fields else "",
     )
 
 

@@ -211,6 +211,8 @@ class Want(NamedTuple):
     """Seconds after the acquisition before which nobody takes the lease, even if it is released."""
     proof: Optional[Proof] = None
     """What an earlier operation has found out about this store (rule 18)."""
+    takeover_delay: float = 0
+    """How much longer than others this caller waits before it takes a lease (rule 28)."""
 
 
 class Held(NamedTuple):

@@ -38,7 +38,7 @@ def standing(found: Found) -> str:
         ) % plain(record.why)
     if record.released:
         left = free_in(found)
-        now = "held back for another %s" % _seconds(left) if left else "free"
+        now = "%s for another %s" % (_kept_from_others(record), _seconds(left)) if left else "free"
         return "%s: %s" % (now, _freed(record, found.age))
     who = plain(record.holder)
     who += " (by the .NET library, which has no terms)" if record.foreign else " (term %d)" % record.term
@@ -47,6 +47,10 @@ def standing(found: Found) -> str:
         since = "" if record.acquired_at is None else " since %sZ" % str(utc(record.acquired_at))[:19]
         return "held by %s%s, renewed %s ago, free in at most %s" % (who, since, _seconds(found.age), _seconds(left))
     return "expired: %s has not renewed it for %s" % (who, _seconds(found.age))
+
+
+def _kept_from_others(record: Record) -> str:
+    return "reserved for " + plain(record.successor) if record.successor else "held back"
 
 
 def _freed(record: Record, age: float) -> str:
@@ -112,8 +116,10 @@ def _renewed(verdict: Verdict) -> str:
 
 
 def _released(verdict: Verdict) -> str:
-    left = free_in(verdict.lease)
-    then = "held back for another %s" % _seconds(left) if left else "another session can take it at once"
+    left, record = free_in(verdict.lease), record_of(verdict.lease)
+    then = "another session can take it at once"
+    if left and record:
+        then = "%s for another %s" % (_kept_from_others(record), _seconds(left))
     return "released: %s (term %d has ended)" % (then, term_of(verdict.lease))
 
 

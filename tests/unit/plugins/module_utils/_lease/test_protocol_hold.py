@@ -100,11 +100,12 @@ def test_the_time_of_a_release_that_holds_it_back_is_that_of_a_leader_for_the_ne
 def test_it_is_free_when_the_time_has_passed(record, age, left):
     assert protocol.free_in(seen(record, age)) == left
     for takeover in ("store_clock", "observed", "never"):
-        assert protocol.takeable_in(seen(record, age), takeover, 0.0) == left
+        assert protocol.takeable_in(seen(record, age), ME, Want(30.0, 15.0, takeover=takeover), 0.0) == left
 
 
 def test_what_a_watcher_has_seen_of_it_counts_too():
-    assert protocol.takeable_in(seen(released(acquired_at=NOW + 3600)), "observed", 30.0) == 31.0
+    lease = seen(released(acquired_at=NOW + 3600))
+    assert protocol.takeable_in(lease, ME, Want(30.0, 15.0, takeover="observed"), 30.0) == 31.0
 
 
 @pytest.mark.parametrize("session", ["other-session", "my-session"])

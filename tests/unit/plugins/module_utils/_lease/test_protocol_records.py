@@ -42,6 +42,10 @@ def seen(record, age=0.0):
     return Seen(record, "e1", STORE_TIME - age, STORE_TIME)
 
 
+def takeable_in(found, takeover, unchanged_for):
+    return protocol.takeable_in(found, ME, Want(30.0, 15.0, takeover=takeover), unchanged_for)
+
+
 # -- what is read -----------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +137,7 @@ def test_the_stores_time_at_the_end_of_a_read_includes_the_whole_read():
 )
 def test_rule_15_when_a_lease_is_free_is_told_by_the_stores_clock(found, seconds):
     assert protocol.free_in(found) == seconds
-    assert protocol.takeable_in(found, "store_clock", unchanged_for=10**6) == seconds
+    assert takeable_in(found, "store_clock", unchanged_for=10**6) == seconds
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,7 @@ def test_rule_15_when_a_lease_is_free_is_told_by_the_stores_clock(found, seconds
 def test_rule_14_an_observer_goes_by_its_own_clock_except_for_the_dotnet_librarys_records(
     found, unchanged_for, seconds
 ):
-    assert protocol.takeable_in(found, "observed", unchanged_for) == seconds
+    assert takeable_in(found, "observed", unchanged_for) == seconds
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_rule_14_an_observer_goes_by_its_own_clock_except_for_the_dotnet_library
     ],
 )
 def test_never_takes_what_is_free_and_nothing_else(found, seconds):
-    assert protocol.takeable_in(found, "never", unchanged_for=10**6) == seconds
+    assert takeable_in(found, "never", unchanged_for=10**6) == seconds
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
