@@ -212,6 +212,9 @@ class Run:
         """Tell whether somebody may still work under the lease."""
         return self._asked != _kept.GIVE_BACK
 
+    def successor(self) -> str:
+        return ""
+
     def released(self) -> None:
         if self._kept is not None:
             self._publish(self._kept._replace(given_back=True))

@@ -259,9 +259,9 @@ class Host:
 
     # -- what is asked of the daemon
 
-    def step_down(self) -> None:
+    def step_down(self, successor: str = "") -> None:
         """Stop the services, then the daemon, and start it again; it stays away for a while."""
-        self.files[AWAY] = "%.3f\n" % (self._process.boottime() + STAY_AWAY)
+        self.files[AWAY] = f"{self._process.boottime() + STAY_AWAY:.3f}\n{successor}\n"
         self._starts_again_after = 0.0
         self._end_services(self._stop)
 

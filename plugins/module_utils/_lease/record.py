@@ -245,7 +245,7 @@ def _own(fields: Dict[str, Any]) -> Record:
         proof=proof_from(fields.get("conditionsProven")),
         hold_at_least=_duration(fields, "holdAtLeastSeconds") if "holdAtLeastSeconds" in fields else 0.0,
         history=_history(fields.get("history")),
-        successor=_text(fields, "successorId", MAX_HOLDER) if "successorId" in fields else "",
+        successor=_successor(fields),
     )
 
 
@@ -307,6 +307,14 @@ def _time(fields: Mapping[str, Any], name: str) -> float:
         return seconds
     except (ValueError, OverflowError):
         raise _BadField(name) from None
+
+
+def _successor(fields: Dict[str, Any]) -> str:
+    # It only makes others wait, so a malformed one does not make the lease unreadable.
+    try:
+        return _text(fields, "successorId", MAX_HOLDER)
+    except _BadField:
+        return ""
 
 
 def _history(value: Any) -> Tuple[Ended, ...]:

@@ -74,7 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "exit with 0 if this host leads, with 1 if it does not, with 2 if that is unknown")
     check.add_argument("name", metavar="NAME")
     down = command("step-down", _step_down, "hand a lease over to another host, and stay away from it for a while")
-    down.add_argument("name", metavar="NAME")
+    which = down.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", metavar="NAME", nargs="?")
+    which.add_argument("--all", action="store_true", help="every lease of this host")
+    down.add_argument(
+        "--to", metavar="HOLDER", default="", help="who is to lead next; others wait for as long as a lease lasts"
+    )
     down.add_argument(
         "--for", dest="seconds", type=duration, default=AWAY, help="how long, from 1s to 7d (default: %(default)ds)"
     )
@@ -193,27 +198,49 @@ def _step_down(given: argparse.Namespace) -> int:
 
     from ..settings import check_range
 
-    leases.check_name(given.name)
     check_range("--for", given.seconds, {"--for": (1, 7 * 24 * 3600)})
-    if not runtime.has_status(given.name):
-        raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
+    names = _to_hand_over(given)
     try:
-        runtime.write(runtime.away_path_of(given.name), "%.3f\n" % (Clock().now() + given.seconds))
+        for name in names:
+            runtime.step_down(name, Clock().now() + given.seconds, given.to)
     except PermissionError as error:
         raise Impossible("%s. Only root can do this" % error) from None
-    said = ""
-    with subprocess.Popen(["systemctl", "start", STEP_DOWN % given.name]) as process:
+    said = dict.fromkeys(names, "")
+    with subprocess.Popen(["systemctl", "start", *(STEP_DOWN % name for name in names)]) as process:
         while True:
             try:
                 return 0 if process.wait(1) == 0 else UNUSABLE
             except subprocess.TimeoutExpired:
-                said = _complain(runtime.waiting(given.name), said)
+                for name in names:
+                    said[name] = _complain(name if given.all else "", runtime.waiting(name), said[name])
 
 
-def _complain(waits: str, said: str) -> str:
+def _to_hand_over(given: argparse.Namespace) -> List[str]:
+    """Return the leases that this host is to step down from. Raises BadOption or Impossible."""
+    from ..settings import check_holder
+
+    if given.to:
+        check_holder(given.to)
+    if given.all:
+        names = [name for name in runtime.names() if runtime.has_status(name)]
+        if not names:
+            raise Impossible("no daemon of a lease runs here, so there is nothing to hand over")
+        return names
+    leases.check_name(given.name)
+    if not runtime.has_status(given.name):
+        raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
+    status = runtime.status(given.name)
+    if given.to and not (status and status["is_leader"]):
+        raise Impossible("this host does not lead %s, so it cannot hand it over to %s" % (given.name, given.to))
+    if given.to and status and status["holder"] == given.to:
+        raise Impossible("%s is the holder of this host: name another one" % given.to)
+    return [given.name]
+
+
+def _complain(name: str, waits: str, said: str) -> str:
     """Print what the host waits for, unless that is already printed. Return what is printed."""
     if waits and waits != said:
-        sys.stderr.write("s3-leader: %s\n" % waits)
+        sys.stderr.write("s3-leader: %s%s\n" % (name and name + ": ", waits))
     return waits or said
 
 

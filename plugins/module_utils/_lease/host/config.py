@@ -20,7 +20,7 @@ from ..settings import DEFAULT_BUCKET, REACTION, Endpoint, Location
 from .leases import check_name, path_of
 from .timing import Timing
 
-RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10))
+RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10), takeover_delay=(0, 3600))
 """The minimum and the maximum of each option, in seconds; settings.RANGES has those of the other times."""
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
@@ -52,6 +52,7 @@ class Config:
     stop_grace: float = 12
     poll_interval: float = 1
     request_timeout: float = 3
+    takeover_delay: float = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = field(default_factory=list)
     """The units that run only on the leader. A template stands for its instances."""

@@ -147,7 +147,7 @@ class SystemdHost:
         self._alive()
         self._say("standby", "starting to watch the lease")
         while True:
-            left = runtime.away_until(self._config.name) - self._clock.now()
+            left = runtime.stepped_down(self._config.name)[0] - self._clock.now()
             if self.serving():
                 left = 1
                 waits = runtime.waiting(self._config.name) or "waits until no service can run any more"
@@ -175,7 +175,9 @@ class SystemdHost:
         if self._clock.now() >= self._troubled_at + CALM:
             self._well()
         if self._until is None and self._lease is not None:
-            self._show("standby", standing(self._lease))
+            delay = self._config.takeover_delay
+            later = ". This host takes over %g s later than others" % delay if delay else ""
+            self._show("standby", standing(self._lease) + later)
 
     def trouble(self, why: str) -> None:
         """Report the first error of a series, in the journal and to the on_error hook."""
@@ -242,8 +244,14 @@ class SystemdHost:
     def serving(self) -> bool:
         return os.path.exists(runtime.serving_path_of(self._config.name))
 
+    def successor(self) -> str:
+        until, successor = runtime.stepped_down(self._config.name)
+        return successor if self._clock.now() < until + self._stop_grace else ""  # the services had to stop first
+
     def released(self) -> None:
-        self._say("released", "gave the lease back: another host may lead at once", systemd.NOTICE)
+        successor = self.successor()
+        others = "the lease is reserved for %s at first" % successor if successor else "another host may lead at once"
+        self._say("released", "gave the lease back: %s" % others, systemd.NOTICE)
 
     def reload(self, held: Optional[Held]) -> None:
         self._say("reload", "reloading its code and its configuration")

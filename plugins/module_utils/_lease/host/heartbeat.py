@@ -104,6 +104,9 @@ class Host(Protocol):
     def serving(self) -> bool:
         """Tell whether services may still be running."""
 
+    def successor(self) -> str:
+        """Return the holder for which the lease is to be reserved when it is given back on request; '' for none."""
+
     def released(self) -> None:
         """Report that the lease was given back."""
 
@@ -165,10 +168,10 @@ class Heartbeat:
         """Return when the services have to begin to stop."""
         return held.lapses_at - self._timing.stop_grace
 
-    def _give_back(self, held: Optional[Held]) -> None:
-        """Release the lease, so that others can take it at once. This takes two tries at most."""
+    def _give_back(self, held: Optional[Held], successor: str = "") -> None:
+        """Release the lease, so that others, or the successor, can take it at once. This takes two tries at most."""
         patience = self._timing.patience_to_release
-        steps = protocol.release(self._me, held, self._clock.now(), patience, self._fresh_nonce)
+        steps = protocol.release(self._me, held, self._clock.now(), patience, self._fresh_nonce, successor=successor)
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
@@ -197,7 +200,15 @@ class Heartbeat:
         """Return the lease as soon as it can be acquired (rule 14)."""
         timing, clock = self._timing, Interruptible(self._clock, self._host.wait)
         forever = float("inf")
-        want = Want(timing.lease_duration, forever, forever, timing.poll_interval, "observed", self._metadata)
+        want = Want(
+            timing.lease_duration,
+            forever,
+            forever,
+            timing.poll_interval,
+            "observed",
+            self._metadata,
+            takeover_delay=timing.takeover_delay,
+        )
         while True:
             steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
             try:
@@ -271,7 +282,7 @@ class Heartbeat:
         if self._host.serving():
             self._host.trouble("services may still be running, so the lease is not given back; it expires by itself")
         elif held is not None or self._may_hold:
-            self._give_back(held)
+            self._give_back(held, self._host.successor())
 
 
 class TimeIsUp(Exception):

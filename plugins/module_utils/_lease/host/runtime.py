@@ -19,7 +19,7 @@ from . import leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
-    from typing import Any, Callable, Dict, List, Optional
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
 FOLDER = "/run/s3-leader"
 MOST = 65536
@@ -60,7 +60,7 @@ def waiting(name: str) -> str:
 
 
 def away_path_of(name: str) -> str:
-    """Return the file that holds until when this host does not compete, by the clock."""
+    """Return the file that holds until when this host does not compete, by the clock, and who is to lead then."""
     return os.path.join(FOLDER, name + ".away")
 
 
@@ -174,14 +174,22 @@ def describe(name: str) -> Dict[str, Any]:
     return now
 
 
-def away_until(name: str) -> float:
-    """Return until when this host does not compete, by the clock; 0 if nobody asked for that."""
+def step_down(name: str, until: float, successor: str) -> None:
+    """Note until when this host is not to compete, by the clock, and for which holder it reserves the lease when it
+    gives it back before then; '' for none. Raises OSError.
+    """
+    write(away_path_of(name), "%.3f\n%s\n" % (until, successor))
+
+
+def stepped_down(name: str) -> Tuple[float, str]:
+    """Return what step_down has noted; 0 and '' if it was not called."""
     try:
-        with open(away_path_of(name), encoding="ascii") as file:
-            until = float(file.read())
+        with open(away_path_of(name), encoding="utf-8") as file:
+            first, _, second = file.read().partition("\n")
+        until = float(first)
     except (OSError, ValueError):
-        return 0.0
-    return until if until < float("inf") else 0.0  # refuses NaN, too
+        return 0.0, ""
+    return (until, second.strip("\n")) if until < float("inf") else (0.0, "")  # refuses NaN, too
 
 
 def keep_others_out(name: str, since: float) -> int:

@@ -26,6 +26,8 @@ class Timing(NamedTuple):
     """How long the services have to stop."""
     poll_interval: float
     request_timeout: float
+    takeover_delay: float = 0
+    """How much longer than other hosts this one waits before it takes the lease."""
 
     @property
     def patience_to_release(self) -> float:

@@ -234,6 +234,9 @@ class KeptCommand:
     def serving(self) -> bool:
         return self._runs and not self._is_over
 
+    def successor(self) -> str:
+        return ""
+
     def released(self) -> None:
         self._line.tell(left="")
 

@@ -78,6 +78,7 @@ records = st.builds(
         ),
         max_size=MAX_HISTORY,
     ).map(tuple),
+    successor=texts,
 )
 
 
@@ -159,6 +160,11 @@ def test_an_infinite_duration_is_unreadable():
 
 def test_unknown_fields_of_the_same_schema_are_passed_over():
     assert decode(changed(color="green")) == RECORD
+
+
+@pytest.mark.parametrize("successor", [7, "x" * 256, ["app-2"]])
+def test_a_malformed_successor_keeps_nobody_from_the_lease(successor):
+    assert decode(changed(successorId=successor)) == RECORD
 
 
 def test_malformed_metadata_does_not_hide_who_holds_the_lease():

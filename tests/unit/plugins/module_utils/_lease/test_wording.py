@@ -32,6 +32,8 @@ def seen(age=4.0, **fields):
 HELD = seen()
 EXPIRED = seen(age=3600)
 FREED = seen(holder="")
+RESERVED = seen(holder="", successor="web-3")
+RESERVED_BEFORE = seen(age=3600, holder="", successor="web-3")
 HELD_BACK = seen(holder="", acquired_at=NOW - 10, hold_at_least=30.0)
 BROKEN = Ended(7, "web-2", "5f2f2b0f", NOW - 90, NOW - 4, "broken", "operator", "web-2 burnt down")
 BROKEN_BY = seen(holder="", metadata={"released_by": "operator", "reason": "web-2 burnt down"}, history=(BROKEN,))
@@ -62,6 +64,8 @@ FOREIGN_FREED = seen(holder="", session="", term=0, lease_duration=0.0, lease_un
         (seen(age=32.0), "expired", "expired: web-2 (term 7) has not renewed it for 32 s"),
         (EXPIRED, "expired", "expired: web-2 (term 7) has not renewed it for 3600 s"),
         (HELD_BACK, "released", "held back for another 21 s: released 4 s ago (term 7)"),
+        (RESERVED, "released", "reserved for web-3 for another 27 s: released 4 s ago (term 7)"),
+        (RESERVED_BEFORE, "released", "free: released 3600 s ago (term 7)"),
         (FREED, "released", "free: released 4 s ago (term 7)"),
         (FREED_BY, "released", "free: released by operator 4 s ago (term 7)"),
         (BROKEN_BY, "released", "free: broken by operator 4 s ago (term 7): web-2 burnt down"),
@@ -120,6 +124,8 @@ def test_all_states_are_documented_ones():
         (Why.RENEWED, HELD, HELD, "still leader with term 7, renewed for 30 s"),
         (Why.RENEWED, seen(lease_duration=86400.0), HELD, "still leader with term 7, renewed for 86400 s"),
         (Why.RELEASED, FREED, HELD, "released: another session can take it at once (term 7 has ended)"),
+        (Why.RELEASED, HELD_BACK, HELD, "released: held back for another 21 s (term 7 has ended)"),
+        (Why.RELEASED, RESERVED, HELD, "released: reserved for web-3 for another 27 s (term 7 has ended)"),
         (
             Why.BROKEN,
             FREED,

@@ -370,7 +370,9 @@ def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_start
     tell("db", "leader", until=leads())
     before = Clock().now()
     assert say("step-down", "db", *arguments) == (0, "", "")
-    assert before + seconds - 0.001 <= runtime.away_until("db") <= Clock().now() + seconds + 0.001
+    until, successor = runtime.stepped_down("db")
+    assert before + seconds - 0.001 <= until <= Clock().now() + seconds + 0.001
+    assert successor == ""
     assert systemctl.calls == [["systemctl", "start", "s3-leader-step-down@db.service"]]
 
 
@@ -382,6 +384,58 @@ def test_what_a_step_down_waits_for_is_told_once(say, tell, systemctl):
         systemctl.waits.append(lambda text=text: runtime.write(runtime.serving_path_of("db", "waiting"), text))
     told = "s3-leader: waits for the end of app.service\ns3-leader: waits for the end of data.mount\n"
     assert say("step-down", "db") == (0, "", told)
+
+
+def test_the_leader_says_who_is_to_lead_next(say, tell, systemctl):
+    tell("db", "leader", until=leads(), holder="app-1")
+    assert say("step-down", "db", "--to", "app-2") == (0, "", "")
+    assert runtime.stepped_down("db")[1] == "app-2"
+    assert len(systemctl.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "to", "told"),
+    [
+        ("standby", "app-2", "this host does not lead db, so it cannot hand it over to app-2"),
+        ("leader", "app-1", "app-1 is the holder of this host: name another one"),
+        ("leader", "app\n2", 'holder is "app\\n2": use 1 to 255 printable characters'),
+    ],
+)
+def test_a_successor_that_cannot_be_one_is_refused(say, tell, systemctl, role, to, told):
+    tell("db", role, until=leads() if role == "leader" else None, holder="app-1")
+    assert say("step-down", "db", "--to", to) == (2, "", f"s3-leader: {told}\n")
+    assert systemctl.calls == []
+    assert runtime.stepped_down("db") == (0, "")
+
+
+def test_all_leases_of_a_host_are_handed_over_at_once(say, tell, systemctl):
+    tell("db", "leader", until=leads(), holder="app-1")
+    tell("web", "standby")
+    assert say("step-down", "--all", "--to", "app-2") == (0, "", "")
+    units = ["s3-leader-step-down@db.service", "s3-leader-step-down@web.service"]
+    assert systemctl.calls == [["systemctl", "start", *units]]
+    assert [runtime.stepped_down(name)[0] > 0 for name in ("db", "web")] == [True, True]
+
+
+def test_of_several_leases_it_is_told_which_one_waits(say, tell, systemctl):
+    tell("db", "leader", until=leads())
+    tell("web", "leader", until=leads())
+    os.makedirs(runtime.serving_path_of("web"))
+    systemctl.waits.append(lambda: runtime.write(runtime.serving_path_of("web", "waiting"), "waits for data.mount"))
+    assert say("step-down", "--all") == (0, "", "s3-leader: web: waits for data.mount\n")
+
+
+def test_without_any_daemon_there_is_nothing_at_all_to_hand_over(say, systemctl):
+    told = "s3-leader: no daemon of a lease runs here, so there is nothing to hand over\n"
+    assert say("step-down", "--all") == (2, "", told)
+    assert systemctl.calls == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("db", "--all")])
+def test_a_step_down_is_from_one_lease_or_from_all(say, arguments, capsys):
+    with pytest.raises(SystemExit):
+        say("step-down", *arguments)
+    assert "--all" in capsys.readouterr().err
 
 
 def test_a_stop_that_fails_is_a_failure(say, tell, systemctl):

@@ -454,7 +454,7 @@ def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, mo
         clock.time += seconds
 
     monkeypatch.setattr(systemd, "wait", wait)
-    runtime.write(runtime.away_path_of("db"), "1025.000\n")
+    runtime.step_down("db", 1025.0, "")
     host.stand_by()
     assert clock.time == 1025.0
     assert reasons == [("away", "stepped down, and does not compete for another %d s" % left) for left in (25, 15, 5)]
@@ -463,7 +463,7 @@ def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, mo
 
 
 def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
-    runtime.write(runtime.away_path_of("db"), "1025.000\n")
+    runtime.step_down("db", 1025.0, "")
     asked = [Reload(), Stop()]
 
     def wait(*_arguments):
@@ -475,6 +475,27 @@ def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
     with pytest.raises(Stop):
         host.stand_by()
     assert len(replaced) == 1
+
+
+@pytest.mark.parametrize(("until", "successor"), [(1025.0, "app-2"), (990.0, "app-2"), (988.0, "")])
+def test_what_is_given_back_after_a_step_down_is_for_the_successor(host, journal, until, successor):
+    """The clock shows 1000, and the services may have taken 12 s to stop."""
+    runtime.step_down("db", until, "app-2")
+    assert host.successor() == successor
+    host.released()
+    [told] = journal()
+    then = "the lease is reserved for app-2 at first" if successor else "another host may lead at once"
+    assert told["MESSAGE"] == f"db: gave the lease back: {then}"
+
+
+def test_without_a_step_down_there_is_no_successor(host):
+    assert host.successor() == ""
+
+
+def test_a_standby_that_takes_over_later_than_others_says_so(make):
+    host = make(takeover_delay=60)
+    host.answered(seen(session="other", holder="web-2"))
+    assert runtime.status("db")["reason"].endswith(". This host takes over 60 s later than others")
 
 
 def test_a_standby_tells_who_leads_once_for_each_of_them(host, journal):

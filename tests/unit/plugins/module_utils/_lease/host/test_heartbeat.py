@@ -119,6 +119,7 @@ class Host:
         self.happens = {}
         """By the time of the clock, in seconds since the start: what to do or raise then."""
         self.services = False
+        self.reserved_for = ""
         self.full = False
         self.before_it_fails = lambda: None
         self.answers = []
@@ -166,6 +167,9 @@ class Host:
 
     def serving(self):
         return self.services
+
+    def successor(self):
+        return self.reserved_for
 
     def released(self):
         self.heard.append("released")
@@ -223,6 +227,30 @@ def test_a_free_lease_is_taken_and_led_until_somebody_asks_to_stop():
     assert lab.host.heard == ["promote 8", "demote: asked to stop", "released"]
     assert lab.store.record.released
     assert [record.sequence for record in lab.store.written] == [1, 2, 3, 4, 5]
+
+
+def test_a_lease_that_is_given_back_on_request_is_reserved_for_the_successor():
+    lab = Lab().at(19, Stop)
+    lab.host.reserved_for = "app-2"
+    lab.loop.run()
+    assert (lab.store.record.released, lab.store.record.successor) == (True, "app-2")
+
+
+def test_one_that_is_given_back_for_want_of_services_is_for_anybody():
+    lab = Lab()
+    lab.host.full, lab.host.reserved_for = True, "app-2"
+    lab.at(10, Stop).loop.run()
+    assert (lab.store.record.released, lab.store.record.successor) == (True, "")
+
+
+def test_a_host_may_wait_longer_than_others_before_it_takes_over():
+    lab = Lab(times=TIMING._replace(takeover_delay=60)).at(70, Stop)
+    led = []
+    promote = lab.host.promote
+    lab.host.promote = lambda held, until: (led.append(lab.clock.time - 100), promote(held, until))
+    lab.loop.run()
+    assert len(led) == 1
+    assert 60 <= led[0] < 63
 
 
 def test_the_services_have_to_stop_before_the_deadline_of_the_lease():

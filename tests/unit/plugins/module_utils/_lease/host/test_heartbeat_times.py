@@ -58,7 +58,7 @@ class World:
         """By time: what to do or raise at the next wait."""
         self.full = False
         self.ended = False
-        self.successor = None
+        self.follower = None
         """Who takes the lease as soon as it is released."""
         self.promoted = []
         self.put(record)
@@ -158,10 +158,13 @@ class World:
     def serving(self):
         return False
 
+    def successor(self):
+        return ""
+
     def released(self):
         self.heard.append("released")
-        if self.successor:
-            self.put(self.successor)
+        if self.follower:
+            self.put(self.follower)
 
     def reload(self, held):
         pass
@@ -235,7 +238,7 @@ def test_the_metadata_and_the_duration_go_into_the_record():
 def test_who_is_confirmed_when_the_services_would_have_to_stop_at_once_gives_the_lease_back(seconds, promoted):
     world = World()
     world.suspend = seconds
-    world.successor = BUSY
+    world.follower = BUSY
     world.at(seconds + 0.1, Stop).loop.run()
     assert world.promoted == promoted
     assert "released" in world.heard

@@ -220,12 +220,18 @@ def test_the_leases_of_the_host_are_those_that_a_daemon_tells_of(folder, tell, m
 
 @pytest.mark.parametrize(
     ("text", "until"),
-    [("4711.5\n", 4711.5), ("", 0), ("soon", 0), ("nan", 0), ("inf", 0), ("1e999", 0), ("é", 0), (None, 0)],
+    [("4711.5\n", 4711.5), ("", 0), ("soon", 0), ("nan", 0), ("inf\nb", 0), ("1e999", 0), ("é", 0), (None, 0)],
 )
 def test_a_host_is_away_until_a_time_that_can_be_read(folder, text, until):
     if text is not None:
         (folder / "db.away").write_text(text)
-    assert runtime.away_until("db") == until
+    assert runtime.stepped_down("db") == (until, "")
+
+
+@pytest.mark.parametrize("successor", ["", "app-2", "die Küche, 2"])
+def test_a_step_down_is_noted_with_its_successor(folder, successor):
+    runtime.step_down("db", 4711.5, successor)
+    assert runtime.stepped_down("db") == (4711.5, successor)
 
 
 def test_what_is_written_is_readable_by_all_whatever_the_umask(folder):
