@@ -89,6 +89,8 @@ class Checker:
         """Sessions that break the lease, whoever holds it, and what they saw of it first."""
         self.released_at = -1.0
         """When the lease was given back last."""
+        self._taken: dict[tuple[str, int], float] = {}
+        """By the session and the term that it began: for how many seconds the lease had been anybody's to take."""
         self.lost_at = -1.0
         """When a daemon last saw that its time to lead was over."""
         self.led_at = -1.0
@@ -130,6 +132,10 @@ class Checker:
             and now > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + self._skew
         ):
             raise Violation(f"{name} leads on in term {term}, which had lapsed (rule 22)")
+        delay = process.host.loaded.takeover_delay if process.host else 0.0
+        waited = self._taken.pop((me.session, term), delay)
+        if delay > max(0.0, waited + GRAIN + self._skew) and not self._bucket.clock_lies:
+            raise Violation(f"{name} took the lease {waited:.2f} s after others might have, not {delay:.2f} s (rule 28)")
         self._alone(process, me.session, term)
         late = EPOCH + process.true_time(verdict.deadline) - commit.record.lease_until
         if late > 0 and not self._bucket.clock_lies:
@@ -173,6 +179,10 @@ class Checker:
             if begun <= since:
                 return
 
+    def _first_stood(self, etag: str) -> float:
+        """Return since when a version has been known: what was deleted may land once more."""
+        return next(begun for begun, version in self._versions if version == etag)
+
     def _is_apt(self, verdict: t.Any) -> bool:
         """Tell whether the word goes with the lease that it is said of."""
         record = getattr(verdict.lease, "record", None)
@@ -184,7 +194,7 @@ class Checker:
         if not isinstance(record, self._core.record.Record):
             return why == "UNREADABLE"
         if record.released and why == "HELD":
-            return bool(record.hold_at_least)
+            return bool(record.hold_at_least or record.successor)
         if record.released:
             return why in ("FREE", "RELEASED", "BROKEN")
         return why not in ("GONE", "FREE", "RELEASED", "BROKEN", "UNREADABLE")
@@ -386,6 +396,9 @@ class Checker:
             return
         if last:
             self._not_early(last, new)
+        if last and last.record.session not in ("", new.session) and last.record.successor != new.holder:
+            lasted = 0.0 if last.record.released else last.record.lease_duration
+            self._taken[new.session, new.term] = now - self._first_stood(self._versions[-2][1]) - lasted
         if not new.proof:
             return  # nobody leads by it
         if old is None and new.sequence > 1:
@@ -411,8 +424,13 @@ class Checker:
             self.forgotten = f"the lease names {named} as its last terms instead of {terms}"
 
     def _not_early(self, last: Commit, new: t.Any) -> None:
-        """A lease that is held back is not taken (rule 26)."""
-        if not last.record.released or not last.record.hold_at_least or new.foreign or self._bucket.clock_lies:
+        """A lease that is held back is not taken (rule 26), nor one that is reserved for somebody else (rule 27)."""
+        if not last.record.released or new.foreign or self._bucket.clock_lies:
+            return
+        early = last.at + last.record.lease_duration - (self._world.now + self._skew)
+        if last.record.successor not in ("", new.holder) and early > 0:
+            raise Violation(f"{new.holder} took the lease of {last.record.successor} {early:.2f} s early (rule 27)")
+        if not last.record.hold_at_least:
             return
         first = last
         while first.replaced:

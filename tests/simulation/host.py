@@ -106,7 +106,12 @@ class Host:
     def _configure(self, pace: Pace) -> None:
         self._pace = pace
         times = self._timing(pace)._asdict()
-        self.files[CONFIG] = json.dumps({"key": LEASE, "bucket": "bucket", "holder": self.name[:-1], **times})
+        self.files[CONFIG] = json.dumps({"key": LEASE, "bucket": "bucket", "holder": self.holder, **times})
+
+    @property
+    def holder(self) -> str:
+        """Those of a kind share a name, by default (rule 17)."""
+        return self.name if self._around.times.named else self.name[:-1]
 
     def _timing(self, pace: Pace) -> t.Any:
         timing = self._around.core.host.timing.Timing

@@ -48,6 +48,7 @@ RACES = """    result = yield from _race(view._replace(at=at), renewed, form, un
 """
 DOES_NOT_RACE = """    result = Landed(view.found, view.asked, at, form)
 """
+OBSERVED_OR_BY_THE_STORE = 'age = unchanged_for if takeover == "observed" else found.age'
 NOBODY_ASKS = protocol(
     ASKS_FOR_A_CREATION + ASKS_FOR_A_REPLACEMENT + LETS_ONE_EXPIRE + RACES,
     "    form, at = Form(), view.at\n" + DOES_NOT_RACE,
@@ -80,7 +81,7 @@ MUTANTS: dict[str, Mutant] = {
         protocol("term=term_of(found) or int(now),", "term=1,"),
     ),
     "rule 4: a released lease is not free": Mutant(
-        protocol("        return 0.0\n    # The age counts", "        return 1e6\n    # The age counts"),
+        protocol("        return -age\n    # The age counts", "        return 1e6\n    # The age counts"),
         shows=NOBODY_LEADS,
     ),
     "rule 5: any lease is released": Mutant(
@@ -158,13 +159,18 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "rule 14: the observer is hasty": Mutant(
-        protocol("+ margin(record.lease_duration) - unchanged_for", "- 1 - unchanged_for"), shows=TWO_LEADERS
+        protocol(
+            "    age = unchanged_for if takeover",
+            "    age = unchanged_for + margin(record.lease_duration) + 1 if takeover",
+        ),
+        shows=TWO_LEADERS,
     ),
     "rule 14: the observer forgets what it watched": Mutant(
         types("if version != self._version or self._since > at:", "if self._version is None:"), shows=TWO_LEADERS
     ),
     "rule 15: no margin": Mutant(
-        protocol("+ margin(record.lease_duration) - found.age", "- found.age"), shows=TWO_LEADERS
+        protocol(OBSERVED_OR_BY_THE_STORE, OBSERVED_OR_BY_THE_STORE + " + margin(record.lease_duration)"),
+        shows=TWO_LEADERS,
     ),
     "rule 15: half the margin": Mutant(
         protocol("return max(MARGIN_LEAST, GRAIN", "return max(1.0, 0 * GRAIN"), shows=TWO_LEADERS
@@ -257,7 +263,16 @@ MUTANTS: dict[str, Mutant] = {
         protocol("promised = lapses_at - view.at", "promised = 0.0"), shows=TWO_LEADERS
     ),
     "rule 26: a lease is not held back": Mutant(
-        protocol("return max(0.0, left)", "return 0.0"),
+        protocol("return record.hold_at_least + GRAIN - max(store_time - record.acquired_at, age)", "return -age"),
+    ),
+    "rule 27: a lease is reserved for nobody": Mutant(
+        protocol("return record.lease_duration + GRAIN if record.successor else 0.0", "return 0.0"),
+    ),
+    "rule 27: the successor waits, too": Mutant(
+        protocol("if record and record.released and record.successor == me.holder:", "if False:"), shows=NOBODY_LEADS
+    ),
+    "rule 28: nobody waits longer": Mutant(
+        protocol("delay = want.takeover_delay  # rule 28", "delay = 0.0"),
     ),
     "heartbeat: the services get no time to stop": Mutant(
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),

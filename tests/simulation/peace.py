@@ -36,13 +36,15 @@ class Peace:
         self._poll = self._times.two_polls + ROUND_TRIPS + self._times.slowest_timeout - 1 + lied + refused
         """Seconds in which whoever watches sees that the lease is free, and acquires it."""
         held_back = self._times.hold_at_least and self._times.hold_at_least + 2 * GRAIN
-        self._takeover = max(longest + protocol.margin(longest), held_back) + self._poll
+        reserved = longest + 2 * GRAIN
+        self._takeover = max(longest + protocol.margin(longest), held_back, reserved) + self._poll
 
     def check(self) -> None:
         """Somebody leads soon; and when it hands over, or is no more, somebody does again."""
         checker, world, began = self._checker, self._world, self._world.now
         # A watcher may have begun to pause just before, for as long as it ever does between two tries.
-        self._expect("somebody leads", self._pause + self._takeover, lambda: checker.led_at > began)
+        within = self._pause + self._takeover + self._delay(self._daemons)
+        self._expect("somebody leads", within, lambda: checker.led_at > began)
         if {NO_SPACE, NEVER_STARTS} & world.faults.keys():  # such a host stays out for a lease duration
             world.run(world.now + OPERATION + self._times.longest)
         # Whoever waited for an answer or paused when the faults stopped is back.
@@ -53,7 +55,9 @@ class Peace:
 
     def _expect_a_handover(self, leader: Process) -> None:
         checker, asked = self._checker, self._world.now
-        leader.host.step_down()
+        others = [daemon for daemon in self._daemons if daemon is not leader]
+        successor = self._times.names.choice(["", *(daemon.name for daemon in others)]) if self._times.named else ""
+        leader.host.step_down(successor)
         # Who was confirmed late may lose the lease before it hears that it is to give it back.
 
         def is_over() -> bool:
@@ -62,7 +66,8 @@ class Peace:
         self._expect("the lease is released", 2 * self._takeover, is_over)
         given_back = checker.released_at
         if given_back > asked:
-            self._expect("somebody leads again", self._poll, lambda: checker.led_at > given_back)
+            within = self._poll if successor else self._poll + self._delay(others)
+            self._expect("somebody leads again", within, lambda: checker.led_at > given_back)
 
     def _expect_a_failover(self, leader: Process) -> None:
         """The leader is no more, and its last requests may come late: its lease lasts from the last that it sent."""
@@ -72,15 +77,20 @@ class Peace:
             network.cut_off(leader.name, world.rng.uniform(0, 2 * self._times.longest), "delivered late")
         world.run(world.now + world.rng.uniform(0, self._times.longest / 2))
         leader.host.lose_power(GONE)
+        others = [daemon for daemon in self._daemons if daemon is not leader]
         died, sent = world.now, checker.sent_at(leader)
         lands = leader.host.loaded.request_timeout + USE_BY + GRAIN + self._times.skew
         duration = max(self._record().lease_duration, leader.host.loaded.lease_duration)
         lasts = duration + self._around.core.protocol.margin(duration)
         self._expect(
             "somebody leads after the leader's last request",
-            max(0.0, sent + lands + lasts + self._poll - died),
+            max(0.0, sent + lands + lasts + self._delay(others) + self._poll - died),
             lambda: checker.led_at > died,
         )
+
+    def _delay(self, daemons: t.Iterable[Process]) -> float:
+        """Return for how many seconds all of them leave a lease that they may take (rule 28)."""
+        return max((daemon.host.loaded.takeover_delay for daemon in daemons), default=0.0)
 
     def _record(self) -> t.Any:
         return self._around.core.store.decode(self._around.bucket.body)

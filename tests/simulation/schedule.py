@@ -189,6 +189,10 @@ class Schedule:
                 functools.partial(network.refuse_reads, name, every=rng.uniform(0.5, longest)),
             )
         )(seconds)
+        if host and self._times.named:
+            names = self._times.names
+            successor = names.choice([f"daemon-{turn}" for turn in range(3)])
+            self.world.after(seconds * names.random(), functools.partial(host.step_down, successor))
         if host:
             # Where requests are slow, a leader may not look for signals.
             chance = 0.4 if self._times.kind == "slow" else 0.2

@@ -24,6 +24,7 @@ class Pace(t.NamedTuple):
     poll_interval: float
     renew_interval: float = 0.0
     stop_grace: float = 0.0
+    takeover_delay: float = 0.0
 
 
 class Times:
@@ -47,6 +48,9 @@ class Times:
         holds = random.Random(f"{seed} holds")  # a chance of its own, so that other schedules stay what they were
         self.hold_at_least = holds.choice((self.longest / 2, 1.5 * self.longest)) if holds.random() < 0.1 else 0.0
         """Seconds for which tasks want their leases not to be taken again."""
+        self.names = random.Random(f"{seed} names")
+        self.named = self.names.random() < 0.15
+        """Daemons have holders of their own: successors are named, and some take over later than others."""
         self.skew = 0.49 if self.kind == "long" else 0.9
         """What the clocks of the store's own nodes may differ by, on top of the grain."""
 
@@ -79,7 +83,9 @@ class Times:
         else:
             duration = rng.choice((505.0, 660.0, self.longest))
             renew, grace = duration / 5, duration / 10
-        return self._pace(duration, (None,), timeout, 0.0)._replace(renew_interval=renew, stop_grace=grace)
+        delay = self.names.choice((0.0, self.longest / 3, 1.2 * self.longest)) if self.named else 0.0
+        pace = self._pace(duration, (None,), timeout, 0.0)
+        return pace._replace(renew_interval=renew, stop_grace=grace, takeover_delay=delay)
 
     def _timeout(self) -> float:
         return self._rng.uniform(1, self.slowest_timeout)
