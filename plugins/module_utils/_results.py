@@ -78,6 +78,7 @@ def lease(found: Found, location: Location) -> dict[str, t.Any]:
         etag=found.etag if isinstance(found, Seen) else None,
         lease_duration=record.lease_duration if record else None,
         hold_at_least=record.hold_at_least if record else None,
+        successor=(record.successor or None) if record else None,
         acquired_at=utc(record.acquired_at) if record else None,
         renewed_at=utc(found.modified) if isinstance(found, Seen) else None,
         age=found.age if isinstance(found, Seen) else None,

@@ -147,6 +147,12 @@ lease:
       description: Seconds after the acquisition in which nobody takes the lease again, even if it is released.
       type: float
       sample: 0
+    successor:
+      description:
+        - The holder for which the lease is reserved, if it was released by C(s3-leader step-down --to). Others may take
+          it when it has been released for as long as RV(lease.lease_duration).
+      type: str
+      sample: web-3
     acquired_at:
       description: When the term began, in UTC.
       type: str

@@ -200,7 +200,7 @@ class Host:
         for path in [path for path in self.files if path.startswith(FOLDER + "/")]:
             del self.files[path]
         self._end_services(lambda: None)
-        self._after(max(0.0, self._grace() - self._reaction()), self._services_ended)  # what still runs is killed
+        self._services_end_in(max(0.0, self._grace() - self._reaction()))  # what still runs is killed
         self._after(self._starts_again_after, self.boot)
 
     def _grace(self) -> float:
@@ -241,7 +241,12 @@ class Host:
             if self._happens(0.5):
                 takes *= 4
                 self._around.world.fault("services take longer to stop than planned", takes)
-            self._after(takes, self._services_ended)
+            self._services_end_in(takes)
+
+    def _services_end_in(self, seconds: float) -> None:
+        """Let those that are being stopped end then, if they have not ended before."""
+        ends = self._ends
+        self._after(seconds, lambda: self._services_ended() if ends and ends is self._ends else False)
 
     def _services_ended(self) -> None:
         for path in (SERVING, STARTED, WAITING):

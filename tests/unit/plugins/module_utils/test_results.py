@@ -93,6 +93,7 @@ def test_a_lease_is_told_in_seconds_and_in_times_of_the_stores_clock():
         etag="e1",
         lease_duration=30.0,
         hold_at_least=0.0,
+        successor=None,
         acquired_at="2026-11-23T04:49:36.000Z",
         renewed_at="2026-11-23T04:49:56.000Z",
         age=4.0,

@@ -116,7 +116,7 @@ def test_what_is_held_back_is_so_for_the_successor_too():
 
 
 def test_a_lease_that_is_held_is_reserved_for_nobody():
-    assert takeable_in(seen(HELD._replace(successor="app-2"))) == 32.0
+    assert takeable_in(seen(HELD._replace(successor="app-2")), delay=60.0) == 92.0
 
 
 def test_who_takes_it_reserves_it_for_nobody():
