@@ -135,7 +135,7 @@ class Checker:
         delay = process.host.loaded.takeover_delay if process.host else 0.0
         waited = self._taken.pop((me.session, term), delay)
         if delay > max(0.0, waited + GRAIN + self._skew) and not self._bucket.clock_lies:
-            raise Violation(f"{name} took the lease {waited:.2f} s after others might have, not {delay:.2f} s (rule 28)")
+            raise Violation(f"{name} took the lease {waited:.2f} s after others might have, not {delay:.2f} (rule 28)")
         self._alone(process, me.session, term)
         late = EPOCH + process.true_time(verdict.deadline) - commit.record.lease_until
         if late > 0 and not self._bucket.clock_lies:
