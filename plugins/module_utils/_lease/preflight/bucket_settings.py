@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
-from xml.etree import ElementTree
+from typing import Callable, Dict, List, NamedTuple, Sequence
+from xml.etree.ElementTree import Element
 
 from ..connection import Response
 from ..settings import Location
 from ..store import element
+from ..xml_document import all_of, name_of, one_of, parse, text_of
 from .report import FAIL, PASS, UNKNOWN, WARN, Check
 from .scratch import Workspace
 
@@ -38,7 +39,7 @@ class Setting(NamedTuple):
     """The error code for a setting that is not set; '' if S3 has none."""
     root: str
     """A part of the name of the answer's root element; stores differ in the rest."""
-    judge: Callable[[ElementTree.Element, str], Check]
+    judge: Callable[[Element, str], Check]
 
 
 def ask(work: Workspace) -> List[Check]:
@@ -67,44 +68,14 @@ def check(name: str, response: Response, location: Location) -> Check:
         return Check(name, PASS, "the store does not implement this (501)")
     if status in (401, 403):
         return Check(name, UNKNOWN, answer, "Grant %s on the bucket to check this" % setting.permission)
-    document = _document(response.body) if status == 200 else None
-    if document is None or setting.root not in _name(document):
+    document = parse(response.body, MOST) if status == 200 else None
+    if document is None or setting.root not in name_of(document):
         return Check(name, UNKNOWN, answer + " to ?%s, so this could not be checked" % setting.query)
     return setting.judge(document, location.key)
 
 
-def _document(body: bytes) -> Optional[ElementTree.Element]:
-    if len(body) > MOST or b"<!" in body:  # no configuration declares entities
-        return None
-    try:
-        return ElementTree.fromstring(body)
-    except ElementTree.ParseError:
-        return None
-
-
-def _name(node: ElementTree.Element) -> str:
-    return node.tag.rpartition("}")[2]
-
-
-def _all(node: Optional[ElementTree.Element], name: str) -> Iterator[ElementTree.Element]:
-    for child in node if node is not None else ():
-        if _name(child) == name:
-            yield child
-
-
-def _one(node: Optional[ElementTree.Element], *path: str) -> Optional[ElementTree.Element]:
-    for name in path:
-        node = next(_all(node, name), None)
-    return node
-
-
-def _text(node: Optional[ElementTree.Element], *path: str) -> str:
-    found = _one(node, *path)
-    return (found.text or "").strip() if found is not None else ""
-
-
-def _versioning(document: ElementTree.Element, _key: str) -> Check:
-    status = _text(document, "Status")
+def _versioning(document: Element, _key: str) -> Check:
+    status = text_of(document, "Status")
     if status == "Suspended":
         return Check("versioning", PASS, "it is suspended: each renewal replaces the previous version")
     if status != "Enabled":
@@ -117,33 +88,33 @@ def _versioning(document: ElementTree.Element, _key: str) -> Check:
     )
 
 
-def _lifecycle(document: ElementTree.Element, key: str) -> Check:
+def _lifecycle(document: Element, key: str) -> Check:
     rules = _rules(document, key)
     for rule in rules:
-        name = "rule %r" % _text(rule, "ID")[:100]
-        if _text(rule, "Expiration", "Date"):
+        name = "rule %r" % text_of(rule, "ID")[:100]
+        if text_of(rule, "Expiration", "Date"):
             return Check(
                 "lifecycle",
                 FAIL,
-                "%s deletes the lease from %s on, however fresh it is" % (name, _text(rule, "Expiration", "Date")),
+                "%s deletes the lease from %s on, however fresh it is" % (name, text_of(rule, "Expiration", "Date")),
                 "Remove the rule, or exclude %s by its filter" % key,
             )
     for rule in rules:
-        name = "rule %r" % _text(rule, "ID")[:100]
-        if _text(rule, "Expiration", "Days"):
+        name = "rule %r" % text_of(rule, "ID")[:100]
+        if text_of(rule, "Expiration", "Days"):
             return Check(
                 "lifecycle",
                 WARN,
-                "%s deletes a lease that was not written for %s" % (name, _days(_text(rule, "Expiration", "Days"))),
+                "%s deletes a lease that was not written for %s" % (name, _days(text_of(rule, "Expiration", "Days"))),
                 "Exclude %s by its filter: the next lease would still have higher terms, but lose its history" % key,
             )
-        for transition in _all(rule, "Transition"):
-            if _text(transition, "StorageClass") in FROZEN:
+        for transition in all_of(rule, "Transition"):
+            if text_of(transition, "StorageClass") in FROZEN:
                 return Check(
                     "lifecycle",
                     WARN,
                     "%s moves an unused lease to %s, where it cannot be read"
-                    % (name, _text(transition, "StorageClass")),
+                    % (name, text_of(transition, "StorageClass")),
                     "Exclude %s by its filter" % key,
                 )
     expiry = _expiry(rules)
@@ -152,7 +123,7 @@ def _lifecycle(document: ElementTree.Element, key: str) -> Check:
 
 def versions_expire_after(lifecycle: Response, key: str) -> str:
     """Return after what time noncurrent versions of the lease expire; '' if they do not."""
-    document = _document(lifecycle.body) if lifecycle.status == 200 else None
+    document = parse(lifecycle.body, MOST) if lifecycle.status == 200 else None
     return _expiry(_rules(document, key)) if document is not None else ""
 
 
@@ -163,41 +134,41 @@ def with_expiry(versioning: Check, expiry: str) -> Check:
     return Check(versioning.name, PASS, versioning.seen + _VERSIONS_EXPIRE % expiry)
 
 
-def _expiry(rules: Sequence[ElementTree.Element]) -> str:
-    noncurrent = [_text(rule, "NoncurrentVersionExpiration", "NoncurrentDays") for rule in rules]
+def _expiry(rules: Sequence[Element]) -> str:
+    noncurrent = [text_of(rule, "NoncurrentVersionExpiration", "NoncurrentDays") for rule in rules]
     return next((_days(text) for text in noncurrent if text), "")
 
 
-def _rules(document: ElementTree.Element, key: str) -> List[ElementTree.Element]:
+def _rules(document: Element, key: str) -> List[Element]:
     """Return the enabled rules that may apply to the lease."""
-    return [rule for rule in _all(document, "Rule") if _text(rule, "Status") == "Enabled" and _matches(rule, key)]
+    return [rule for rule in all_of(document, "Rule") if text_of(rule, "Status") == "Enabled" and _matches(rule, key)]
 
 
 def _days(number: str) -> str:
     return number + (" day" if number == "1" else " days")
 
 
-def _matches(rule: ElementTree.Element, key: str) -> bool:
+def _matches(rule: Element, key: str) -> bool:
     """Tell whether a rule may apply to the lease, which has no tags."""
-    filters = _one(rule, "Filter")
-    both = _one(filters, "And")
-    parts: List[ElementTree.Element] = [rule] + [part for part in (filters, both) if part is not None]
+    filters = one_of(rule, "Filter")
+    both = one_of(filters, "And")
+    parts: List[Element] = [rule] + [part for part in (filters, both) if part is not None]
     for part in parts:
-        if _one(part, "Tag") is not None:
+        if one_of(part, "Tag") is not None:
             return False
-        if not key.startswith(_text(part, "Prefix")):
+        if not key.startswith(text_of(part, "Prefix")):
             return False
-        more, less = _text(part, "ObjectSizeGreaterThan"), _text(part, "ObjectSizeLessThan")
+        more, less = text_of(part, "ObjectSizeGreaterThan"), text_of(part, "ObjectSizeLessThan")
         if (more.isdigit() and int(more) >= LARGEST) or (less.isdigit() and int(less) <= SMALLEST):
             return False
     return True
 
 
-def _object_lock(document: ElementTree.Element, _key: str) -> Check:
-    retention = _one(document, "Rule", "DefaultRetention")
+def _object_lock(document: Element, _key: str) -> Check:
+    retention = one_of(document, "Rule", "DefaultRetention")
     if retention is None:
         return Check("object_lock", PASS, "no default retention is set")
-    days, years = _text(retention, "Days"), _text(retention, "Years")
+    days, years = text_of(retention, "Days"), text_of(retention, "Years")
     kept = _days(days) if days else years + (" year" if years == "1" else " years") if years else "some time"
     return Check(
         "object_lock",
@@ -208,7 +179,7 @@ def _object_lock(document: ElementTree.Element, _key: str) -> Check:
     )
 
 
-def _replication(document: ElementTree.Element, key: str) -> Check:
+def _replication(document: Element, key: str) -> Check:
     if not _rules(document, key):
         return Check("replication", PASS, "no rule applies to the lease")
     return Check(
