@@ -11,10 +11,9 @@ from __future__ import annotations
 import typing as t
 
 from ._lease import wording
-from ._lease.protocol import free_in, record_of, term_of
-from ._lease.record import Proof, utc
+from ._lease.protocol import term_of
 from ._lease.settings import Location
-from ._lease.types import Absent, Found, Seen, Verdict
+from ._lease.types import Absent, Found, Verdict
 
 SEE_MSG = "the task failed: see msg"
 
@@ -26,7 +25,7 @@ def success(
     return dict(
         changed=verdict.why.changes_hands,
         is_leader=verdict.is_leader,
-        lease=lease(verdict.lease, location),
+        lease=wording.lease(verdict.lease, location),
         term=term_of(verdict.lease) if verdict.is_leader else None,
         reason=wording.sentence(verdict, dry_run),
         requests=requests,
@@ -42,7 +41,7 @@ def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return dict(
         changed=False,
         is_leader=status["is_leader"],
-        lease={**lease(Absent(0.0), Location("", "")), "state": None, "expires_in": None, **known},
+        lease={**wording.lease(Absent(0.0), Location("", "")), "state": None, "expires_in": None, **known},
         term=status["term"] if status["is_leader"] else None,
         reason=status["reason"],
         requests=0,
@@ -64,37 +63,6 @@ def failure(message: str, requests: int) -> dict[str, t.Any]:
     )
 
 
-def lease(found: Found, location: Location) -> dict[str, t.Any]:
-    """Return the lease, for people and a later renewal: seconds, and ISO 8601 times by the store's clock."""
-    record = record_of(found)
-    return dict(
-        bucket=location.bucket,
-        key=location.key,
-        state=wording.state(found),
-        holder=record.holder if record else None,
-        session=record.session if record else None,
-        term=record.term if record else None,
-        sequence=record.sequence if record else None,
-        etag=found.etag if isinstance(found, Seen) else None,
-        lease_duration=record.lease_duration if record else None,
-        hold_at_least=record.hold_at_least if record else None,
-        successor=(record.successor or None) if record else None,
-        acquired_at=utc(record.acquired_at) if record else None,
-        renewed_at=utc(found.modified) if isinstance(found, Seen) else None,
-        age=found.age if isinstance(found, Seen) else None,
-        expires_in=free_in(found),
-        metadata=dict(record.metadata) if record else {},
-        conditions_proven=_proven(record.proof if record else None),
-        history=wording.terms(record.history) if record else [],
-    )
-
-
-def _proven(proof: Proof | None) -> dict[str, t.Any] | None:
-    if proof is None:
-        return None
-    return dict(store=proof.store, at=utc(proof.at), quoted_etags=proof.quoted, use_by_dates=proof.dated)
-
-
 def difference(verdict: Verdict, location: Location) -> dict[str, t.Any]:
     """Return the lease before and after for diff mode, without what every renewal changes.
 
@@ -104,7 +72,7 @@ def difference(verdict: Verdict, location: Location) -> dict[str, t.Any]:
     before = verdict.before if ours else verdict.lease
 
     def stable(found: Found) -> dict[str, t.Any]:
-        shown = lease(found, location)
+        shown = wording.lease(found, location)
         return {name: shown[name] for name in ("state", "holder", "term", "lease_duration", "metadata")}
 
     name = str(location)

@@ -21,8 +21,7 @@ import syslog
 import time
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils import _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import processes
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import processes, wording
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute.signals import Signals
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Heartbeat, Lost, Stop
@@ -184,7 +183,7 @@ class Run:
             Kept(
                 state=HELD,
                 reason="held",
-                lease=_results.lease(held.seen, self._lease.location),
+                lease=wording.lease(held.seen, self._lease.location),
                 store=self._lease.me.store,
                 deadline=held.lapses_at,
                 until=until,

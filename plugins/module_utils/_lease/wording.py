@@ -4,7 +4,7 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""The state of a lease and the result of an operation, each in one sentence for people."""
+"""The state of a lease and the result of an operation, for people: as data, or in one sentence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from .protocol import free_in, record_of, term_of
 from .record import BROKEN, EXPIRED, Ended, Record, Unreadable, utc
+from .settings import Location
 from .types import Absent, Found, Seen, Verdict, Why
 
 
@@ -60,6 +61,33 @@ def _freed(record: Record, age: float) -> str:
     term = " (term %d)" % record.term if record.term else ""
     reason = ": " + plain(record.metadata["reason"]) if "reason" in record.metadata else ""
     return "%s%s %s ago%s%s" % (how, by, _seconds(age), term, reason)
+
+
+def lease(found: Found, location: Location) -> Dict[str, Any]:
+    """Return the lease, for people and a later renewal: seconds, and ISO 8601 times by the store's clock."""
+    record = record_of(found)
+    proof = record.proof if record else None
+    proven = proof and dict(store=proof.store, at=utc(proof.at), quoted_etags=proof.quoted, use_by_dates=proof.dated)
+    return dict(
+        bucket=location.bucket,
+        key=location.key,
+        state=state(found),
+        holder=record.holder if record else None,
+        session=record.session if record else None,
+        term=record.term if record else None,
+        sequence=record.sequence if record else None,
+        etag=found.etag if isinstance(found, Seen) else None,
+        lease_duration=record.lease_duration if record else None,
+        hold_at_least=record.hold_at_least if record else None,
+        successor=(record.successor or None) if record else None,
+        acquired_at=utc(record.acquired_at) if record else None,
+        renewed_at=utc(found.modified) if isinstance(found, Seen) else None,
+        age=found.age if isinstance(found, Seen) else None,
+        expires_in=free_in(found),
+        metadata=dict(record.metadata) if record else {},
+        conditions_proven=proven,
+        history=terms(record.history) if record else [],
+    )
 
 
 def terms(history: Sequence[Ended]) -> List[Dict[str, Any]]:

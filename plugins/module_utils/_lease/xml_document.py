@@ -15,8 +15,9 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 def parse(body: bytes, most: int) -> Optional[Element]:
     """Return the root; None for what is longer than ``most`` bytes, is not XML in UTF-8, or declares entities."""
     try:
-        text = body.decode("utf-8-sig")  # whatever encoding it declares: another one could hide entities
-        return None if len(body) > most or "<!" in text else fromstring(text)
+        text = body.decode("utf-8-sig")
+        # Without <! it declares no entities. In UTF-16, which the parser knows by its NULs, that would look different.
+        return None if len(body) > most or "<!" in text or "\0" in text else fromstring(text)
     except (UnicodeDecodeError, ParseError):
         return None
 

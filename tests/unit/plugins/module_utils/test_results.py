@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils import _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Ended, Proof, Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Seen, Verdict, Why
 from support.leases import LEASE_KEYS
@@ -78,77 +78,8 @@ def test_every_result_has_the_same_keys(found):
     assert (set(local), set(local["lease"])) == (KEYS, LEASE_KEYS)
 
 
-# -- The lease
-
-
-def test_a_lease_is_told_in_seconds_and_in_times_of_the_stores_clock():
-    assert _results.lease(HELD, LOCATION) == dict(
-        bucket="bucket",
-        key="jobs/a",
-        state="held",
-        holder="web-2",
-        session="5f2f2b0f",
-        term=7,
-        sequence=3,
-        etag="e1",
-        lease_duration=30.0,
-        hold_at_least=0.0,
-        successor=None,
-        acquired_at="2026-11-23T04:49:36.000Z",
-        renewed_at="2026-11-23T04:49:56.000Z",
-        age=4.0,
-        expires_in=28.0,
-        metadata={"ticket": "OPS-1"},
-        conditions_proven=None,
-        history=[],
-    )
-
-
-def test_terms_that_have_ended_are_told_with_times_of_the_stores_clock():
-    ended = Ended(6, "web-1", "a-session", None, NOW, "broken", "root@vm", "burnt down")
-    (told,) = _results.lease(seen(history=(ended,)), LOCATION)["history"]
-    assert told == {**ended._asdict(), "ended_at": "2026-11-23T04:50:00.000Z"}
-
-
-def test_how_the_store_was_found_to_enforce_conditions_is_told_for_later_tasks():
-    proof = Proof("https://s3.example.com/bucket", NOW, quoted=False, dated=True)
-    assert _results.lease(seen(proof=proof), LOCATION)["conditions_proven"] == dict(
-        store="https://s3.example.com/bucket", at="2026-11-23T04:50:00.000Z", quoted_etags=False, use_by_dates=True
-    )
-
-
 def test_what_proves_that_a_write_landed_is_not_told():
     assert "the-nonce" not in str(success(True, Why.ACQUIRED))
-
-
-def test_a_lease_that_is_not_there_has_nothing_but_its_name():
-    told = dict(_results.lease(ABSENT, LOCATION))
-    assert (told.pop("bucket"), told.pop("key"), told.pop("state")) == ("bucket", "jobs/a", "absent")
-    assert (told.pop("expires_in"), told.pop("metadata"), told.pop("history")) == (0.0, {}, [])
-    assert set(told.values()) == {None}
-
-
-def test_an_object_that_cannot_be_read_is_told_as_far_as_it_is_seen():
-    told = _results.lease(UNREADABLE, LOCATION)
-    assert (told["state"], told["etag"], told["age"], told["expires_in"]) == ("unreadable", "e1", 4.0, None)
-    assert (told["holder"], told["session"], told["term"], told["acquired_at"]) == (None, None, None, None)
-    assert told["metadata"] == {}
-
-
-def test_a_released_lease_has_an_empty_holder_and_keeps_its_term():
-    told = _results.lease(RELEASED, LOCATION)
-    assert (told["state"], told["holder"], told["term"], told["expires_in"]) == ("released", "", 7, 0.0)
-
-
-def test_a_lease_of_the_other_library_has_neither_session_nor_term():
-    told = _results.lease(FOREIGN, LOCATION)
-    assert (told["state"], told["session"], told["term"], told["acquired_at"]) == ("held", "", 0, None)
-
-
-def test_the_metadata_is_a_copy():
-    told = _results.lease(HELD, LOCATION)
-    told["metadata"]["ticket"] = "another"
-    assert HELD.record.metadata == {"ticket": "OPS-1"}
 
 
 # -- Failure

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from ansible import constants
-from ansible_collections.leaderelection.s3.plugins.module_utils import _results
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import wording
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Seen
@@ -22,7 +22,7 @@ STORE = "https://s3.example.com/bucket"
 
 def lease(bucket="bucket", key="jobs/a", term=7, store=STORE):
     record = Record("web-1", SESSION, term, 3, "n", 30.0, NOW - 10, NOW, NOW + 32, {}, Proof(store, NOW))
-    return _results.lease(Seen(record, "e1", NOW, NOW), Location(bucket, key))
+    return wording.lease(Seen(record, "e1", NOW, NOW), Location(bucket, key))
 
 
 def earlier(**changes):
