@@ -425,16 +425,17 @@ _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
 
 
 _OF_BUCKETS = {
+    "list-type": "ListObjectsV2",
     "versioning": "GetBucketVersioning",
     "lifecycle": "GetBucketLifecycleConfiguration",
     "object-lock": "GetObjectLockConfiguration",
     "replication": "GetBucketReplication",
 }
-"""By the query."""
+"""By how the query begins."""
 
 
 def _action(method: str, query: str) -> str:
-    return "s3:" + _OF_BUCKETS.get(query, method.capitalize() + "Object")
+    return "s3:" + _OF_BUCKETS.get(query.partition("=")[0], method.capitalize() + "Object")
 
 
 def _md5(body: bytes) -> str:

@@ -50,6 +50,9 @@ class Store:
     ``until`` is always the reading of the clock at which the caller turns away.
     """
 
+    most = MAX_BODY
+    """Bytes of an answer that are read."""
+
     def __init__(self, connection: Wire, location: Location, clock: Clock, time: Optional[StoreTime] = None) -> None:
         self._connection = connection
         self._location = location
@@ -121,7 +124,7 @@ class Store:
             stamp, asked = self.time.stamp(until, dated, expired), self._clock.now()
             try:
                 self.requests += 1
-                response = self._connection.send(method, headers, body, MAX_BODY, stamp, before_last_byte)
+                response = self._connection.send(method, headers, body, self.most, stamp, before_last_byte)
             except NoAnswer as error:
                 return Unknown(str(error), sent=error.sent)
             except GivenUp:
@@ -203,10 +206,13 @@ class Store:
             return "The bucket of %s is in another region: set region to %s" % (self._location, region)
         if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
             return "Check the credentials: access_key, secret_key, session_token, profile, or their other sources"
+        if status == 404 or not (code or status == 501):
+            return NOT_S3
+        return self._way_out(method, status)
+
+    def _way_out(self, method: str, status: int) -> str:
         if status == 501:
             return "This store does not implement conditional writes, so it cannot hold a lease"
-        if not code or status == 404:
-            return "This is not an S3 answer: check endpoint_url, and proxies on the way"
         if status == 403 and method == "GET":
             return (
                 "Grant s3:GetObject on %s. Without s3:ListBucket, S3 gives the same answer if the lease does not exist "
@@ -218,6 +224,7 @@ class Store:
         return "The lease %s was left unchanged" % self._location
 
 
+NOT_S3 = "This is not an S3 answer: check endpoint_url, and proxies on the way"
 _OVERTAKEN = "UnknownError"
 """Ceph RGW's code for errors that it has no code for: also for a write that another one has overtaken (ECANCELED)."""
 _LATEST = 250_000_000_000.0

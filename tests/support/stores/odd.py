@@ -14,8 +14,9 @@ import pathlib
 import threading
 import time
 import urllib.parse
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import formatdate
+from xml.sax.saxutils import escape
 
 from ..recorder import Request
 from ..server import Answer, Exchange, LoopbackServer, error
@@ -38,6 +39,9 @@ class Store(LoopbackServer):
 
     With clock_offset (seconds) its clock, and so Date and Last-Modified, differ from this machine's.
     """
+
+    page_size = 1000
+    """Most keys in a page of a listing."""
 
     def __init__(self, certificate: pathlib.Path | None = None, answers_continue: bool = True) -> None:
         super().__init__(certificate, answers_continue)
@@ -86,6 +90,8 @@ class Store(LoopbackServer):
         """Deal with a request; the lock is held."""
         if refusal := self.untimely(request):
             return refusal
+        if not request.key and "list-type=2" in request.path:
+            return self.on_list(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(request.path).query)))
         if not request.key:
             return self.answer(200)  # about the bucket: made, there, deleted, as you like
         if request.method == "PUT":
@@ -117,6 +123,25 @@ class Store(LoopbackServer):
         if request.method == "HEAD":
             return self.answer(200, headers)._replace(content_length=str(len(stored.body)))
         return self.answer(200, headers, stored.body)
+
+    def on_list(self, query: dict[str, str]) -> Answer:
+        """ListObjectsV2. The token is the last key of the page before."""
+        prefix, after = query.get("prefix", ""), query.get("continuation-token", "")
+        keys = sorted(key for key in self._objects if key.startswith(prefix) and key > after)
+        shown = keys[: self.page_size]
+        parts = [f"<EncodingType>url</EncodingType><IsTruncated>{str(keys != shown).lower()}</IsTruncated>"]
+        if keys != shown:
+            parts.append(f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>")
+        for key in shown:
+            stored = self._objects[key]
+            modified = f"{datetime.fromtimestamp(stored.modified, UTC):%FT%T}.000Z"
+            parts.append(
+                f"<Contents><Key>{urllib.parse.quote_plus(key, safe='/')}</Key><LastModified>{modified}</LastModified>"
+                f"<ETag>{escape(stored.etag)}</ETag><Size>{len(stored.body)}</Size></Contents>"
+            )
+        namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+        body = f'<?xml version="1.0"?>\n<ListBucketResult xmlns="{namespace}">{"".join(parts)}</ListBucketResult>'
+        return self.answer(200, (("Content-Type", "application/xml"),), body.encode())
 
     def on_missing(self, request: Request) -> Answer:
         """The answer to a GET of a key that is not there."""

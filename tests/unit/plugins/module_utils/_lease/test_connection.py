@@ -217,7 +217,9 @@ def test_a_connection_notes_what_it_asks_of_s3(serve):
     connection.send("PUT", {}, b"body", 10, stamp())
     connection.at("other").send("DELETE", {}, b"", 10, stamp())
     connection.at("", "versioning").send("GET", {}, b"", 10, stamp())
-    assert connection.actions == {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetBucketVersioning"}
+    connection.at("", "list-type=2&prefix=jobs").send("GET", {}, b"", 10, stamp())
+    of_buckets = {"s3:GetBucketVersioning", "s3:ListObjectsV2"}
+    assert connection.actions == {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", *of_buckets}
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "http://root:hunter2@h", "http://h/?a=b"])
