@@ -19,6 +19,7 @@ from . import _options, _results
 from ._lease import connection
 from ._lease.bad_option import BadOption
 from ._lease.record import Unreadable
+from ._lease.settings import Location
 from ._lease.types import Held, Seen, StoreError, StoreUnreachable, Verdict, Why
 
 Result = t.Dict[str, t.Any]
@@ -83,7 +84,7 @@ def operation(
     try:
         verdict = operate(task)
     except (BadOption, StoreError) as error:
-        text = _told(error, lease) if isinstance(error, StoreError) else str(error)
+        text = told(error, lease, f"The lease {lease.location}: ") if isinstance(error, StoreError) else str(error)
         return failed(with_actions(_results.failure(text, lease.store.requests), call, lease))
     result = _results.success(verdict, lease.location, lease.store.requests, lease.started, call.check_mode)
     result = with_actions(result, call, lease)
@@ -97,12 +98,12 @@ def operation(
     return result
 
 
-def opened(call: Call) -> _options.Handle | str:
+def opened(call: Call, kind: type[Location] = Location) -> _options.Handle | str:
     """Return the lease that the arguments name, or why they cannot be used."""
     if connection.MISSING_LIBRARY is not None:
         return str(missing_required_lib("botocore"))
     try:
-        return _options.Handle(call.params)
+        return _options.Handle(call.params, kind)
     except (BadOption, connection.CannotSend) as error:
         return str(error)
 
@@ -118,8 +119,9 @@ def failed(result: Result) -> Result:
     return dict(result, failed=True)
 
 
-def _told(error: StoreError, lease: _options.Handle) -> str:
-    text = f"The lease {lease.location}: {error}"
+def told(error: StoreError, lease: _options.Handle, text: str = "") -> str:
+    """Return the text, the error, and what may help."""
+    text += str(error)
     if lease.endpoint.expected_bucket_owner and "answered 403" in str(error):
         owner = lease.endpoint.expected_bucket_owner
         text += f". Or the bucket does not belong to the AWS account {owner} (expected_bucket_owner)"

@@ -87,14 +87,14 @@ def _texts(value: t.Any) -> t.Iterator[str]:
 class Handle:
     """The lease that a task's options name."""
 
-    def __init__(self, params: t.Mapping[str, t.Any]) -> None:
+    def __init__(self, params: t.Mapping[str, t.Any], kind: type[Location] = Location) -> None:
         """Check the options that all modules have. Raises BadOption or CannotSend if they cannot be used."""
         self.clock = Clock()
         self.started = self.clock.now()
         self.params = params = in_seconds(params)
         """The task's options, their durations in seconds."""
         self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__ if name in params})
-        self.location = Location(params["bucket"], params["key"]).checked()
+        self.location = kind(params["bucket"], params["key"]).checked()
         settings.check_holder(params["holder"])
         if params["session"]:
             settings.check_session(params["session"])

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_leader_info
-short_description: Show who holds a lease on S3
+short_description: Show who holds a lease on S3, or each of several
 version_added: 1.0.0
 description:
   - Reads the lease and returns who holds it, since when and for how long. Writes nothing.
+  - With O(prefix), it reads every lease whose key begins with it.
   - With O(source=local), it returns what the heartbeat daemon on the host knows, which the role
     P(leaderelection.s3.heartbeat#role) set up. This needs no botocore, no credentials and no request to the store.
   - With O(source=store), RV(is_leader) is decided by the store's clock, so it may become V(false) up to 2 seconds too
@@ -37,10 +38,21 @@ options:
     description:
       - The key of the lease object. All contenders use the same one.
       - From 1 to 1024 bytes, without empty parts and without C(.) and C(..) between slashes.
-      - Required with O(source=store), and ignored with O(source=local).
+      - Required with O(source=store) unless there is a O(prefix), and ignored with O(source=local).
     type: str
     required: false
     aliases: [object_key]
+  prefix:
+    description:
+      - The beginning of the keys of several leases, like V(jobs/). An empty one means the whole bucket. It has at most
+        1024 bytes, and up to 10000 objects may have it.
+      - The result has RV(leases). Whether this run leads is a question about one lease, so RV(is_leader) is V(false),
+        and RV(lease) is V(none).
+      - It lists the bucket, which on AWS takes the permission C(s3:ListBucket), and then reads each object. If one of
+        them cannot be read, the task fails. One that vanishes meanwhile is left out.
+      - Cannot be combined with O(key), nor with O(source=local).
+    type: str
+    version_added: 1.1.0
   name:
     description:
       - The name of the lease on the managed host, in C(s3-leader status) and in C(heartbeat_leases) of the role.
@@ -64,6 +76,18 @@ EXAMPLES = r"""
 - name: Show it
   ansible.builtin.debug:
     msg: "{{ lease.reason }}"
+
+- name: Find out who holds each lease below jobs/
+  leaderelection.s3.s3_leader_info:
+    prefix: jobs/
+  register: jobs
+
+- name: Show those that are held
+  ansible.builtin.debug:
+    msg: "{{ item.key }} is held by {{ item.holder }} since {{ item.acquired_at }}"
+  loop: "{{ jobs.leases | selectattr('state', 'equalto', 'held') }}"
+  loop_control:
+    label: "{{ item.key }}"
 
 - name: Ask the daemon of this host
   leaderelection.s3.s3_leader_info:
@@ -236,6 +260,14 @@ lease:
           description: Why, in the words of who released or broke it. May be empty.
           type: str
           sample: web-2 burnt down, OPS-4712
+leases:
+  description:
+    - Every object whose key begins with O(prefix), sorted by key. Each has what RV(lease) has of one lease.
+    - An object that is no lease is V(unreadable) by its RV(lease.state).
+  returned: success, when O(prefix) is set
+  type: list
+  elements: dict
+  version_added: 1.1.0
 requests:
   description: The number of requests sent to S3.
   returned: always
@@ -270,7 +302,7 @@ deadline:
 
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils import _results
+from ansible_collections.leaderelection.s3.plugins.module_utils import _listed, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
@@ -289,30 +321,36 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
     source=dict(type="str", choices=["store", "local"], default="store"),
     key=dict(type="str", aliases=["object_key"], no_log=False),
+    prefix=dict(type="str"),
     name=dict(type="str"),
 )
 
 
 def carry_out(call: Call) -> Result:
-    source, name = call.params["source"], call.params["name"]
+    source, name, prefix = (call.params[option] for option in ("source", "name", "prefix"))
     try:
-        check_source(source, call.params["key"], name)
+        check_source(source, call.params["key"], prefix, name)
         if source == "local":
             in_seconds(call.params)
             return _results.local(runtime.describe(name))
     except BadOption as error:
         return failed(_results.failure(str(error), 0))
-    return operation(call, inspect)
+    return operation(call, inspect) if prefix is None else _listed.carry_out(call)
 
 
-def check_source(source: str, key: str | None, name: str | None) -> None:
-    """Raise BadOption unless the lease is named as the source knows it: by its key, or by its name on the host."""
+def check_source(source: str, key: str | None, prefix: str | None, name: str | None) -> None:
+    """Raise BadOption unless leases are named as the source knows them: by key or prefix, or by a name on the host."""
     if source == "store":
         if name:
             raise BadOption("name", name, "the store does not know names on a host. Use key, or source: local")
-        if key is None:
-            raise BadOption("key", key, "source: store needs it. Name the object, or use source: local with a name")
+        if key is None and prefix is None:
+            way_out = "source: store needs it, or a prefix. Name the object, or use source: local with a name"
+            raise BadOption("key", key, way_out)
+        if key is not None and prefix is not None:
+            raise BadOption("prefix", prefix, "key is set, too. Use key for one lease, or prefix for all below it")
         return
+    if prefix is not None:
+        raise BadOption("prefix", prefix, "the host knows its leases by name. Use name, or source: store")
     if not name:
         raise BadOption("name", name, "source: local needs it. Use a name that s3-leader status shows on the host")
 

@@ -12,7 +12,13 @@ import pytest
 import yaml
 from ansible_collections.leaderelection.s3.plugins.filter import heartbeat_plan
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import durations, protocol, record, settings
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import (
+    durations,
+    listing,
+    protocol,
+    record,
+    settings,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import (
     command,
     config,
@@ -37,7 +43,12 @@ from support.documents import (
 
 OF_ROLE, OF_LEASE = role_options()
 OPTIONS = "docs/options.md"
-LENGTHS = {**settings.LENGTHS, "metadata": (0, record.MAX_METADATA), "name": (1, leases.MAX_NAME)}
+LENGTHS = {
+    **settings.LENGTHS,
+    "metadata": (0, record.MAX_METADATA),
+    "name": (1, leases.MAX_NAME),
+    "prefix": (0, settings.LENGTHS["key"][1]),
+}
 RANGES = {**settings.RANGES, **preflight.RANGES, **LENGTHS}
 RANGES_OF_LEASE = {**settings.RANGES, **config.RANGES, **heartbeat_plan.RANGES, **LENGTHS}
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
@@ -77,6 +88,7 @@ def test_every_range_that_is_checked_is_of_an_option_that_is_documented():
     assert RANGES_OF_LEASE.keys() - OF_LEASE.keys() == {
         "hold_at_least",
         "keep_at_most",
+        "prefix",
         "reason",
         "session",
         "wait_timeout",
@@ -180,6 +192,7 @@ RENEW, INFO, CONNECTION = (
         (ACQUIRE, r"plus (\d+)", MARGIN),
         (RENEW, r"plus (\d+)", MARGIN),
         (INFO, r"up to (\d+) seconds (?:too )?late", MARGIN),
+        (INFO, r"up to (\d+) objects", listing.MOST_OBJECTS),
         (CONNECTION, r"(?:as long and|this long plus) (\d+) seconds", settings.PATIENCE),
     ],
 )

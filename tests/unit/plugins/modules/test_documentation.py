@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.leaderelection.s3.plugins.doc_fragments import _connection, _lease
 from ansible_collections.leaderelection.s3.plugins.lookup import s3_leader as lookup
-from ansible_collections.leaderelection.s3.plugins.module_utils import _options, _report, _results
+from ansible_collections.leaderelection.s3.plugins.module_utils import _listed, _options, _report, _results
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Verdict, Why
@@ -49,11 +49,22 @@ def test_secrets_are_marked_as_such(name):
 
 
 SOMETIMES = {"resource_actions"}
+OF_ONE_MODULE = {"s3_leader_info": {"leases"}}
 
 
 @pytest.mark.parametrize("name", LEASE_MODULES)
 def test_every_lease_module_returns_the_same(name):
-    assert module_of(name).RETURN == module_of("s3_leader_acquire").RETURN
+    told, others = (yaml.safe_load(module_of(one).RETURN) for one in (name, "s3_leader_acquire"))
+    own = OF_ONE_MODULE.get(name, set())
+    assert told.keys() - others.keys() == own
+    assert {key: one for key, one in told.items() if key not in own} == others
+
+
+def test_what_is_returned_of_all_below_a_prefix_is_documented():
+    told = yaml.safe_load(module_of("s3_leader_info").RETURN)
+    done = _listed.result([], Location("bucket", "jobs/"), 1)
+    assert set(done) - {"changed"} == set(told) - SOMETIMES
+    assert told["leases"]["returned"] == "success, when O(prefix) is set"
 
 
 def test_what_is_returned_is_documented():

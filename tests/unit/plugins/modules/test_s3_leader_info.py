@@ -91,6 +91,20 @@ def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatc
     assert (told["failed"], told["is_leader"]) == (False, True)
 
 
+# -- All below a prefix
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(("prefix", "keys"), [("jobs/", ["jobs/a", "jobs/b"]), ("", ["a", "jobs/a", "jobs/b"])])
+def test_with_a_prefix_it_tells_of_every_lease_below_it(run, store, prefix, keys, check):
+    for key in ("jobs/b", "jobs/a", "a"):
+        store.put(key, somebody_elses(store.url + "/bucket", session="my-session", leaseDurationSeconds=300))
+    told = run(main, key=None, prefix=prefix, check=check, diff=True)
+    assert [lease["key"] for lease in told["leases"]] == keys
+    assert (told["failed"], told["is_leader"], told["changed"], told["lease"]) == (False, False, False, None)
+    assert {request.method for request in store.requests} == {"GET"}
+
+
 # -- What does not go together
 
 
@@ -102,6 +116,10 @@ def test_the_host_needs_neither_botocore_nor_credentials(run, status, monkeypatc
         (dict(name="db"), 'name is "db": the store does not know names on a host'),
         (dict(source="local", key=""), "name is not set: source: local needs it"),
         (dict(source="local", key="", name="../db"), 'name is "../db": use 1 to 50 lower-case letters'),
+        (dict(prefix="jobs/"), 'prefix is "jobs/": key is set, too. Use key for one lease, or prefix for all below it'),
+        (dict(prefix=""), 'prefix is "": key is set, too'),
+        (dict(key=None, prefix="jobs/", name="db"), 'name is "db": the store does not know names on a host'),
+        (dict(LOCAL, prefix="jobs/"), 'prefix is "jobs/": the host knows its leases by name'),
     ],
 )
 def test_a_lease_is_named_as_who_is_asked_knows_it(run, store, options, words):
