@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 
 from ..bad_option import BadOption
 from ..clock import Clock
@@ -20,7 +19,7 @@ from .arguments import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
-    from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 UNUSABLE = 2
 """Exit status: the question could not be answered."""
@@ -28,8 +27,6 @@ AWAY = 60
 """Seconds for which a host that stepped down does not compete: the others need a few to take over."""
 STEP_DOWN = "s3-leader-step-down@%s.service"
 """The unit that runs a step-down, so that it continues if the caller does not wait for its end."""
-_CLEAR = "\033[H\033[2J"
-"""Clears the terminal."""
 
 
 class Impossible(Exception):
@@ -42,6 +39,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         if words[:1] == ["exec"]:
             return _exec(words[1:])
+        if words[:1] == ["list"]:
+            return _list(words[1:])
         given = _parser().parse_args(words)
         answer: Callable[[argparse.Namespace], int] = given.answer
         return answer(given)
@@ -61,8 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(answer=answer)
         return added
 
-    # Listed here, and parsed where it is carried out.
+    # Listed here, and parsed where they are carried out.
     commands.add_parser("exec", help="run a command as long as a lease is held")
+    commands.add_parser("list", help="show the leases of a bucket, and who holds them")
     beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
     beat.add_argument("name", metavar="NAME")
     beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
@@ -108,6 +108,19 @@ def _exec(words: Sequence[str]) -> int:
         return options.USAGE
 
 
+def _list(words: Sequence[str]) -> int:
+    from ..connection import CannotSend
+    from ..types import StoreError
+    from . import list_command
+
+    question = list_command.parse(words)
+    _check_botocore()
+    try:
+        return list_command.run(question)
+    except (CannotSend, StoreError) as error:
+        raise Impossible(str(error)) from None
+
+
 def _heartbeat(given: argparse.Namespace) -> int:
     from ..connection import CannotSend
     from . import config, daemon
@@ -145,25 +158,27 @@ def _guard(_given: argparse.Namespace) -> int:
 
 
 def _status(given: argparse.Namespace) -> int:
-    while True:
+    from . import output
+
+    def screen() -> str:
         leases = {name: runtime.describe(name) for name in given.names or runtime.names()}
-        screen = json.dumps(leases, indent=2) if given.json else _screen(list(leases.values()), bool(given.names))
-        _print(_CLEAR + screen if given.watch else screen)
-        if not given.watch:
-            return 0
-        time.sleep(2)
+        return json.dumps(leases, indent=2) if given.json else _screen(list(leases.values()), bool(given.names))
+
+    return output.show(screen, given.watch)
 
 
 def _screen(rows: List[Dict[str, Any]], in_full: bool) -> str:
     """Return the state of leases for people; in full, with the terms that have ended."""
+    from .output import table
+
     if not rows:
         return "This host takes part in no lease."
     head = ("LEASE", "ROLE", "TERM", "HOLDER", "")
     states = [(row["name"], row["role"], str(row["term"] or "-"), row["holder"] or "-", row["reason"]) for row in rows]
-    screen = _table(head, states)
+    screen = table(head, states)
     for row in rows if in_full else ():
         if row["history"]:
-            screen += "\n\nEarlier terms of %s:\n%s" % (row["name"], _table(_ENDED, map(_cells, row["history"])))
+            screen += "\n\nEarlier terms of %s:\n%s" % (row["name"], table(_ENDED, map(_cells, row["history"])))
     return screen
 
 
@@ -174,13 +189,6 @@ def _cells(ended: Dict[str, Any]) -> Tuple[str, ...]:
     how = ended["how"] + (" by " + ended["by"] if ended["by"] else "")
     end = ": ".join(filter(None, (how, ended["reason"])))
     return str(ended["term"] or "-"), ended["holder"], ended["acquired_at"] or "-", ended["ended_at"], end
-
-
-def _table(head: Tuple[str, ...], rows: Iterable[Tuple[str, ...]]) -> str:
-    """Return the rows with all columns but the last one at the width of their widest cell."""
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines)][:-1]
-    return "\n".join("  ".join([*map(str.ljust, line[:-1], widths), line[-1]]).rstrip() for line in lines)
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -250,6 +258,7 @@ def _preflight(given: argparse.Namespace) -> int:
     from ..preflight.run import preflight
     from . import config
     from .credentials import connect
+    from .output import write
 
     _check_botocore()
     one = config.load(given.name)
@@ -258,11 +267,6 @@ def _preflight(given: argparse.Namespace) -> int:
     except CannotSend as error:
         raise Impossible(str(error)) from None
     for check in found.checks:
-        _print("%-8s %-16s %s" % (check.verdict, check.name, check.text))
-    _print("%s: %s" % (found.verdict, found.reason))
+        write("%-8s %-16s %s" % (check.verdict, check.name, check.text))
+    write("%s: %s" % (found.verdict, found.reason))
     return 0 if found.verdict == SAFE else UNUSABLE if found.verdict == UNKNOWN else 1
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

@@ -18,6 +18,7 @@ from ... import settings
 from ...bad_option import BadOption
 from ...protocol import margin
 from ...settings import Endpoint, Location
+from .. import store_options
 from ..arguments import duration
 from ..config import ENDPOINT
 
@@ -91,7 +92,7 @@ def parse(arguments: Sequence[str]) -> Order:
         conflict=given.conflict_exit_code,
         name=given.name or "",
         location=Location(given.bucket, given.key or "-").checked(),
-        endpoint=Endpoint(**{name: getattr(given, name) for name in ENDPOINT}),
+        endpoint=store_options.endpoint(given),
         holder=given.holder,
         lease_duration=given.lease_duration,
         stop_grace=given.stop_grace,
@@ -131,8 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     lease = parser.add_argument_group("a lease that this command acquires itself")
     option = lease.add_argument
     option("--key", help="the object that is the lease")
-    bucket = os.environ.get("S3_LEADER_BUCKET", settings.DEFAULT_BUCKET)
-    option("--bucket", default=bucket, help="default: S3_LEADER_BUCKET, or else " + settings.DEFAULT_BUCKET)
+    store_options.add_bucket(option)
     option("--holder", default=os.uname().nodename, help="who holds it, for people (default: the host's name)")
     option(
         "--lease-duration",
@@ -150,19 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--hold-at-least", type=duration, default=0, help="how long after its acquisition nobody takes it again")
     option("--takeover", choices=settings.TAKEOVERS, default="store_clock", help="default: %(default)s")
     option("--metadata", metavar="NAME=VALUE", action="append", default=[], help="a note in the lease, for people")
-    store = parser.add_argument_group(
-        "how to reach the store; its keys come from the environment, a profile or the machine's role, as for aws"
-    )
-    option = store.add_argument
-    option("--endpoint-url", default=os.environ.get("AWS_URL"), help="like https://s3.example.com:9000")
-    option("--region")
-    option("--profile")
-    option("--credentials-file", help="instead of ~/.aws/credentials")
-    option("--aws-ca-bundle", default=os.environ.get("AWS_CA_BUNDLE"), help="a file of certificates to trust")
-    option("--no-validate-certs", dest="validate_certs", action="store_false", help="trust any certificate")
-    option("--addressing-style", choices=settings.ADDRESSING_STYLES, default=Endpoint.addressing_style)
-    option("--expected-bucket-owner", metavar="ACCOUNT", help="the AWS account that the bucket has to belong to")
-    option("--request-timeout", type=duration, default=Endpoint.request_timeout, help="default: %(default)ds")
+    store_options.add_endpoint(parser)
     return parser
 
 

@@ -14,6 +14,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
     command,
     daemon,
     leases,
+    output,
     runtime,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import run as asking
@@ -264,7 +265,7 @@ def test_status_is_watched_until_somebody_interrupts(say, tell, monkeypatch):
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(command.time, "sleep", sleep)
+    monkeypatch.setattr(output.time, "sleep", sleep)
     status, out, _error = say("status", "--watch")
     assert (status, pauses) == (130, [2, 2])
     assert ["standby" in screen for screen in out.split("\033[H\033[2J")] == [False, True, False]
