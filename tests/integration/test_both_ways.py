@@ -25,6 +25,14 @@ PLAY = """
 - name: Renew
   leaderelection.s3.s3_leader_renew: {key: "{{ key }}", lease: "{{ lease }}"}
   diff: true
+- name: All below a prefix
+  leaderelection.s3.s3_leader_info: {prefix: "{{ key }}"}
+- name: Both a key and a prefix
+  leaderelection.s3.s3_leader_info: {key: "{{ key }}", prefix: "{{ key }}"}
+  ignore_errors: true
+- name: Below a prefix that is refused by the store
+  leaderelection.s3.s3_leader_info: {prefix: "{{ key }}", access_key: AKIA-nobody, secret_key: "{{ secret }}"}
+  ignore_errors: true
 - name: Preflight
   leaderelection.s3.s3_leader_preflight: {key: "{{ key }}", contenders: 2, rounds: 1}
 - name: Release
@@ -88,6 +96,7 @@ def test_the_results_are_the_same(run_playbook, seaweedfs, bucket, key, tmp_path
             **variables,
         ).succeeded()
         assert run["From the vault"]["lease"]["state"] == "released"
+        assert [lease["state"] for lease in run["All below a prefix"]["leases"]] == ["held"]
         assert secret not in str([result.result for result in run.results])
         assert ("runs inside of Ansible" in run.stdout) is here
         found[here] = {result.task: (result.status, same(result.result)) for result in run.results}

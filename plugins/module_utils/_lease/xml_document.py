@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 def parse(body: bytes, most: int) -> Optional[Element]:
     """Return the root; None for what is longer than ``most`` bytes, is not XML in UTF-8, or declares entities."""
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode("utf-8")
         # Without <! it declares no entities. In UTF-16, which the parser knows by its NULs, that would look different.
         return None if len(body) > most or "<!" in text or "\0" in text else fromstring(text)
     except (UnicodeDecodeError, ParseError):

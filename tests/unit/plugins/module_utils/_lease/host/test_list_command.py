@@ -44,7 +44,7 @@ def fill(store):
     now = 1795413000.0
     store.now = lambda: now
     since = "2026-11-23T04:49:36.000Z"
-    store.put("a/held", somebody_elses(holderId="web-1", acquiredAt=since, leaseDurationSeconds=300, term=1795))
+    store.put("a/held", somebody_elses(holderId="web-1", acquiredAt=since, leaseDurationSeconds=300.5, term=1795))
     store.put("a/expired", somebody_elses(holderId="web-2 \x1b[2J", acquiredAt=since))
     store.put("a/free", somebody_elses(holderId="", acquiredAt=since))
     store.put("a/dotnet", b'{"holderId": "app-1", "leaseUntilUtc": "2020-01-01T00:00:00Z"}')
@@ -60,7 +60,7 @@ KEY          STATE       HOLDER         TERM  SINCE                 LEFT
 a/dotnet     expired     app-1          -     -                     -
 a/expired    expired     web-2 \x1b[2J  41    2026-11-23T04:49:36Z  -
 a/free       released    -              41    2026-11-23T04:50:00Z  -
-a/held       held        web-1          1795  2026-11-23T04:49:36Z  298s
+a/held       held        web-1          1795  2026-11-23T04:49:36Z  299s
 a/large      unreadable  -              -     2026-11-23T04:50:00Z  -     it is larger than 65536 bytes (65543 bytes)
 a/\u202ez\n  unreadable  -              -     2026-11-23T04:50:00Z  -     no lease can have this key (2 bytes)
 
