@@ -12,7 +12,7 @@ version_added: 1.0.0
 description:
   - Writes the command C(s3-leader) as one file that can be run, with all of the code in it that the modules of this
     collection share. Where it runs, it needs Python 3.8 or newer and botocore.
-  - C(s3-leader exec) runs a command as long as a lease is held.
+  - C(s3-leader exec) runs a command as long as a lease is held. C(s3-leader list) shows who holds which lease.
   - The playbook C(leaderelection.s3.command) uses it.
 extends_documentation_fragment:
   - ansible.builtin.files
