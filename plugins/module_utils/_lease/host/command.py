@@ -99,12 +99,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _exec(words: Sequence[str]) -> int:
     from .execute import by_name, options, run
+    from .store_options import in_flags
 
     try:
         order = options.parse(words)
         return by_name.run(order) if order.name else run.run(order)
     except BadOption as error:
-        sys.stderr.write("s3-leader: %s\n" % options.in_flags(str(error)))
+        sys.stderr.write("s3-leader: %s\n" % in_flags(str(error)))
         return options.USAGE
 
 
@@ -112,13 +113,14 @@ def _list(words: Sequence[str]) -> int:
     from ..connection import CannotSend
     from ..types import StoreError
     from . import list_command
+    from .store_options import in_flags
 
-    question = list_command.parse(words)
-    _check_botocore()
     try:
+        question = list_command.parse(words)
+        _check_botocore()
         return list_command.run(question)
-    except (CannotSend, StoreError) as error:
-        raise Impossible(str(error)) from None
+    except (BadOption, CannotSend, StoreError) as error:
+        raise Impossible(in_flags(str(error))) from None
 
 
 def _heartbeat(given: argparse.Namespace) -> int:

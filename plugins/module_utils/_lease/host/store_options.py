@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from typing import Any, Callable
 
 from .. import settings
@@ -44,3 +45,25 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
 def endpoint(given: argparse.Namespace) -> Endpoint:
     """Return what the options tell of the store. Raises BadOption."""
     return Endpoint(**{name: getattr(given, name) for name in ENDPOINT})
+
+
+def in_flags(text: str) -> str:
+    """Return a text of the core with the names that its options have on the command line."""
+    return _NAME.sub(lambda match: _KEYS.get(match.group()) or flag(match.group()), text)
+
+
+def flag(name: str) -> str:
+    """Return an option as the command line has it."""
+    return "--no-validate-certs" if name == "validate_certs" else "--" + name.replace("_", "-")
+
+
+_KEYS = {
+    "access_key": "AWS_ACCESS_KEY_ID",
+    "secret_key": "AWS_SECRET_ACCESS_KEY",
+    "session_token": "AWS_SESSION_TOKEN",
+}
+_WORDS = {"region"}
+"""Options whose names are words of the language, too."""
+_NAME = re.compile(
+    r"\b(%s)\b" % "|".join({*_KEYS, *ENDPOINT, "lease_duration", "stop_grace", "hold_at_least"} - _WORDS)
+)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import re
 from typing import Dict, List, Mapping, NamedTuple, NoReturn, Sequence
 
 from ... import settings
@@ -80,12 +79,12 @@ def parse(arguments: Sequence[str]) -> Order:
     if given.name:
         unused = [name for name, default in _of_a_key(parser).items() if getattr(given, name) != default]
         if unused:
-            parser.error("%s: the daemon's configuration has it" % ", ".join(map(_flag, unused)))
+            parser.error("%s: the daemon's configuration has it" % ", ".join(map(store_options.flag, unused)))
     if not given.wait >= 0:
         raise BadOption("--wait", given.wait, "use 0 or more")
     for name, least_and_most in _RANGES.items():
         if not least_and_most[0] <= getattr(given, name) <= least_and_most[1]:
-            raise BadOption(_flag(name), getattr(given, name), "use %g to %g" % least_and_most)
+            raise BadOption(store_options.flag(name), getattr(given, name), "use %g to %g" % least_and_most)
     order = Order(
         command=command,
         wait=given.wait,
@@ -158,25 +157,6 @@ def _of_a_key(parser: argparse.ArgumentParser) -> Dict[str, object]:
     """Return the options that only a lease has which the command acquires itself, with their defaults."""
     names = ("bucket", "holder", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata", *ENDPOINT)
     return {name: parser.get_default(name) for name in names}
-
-
-def in_flags(text: str) -> str:
-    """Return a text of the core with the names that its options have here."""
-    return _NAME.sub(lambda match: _KEYS.get(match.group()) or _flag(match.group()), text)
-
-
-_KEYS = {
-    "access_key": "AWS_ACCESS_KEY_ID",
-    "secret_key": "AWS_SECRET_ACCESS_KEY",
-    "session_token": "AWS_SESSION_TOKEN",
-}
-_WORDS = {"region"}
-"""Options whose names are words of the language, too."""
-_NAME = re.compile(r"\b(%s)\b" % "|".join({*_KEYS, *ENDPOINT, *_RANGES, "lease_duration"} - _WORDS))
-
-
-def _flag(name: str) -> str:
-    return "--no-validate-certs" if name == "validate_certs" else "--" + name.replace("_", "-")
 
 
 def _pairs(given: List[str]) -> Dict[str, str]:

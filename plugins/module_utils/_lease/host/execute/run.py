@@ -18,10 +18,11 @@ from ... import processes
 from ...clock import Clock
 from ...processes import Group, Process
 from ...settings import REACTION
+from ..store_options import in_flags
 from .command import NOT_EXECUTABLE, Command
 from .keeper import Keeper
 from .kept_command import LOOK, timing
-from .options import LOST, UNAVAILABLE, Order, in_flags
+from .options import LOST, UNAVAILABLE, Order
 from .screen import Screen, open_missing
 from .signals import Signals
 

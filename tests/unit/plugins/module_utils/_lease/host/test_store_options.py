@@ -52,3 +52,20 @@ def test_there_is_an_option_for_each_field():
 def test_a_value_that_cannot_be_used_is_refused():
     with pytest.raises(BadOption, match="request_timeout is 61: use 1 to 60 seconds"):
         endpoint(parse("--request-timeout=61"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Check endpoint_url and the network", "Check --endpoint-url and the network"),
+        (
+            "Set access_key and secret_key, profile, or AWS_PROFILE",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, --profile, or AWS_PROFILE",
+        ),
+        ("lease_duration is 4: use 5 or more", "--lease-duration is 4: use 5 or more"),
+        ("the store is in another region", "the store is in another region"),
+        ("--stop-grace is 0: use 1 to 3600", "--stop-grace is 0: use 1 to 3600"),
+    ],
+)
+def test_what_the_core_says_has_the_names_of_the_command_line(text, told):
+    assert store_options.in_flags(text) == told

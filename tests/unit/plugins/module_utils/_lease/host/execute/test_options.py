@@ -8,7 +8,6 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_optio
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute.options import (
     CONFLICT,
     USAGE,
-    in_flags,
     parse,
 )
 
@@ -116,20 +115,3 @@ def test_a_value_that_cannot_be_used_is_refused(words, text):
 
 def test_observing_is_possible_with_a_wait_that_is_long_enough():
     assert parse(["--key", "a", "--takeover", "observed", "--wait", "33", *COMMAND]).takeover == "observed"
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("Check endpoint_url and the network", "Check --endpoint-url and the network"),
-        (
-            "Set access_key and secret_key, profile, or AWS_PROFILE",
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, --profile, or AWS_PROFILE",
-        ),
-        ("lease_duration is 4: use 5 or more", "--lease-duration is 4: use 5 or more"),
-        ("the store is in another region", "the store is in another region"),
-        ("--stop-grace is 0: use 1 to 3600", "--stop-grace is 0: use 1 to 3600"),
-    ],
-)
-def test_what_the_core_says_has_the_names_of_the_command_line(text, told):
-    assert in_flags(text) == told
