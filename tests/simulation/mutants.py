@@ -266,13 +266,13 @@ MUTANTS: dict[str, Mutant] = {
         protocol("return record.hold_at_least + GRAIN - max(store_time - record.acquired_at, age)", "return -age"),
     ),
     "rule 27: a lease is reserved for nobody": Mutant(
-        protocol("return record.lease_duration + GRAIN if record.successor else 0.0", "return 0.0"),
+        protocol("reserved = 0.0 if chosen or not record.successor else", "reserved = 0.0 if True else"),
     ),
     "rule 27: the successor waits, too": Mutant(
-        protocol("if record and record.released and record.successor == me.holder:", "if False:"), shows=NOBODY_LEADS
+        protocol("chosen = record is not None and", "chosen = False and"), shows=NOBODY_LEADS
     ),
     "rule 28: nobody waits longer": Mutant(
-        protocol("delay = want.takeover_delay  # rule 28", "delay = 0.0"),
+        protocol("delay = 0.0 if chosen else want.takeover_delay", "delay = 0.0"),
     ),
     "heartbeat: the services get no time to stop": Mutant(
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),

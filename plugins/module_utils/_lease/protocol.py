@@ -153,7 +153,7 @@ def is_live(record: Record, age: float) -> bool:
 
 def free_in(found: Found) -> Optional[float]:
     """Return the seconds until anybody may take the lease, by the store's clock (rule 15). None means never."""
-    due = _due_in(found, "store_clock", 0.0)
+    due = _due_in(found)
     return None if due is None else max(0.0, due)
 
 
@@ -164,16 +164,19 @@ def takeable_in(found: Found, me: Claimant, want: Want, unchanged_for: float) ->
     when it expires, so the store's clock decides, even if ``takeover`` is "observed".
     """
     record = record_of(found)
-    if record and record.released and record.successor == me.holder:
-        found, delay = found._replace(record=record._replace(successor="")), 0.0  # rule 27
-    else:
-        delay = want.takeover_delay  # rule 28
-    due = _due_in(found, want.takeover, unchanged_for)
+    chosen = record is not None and record.released and record.successor == me.holder
+    due = _due_in(found, want.takeover, unchanged_for, chosen)
+    delay = 0.0 if chosen else want.takeover_delay  # rule 28
     return None if due is None else max(0.0, due + delay)
 
 
-def _due_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float]:
-    """Return the seconds until anybody may take the lease; below 0, those since then. None means never."""
+def _due_in(
+    found: Found, takeover: str = "store_clock", unchanged_for: float = 0.0, chosen: bool = False
+) -> Optional[float]:
+    """Return the seconds until the lease may be taken; below 0, those since then. None means never.
+
+    ``chosen``: by the one for which it is reserved (rule 27).
+    """
     if isinstance(found, Absent):
         return -unchanged_for
     record = found.record
@@ -181,18 +184,14 @@ def _due_in(found: Found, takeover: str, unchanged_for: float) -> Optional[float
         return None  # rule 16
     if record.released:
         age = max(found.age, unchanged_for)
-        return max(reserved_for(record) - age, _held_back_for(record, found.store_time, age))
+        reserved = 0.0 if chosen or not record.successor else record.lease_duration + GRAIN
+        return max(reserved - age, _held_back_for(record, found.store_time, age))
     if takeover == "never":
         return None
     if record.foreign:
         return record.lease_until + MARGIN_LEAST - found.store_time
     age = unchanged_for if takeover == "observed" else found.age
     return record.lease_duration + margin(record.lease_duration) - age
-
-
-def reserved_for(record: Record) -> float:
-    """Return the seconds after its release for which only the successor takes the lease (rule 27)."""
-    return record.lease_duration + GRAIN if record.successor else 0.0
 
 
 def _held_back_for(record: Record, store_time: float, age: float) -> float:

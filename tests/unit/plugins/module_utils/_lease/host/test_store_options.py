@@ -12,6 +12,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.stor
     add_bucket,
     add_endpoint,
     endpoint,
+    in_flags,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint
 
@@ -68,4 +69,4 @@ def test_a_value_that_cannot_be_used_is_refused():
     ],
 )
 def test_what_the_core_says_has_the_names_of_the_command_line(text, told):
-    assert store_options.in_flags(text) == told
+    assert in_flags(text) == told
