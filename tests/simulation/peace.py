@@ -90,7 +90,7 @@ class Peace:
 
     def _delay(self, daemons: t.Iterable[Process]) -> float:
         """Return for how many seconds all of them leave a lease that they may take (rule 28)."""
-        return max((daemon.host.loaded.takeover_delay for daemon in daemons), default=0.0)
+        return min((daemon.host.loaded.takeover_delay for daemon in daemons), default=0.0)
 
     def _record(self) -> t.Any:
         return self._around.core.store.decode(self._around.bucket.body)
