@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_leader_info
-short_description: Show who holds a lease on S3, or each of several
+short_description: Show who holds a lease on S3, or each lease below a prefix
 version_added: 1.0.0
 description:
   - Reads the lease and returns who holds it, since when and for how long. Writes nothing.
