@@ -366,11 +366,11 @@ def test_a_script_that_names_no_shell_is_run_by_one(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (dict(lease_duration=4), "lease_duration is 4: it is too short to be kept"),
+        (dict(lease_duration=4), "--lease-duration is 4: it is too short to be kept"),
         (dict(wait=-1), "--wait is -1: use 0 or more"),
         (dict(wait="nan"), "'nan': use a number of seconds, or a duration like 90s, 10m or 1h30m"),
         (dict(metadata="x"), '--metadata is "x": use NAME=VALUE'),
-        (dict(endpoint_url="ftp://x"), 'endpoint_url is "ftp://x": use a URL'),
+        (dict(endpoint_url="ftp://x"), '--endpoint-url is "ftp://x": use a URL'),
         (dict(stop_grace=0), "--stop-grace is 0: use 1 to 3600"),
     ],
 )
