@@ -75,6 +75,7 @@ def start(program, seaweedfs):
         keys = seaweedfs.options_of(identity) if identity else seaweedfs.options
         environment = dict(AWS_ACCESS_KEY_ID=keys["access_key"], AWS_SECRET_ACCESS_KEY=keys["secret_key"])
         environment["AWS_URL"] = url or seaweedfs.endpoint_url
+        environment["PYTHONUNBUFFERED"] = ""  # with it, Python tells of no end in the middle of a write
         started.append(
             subprocess.Popen(
                 [program, "list", *words],

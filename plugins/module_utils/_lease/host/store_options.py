@@ -62,7 +62,7 @@ _KEYS = {
     "secret_key": "AWS_SECRET_ACCESS_KEY",
     "session_token": "AWS_SESSION_TOKEN",
 }
-_WORDS = {"region"}
+_WORDS = {"region", "profile"}
 """Options whose names are words of the language, too."""
 _NAME = re.compile(
     r"\b(%s)\b" % "|".join({*_KEYS, *ENDPOINT, "lease_duration", "stop_grace", "hold_at_least"} - _WORDS)

@@ -121,7 +121,7 @@ def test_nothing_is_written(store, say):
     [
         (("--prefix", "s3://bucket/jobs"), 'prefix is "s3://bucket/jobs": it is a URL'),
         (("--bucket", "a b"), 'bucket is "a b"'),
-        (("--request-timeout", "61"), "request_timeout is 61: use 1 to 60 seconds"),
+        (("--request-timeout", "61"), "--request-timeout is 61: use 1 to 60 seconds"),
         (("--profile", "nobody"), 'profile is "nobody": neither ~/.aws/config nor'),
     ],
 )

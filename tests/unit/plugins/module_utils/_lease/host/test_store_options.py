@@ -61,7 +61,7 @@ def test_a_value_that_cannot_be_used_is_refused():
         ("Check endpoint_url and the network", "Check --endpoint-url and the network"),
         (
             "Set access_key and secret_key, profile, or AWS_PROFILE",
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, --profile, or AWS_PROFILE",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profile, or AWS_PROFILE",
         ),
         ("lease_duration is 4: use 5 or more", "--lease-duration is 4: use 5 or more"),
         ("the store is in another region", "the store is in another region"),
