@@ -214,7 +214,7 @@ class Run:
     def successor(self) -> str:
         return ""
 
-    def released(self) -> None:
+    def released(self, successor: str) -> None:
         if self._kept is not None:
             self._publish(self._kept._replace(given_back=True))
 

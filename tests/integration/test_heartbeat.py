@@ -65,7 +65,7 @@ def test_who_is_stopped_gives_the_lease_back_and_the_other_leads_with_a_higher_t
     leader, standby = pair
     term = leader.term()
     renewed = len(leader.told)
-    eventually(lambda: len(leader.told) > renewed)  # a renewal just now would find that somebody has stopped the services
+    eventually(lambda: len(leader.told) > renewed)  # the next one might find that somebody has stopped the services
     leader.send(signal.SIGTERM)
     assert leader.ended() == 0
     assert leader.leader() == {}

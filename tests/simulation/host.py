@@ -271,7 +271,8 @@ class Host:
 
     def step_down(self, successor: str = "") -> None:
         """Stop the services, then the daemon, and start it again; it stays away for a while."""
-        self.files[AWAY] = f"{self._process.boottime() + STAY_AWAY:.3f}\n{successor}\n"
+        now = self._process.boottime()
+        self.files[AWAY] = f"{now + STAY_AWAY:.3f}\n{now:.3f}\n{successor}\n"
         self._starts_again_after = 0.0
         self._end_services(self._stop)
 

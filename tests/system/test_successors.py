@@ -152,4 +152,4 @@ def test_who_does_not_lead_names_no_successor(hosts: list[Host]) -> None:
     other = next(host for host in hosts if host is not leader)
     ended = other.run("s3-leader", "step-down", "web", "--to", leader.name, check=False)
     assert ended.returncode == 2
-    assert "does not lead web, so it cannot hand it over" in ended.stderr
+    assert "does not lead web, so it can hand over nothing to" in ended.stderr

@@ -23,7 +23,7 @@ from .clock import Clock
 from .connection import Connection, Response
 from .driver import drive
 from .protocol import free_in, look
-from .record import MAX_BODY, Unreadable, from_utc
+from .record import MAX_BODY, Unreadable, from_utc, utc
 from .settings import LENGTHS, Endpoint, Location, check_bucket, check_key
 from .store import NOT_S3, Store
 from .store_time import StoreTime
@@ -231,7 +231,8 @@ def parsed(body: bytes, prefix: str, store_time: float) -> Page:
         try:
             key = unquote_plus(key, errors="strict") if encoded else key
             size, modified = int(text_of(node, "Size")), from_utc(text_of(node, "LastModified"))
-        except ValueError:
+            utc(modified)  # also refuses what could not be shown
+        except (ValueError, OverflowError):
             raise ValueError("its listing is malformed") from None
         if not key or not key.startswith(prefix):
             raise ValueError("its listing has a key that does not begin with the prefix")

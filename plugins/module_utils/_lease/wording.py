@@ -194,6 +194,9 @@ _PREDICTIONS: Dict[Why, Callable[[Verdict], str]] = {
     ),
     Why.RENEWED: lambda verdict: "would renew it, and stay leader with term %d" % term_of(verdict.lease),
     Why.BROKEN: lambda verdict: "would be broken by force. The lease is %s" % standing(verdict.before),
+    Why.NOT_WATCHED_LONG_ENOUGH: lambda verdict: (
+        standing(verdict.lease) + ", but takeover is 'observed', so it would be watched for its full duration first"
+    ),
     Why.RELEASED: lambda verdict: "would be released. The lease is %s" % standing(verdict.before),
 }
 

@@ -77,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     which = down.add_mutually_exclusive_group(required=True)
     which.add_argument("name", metavar="NAME", nargs="?")
     which.add_argument("--all", action="store_true", help="every lease of this host")
-    down.add_argument(
-        "--to", metavar="HOLDER", default="", help="who is to lead next; others wait for as long as a lease lasts"
-    )
+    down.add_argument("--to", metavar="HOLDER", help="who is to lead next; others wait for as long as a lease lasts")
     down.add_argument(
         "--for", dest="seconds", type=duration, default=AWAY, help="how long, from 1s to 7d (default: %(default)ds)"
     )
@@ -204,47 +202,64 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _step_down(given: argparse.Namespace) -> int:
-    import subprocess
-
     from ..settings import check_range
 
     check_range("--for", given.seconds, {"--for": (1, 7 * 24 * 3600)})
-    names = _to_hand_over(given)
+    successors = _to_hand_over(given)
+    now = Clock().now()
+    failed: Optional[OSError] = None
     try:
-        for name in names:
-            runtime.step_down(name, Clock().now() + given.seconds, given.to)
-    except PermissionError as error:
-        raise Impossible("%s. Only root can do this" % error) from None
+        for name, successor in successors.items():
+            runtime.step_down(name, runtime.SteppedDown(now, now + given.seconds, successor))
+        if _handed_over(list(successors), given.all):
+            return 0
+    except OSError as error:
+        failed = error
+    for name in successors:
+        runtime.forget_step_down(name)
+    if isinstance(failed, PermissionError):
+        raise Impossible("%s. Only root can do this" % failed)
+    if failed:
+        raise failed
+    return UNUSABLE
+
+
+def _handed_over(names: List[str], name_them: bool) -> bool:
+    """Wait until the leases are handed over, and print what that waits for. Return whether they are."""
+    import subprocess
+
     said = dict.fromkeys(names, "")
     with subprocess.Popen(["systemctl", "start", *(STEP_DOWN % name for name in names)]) as process:
         while True:
             try:
-                return 0 if process.wait(1) == 0 else UNUSABLE
+                return process.wait(1) == 0
             except subprocess.TimeoutExpired:
                 for name in names:
-                    said[name] = _complain(name if given.all else "", runtime.waiting(name), said[name])
+                    said[name] = _complain(name if name_them else "", runtime.waiting(name), said[name])
 
 
-def _to_hand_over(given: argparse.Namespace) -> List[str]:
-    """Return the leases that this host is to step down from. Raises BadOption or Impossible."""
+def _to_hand_over(given: argparse.Namespace) -> Dict[str, str]:
+    """Return the leases that this host is to step down from, and for whom each is reserved; '' for nobody. Raises
+    BadOption or Impossible.
+    """
     from ..settings import check_holder
 
-    if given.to:
+    if given.to is not None:
         check_holder(given.to)
-    if given.all:
-        names = [name for name in runtime.names() if runtime.has_status(name)]
-        if not names:
-            raise Impossible("no daemon of a lease runs here, so there is nothing to hand over")
-        return names
-    leases.check_name(given.name)
-    if not runtime.has_status(given.name):
-        raise Impossible("no daemon of the lease %s runs here, so there is nothing to hand over" % given.name)
-    status = runtime.status(given.name)
-    if given.to and not (status and status["is_leader"]):
-        raise Impossible("this host does not lead %s, so it cannot hand it over to %s" % (given.name, given.to))
-    if given.to and status and status["holder"] == given.to:
+    if not given.all:
+        leases.check_name(given.name)
+    names = [name for name in (runtime.names() if given.all else [given.name]) if runtime.has_status(name)]
+    if not names:
+        which = "a lease" if given.all else "the lease %s" % given.name
+        raise Impossible("no daemon of %s runs here, so there is nothing to hand over" % which)
+    known = {name: runtime.status(name) for name in names}
+    led = {name: status["holder"] for name, status in known.items() if status and status["is_leader"]}
+    if given.to in led.values():
         raise Impossible("%s is the holder of this host: name another one" % given.to)
-    return [given.name]
+    if given.to is not None and not led:
+        which = "leads by no lease" if given.all else "does not lead %s" % given.name
+        raise Impossible("this host %s, so it can hand over nothing to %s" % (which, given.to))
+    return {name: (given.to or "") if name in led else "" for name in names}
 
 
 def _complain(name: str, waits: str, said: str) -> str:

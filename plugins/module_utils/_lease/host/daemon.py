@@ -110,6 +110,7 @@ class SystemdHost:
         self._config = config
         self._me = me
         self._clock = clock
+        self._began = clock.now()
         self._place = place
         """Of the lease among those of all stores."""
         self._stop_grace = stop_grace
@@ -147,7 +148,7 @@ class SystemdHost:
         self._alive()
         self._say("standby", "starting to watch the lease")
         while True:
-            left = runtime.stepped_down(self._config.name)[0] - self._clock.now()
+            left = runtime.stepped_down(self._config.name).until - self._clock.now()
             if self.serving():
                 left = 1
                 waits = runtime.waiting(self._config.name) or "waits until no service can run any more"
@@ -245,11 +246,10 @@ class SystemdHost:
         return os.path.exists(runtime.serving_path_of(self._config.name))
 
     def successor(self) -> str:
-        until, successor = runtime.stepped_down(self._config.name)
-        return successor if self._clock.now() < until + self._stop_grace else ""  # the services had to stop first
+        noted = runtime.stepped_down(self._config.name)
+        return noted.successor if noted.at >= self._began else ""
 
-    def released(self) -> None:
-        successor = self.successor()
+    def released(self, successor: str) -> None:
         others = "the lease is reserved for %s at first" % successor if successor else "another host may lead at once"
         self._say("released", "gave the lease back: %s" % others, systemd.NOTICE)
 

@@ -107,8 +107,8 @@ class Host(Protocol):
     def successor(self) -> str:
         """Return the holder for which the lease is to be reserved when it is given back on request; '' for none."""
 
-    def released(self) -> None:
-        """Report that the lease was given back."""
+    def released(self, successor: str) -> None:
+        """Report that the lease was given back, reserved for a successor or for nobody."""
 
     def reload(self, held: Optional[Held]) -> None:
         """Continue in a new program, with the same session. Returns only if that fails."""
@@ -175,7 +175,7 @@ class Heartbeat:
         try:
             verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
-                self._host.released()
+                self._host.released(successor)
         except StoreError as error:
             self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
         self._may_hold = False

@@ -19,7 +19,7 @@ from . import leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
-    from typing import Any, Callable, Dict, List, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional
 
 FOLDER = "/run/s3-leader"
 MOST = 65536
@@ -174,22 +174,41 @@ def describe(name: str) -> Dict[str, Any]:
     return now
 
 
-def step_down(name: str, until: float, successor: str) -> None:
-    """Note until when this host is not to compete, by the clock, and for which holder it reserves the lease when it
-    gives it back before then; '' for none. Raises OSError.
-    """
-    write(away_path_of(name), "%.3f\n%s\n" % (until, successor))
+class SteppedDown:
+    """A step-down that somebody has asked for. Times are readings of the clock."""
+
+    def __init__(self, at: float = 0.0, until: float = 0.0, successor: str = "") -> None:
+        self.at = at
+        """When it was asked for; 0 if it was not."""
+        self.until = until
+        """Until when this host does not compete."""
+        self.successor = successor
+        """The holder for which a lease is reserved that is given back; '' for none."""
 
 
-def stepped_down(name: str) -> Tuple[float, str]:
-    """Return what step_down has noted; 0 and '' if it was not called."""
+def step_down(name: str, noted: SteppedDown) -> None:
+    """Note a step-down. Raises OSError."""
+    write(away_path_of(name), "%.3f\n%.3f\n%s\n" % (noted.until, noted.at, noted.successor))
+
+
+def forget_step_down(name: str) -> None:
+    """Let a step-down that was not carried out have no effect later, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        remove(away_path_of(name))
+
+
+def stepped_down(name: str) -> SteppedDown:
+    """Return the step-down that was noted last."""
     try:
         with open(away_path_of(name), encoding="utf-8") as file:
-            first, _, second = file.read().partition("\n")
-        until = float(first)
+            first, _, rest = file.read().partition("\n")
+        second, _, successor = rest.partition("\n")
+        until, at = float(first), float(second)
     except (OSError, ValueError):
-        return 0.0, ""
-    return (until, second.strip("\n")) if until < float("inf") else (0.0, "")  # refuses NaN, too
+        return SteppedDown()
+    if not (at < float("inf") and until < float("inf")):  # refuses NaN, too
+        return SteppedDown()
+    return SteppedDown(at, until, successor[:-1])
 
 
 def keep_others_out(name: str, since: float) -> int:

@@ -64,6 +64,6 @@ _KEYS = {
 }
 _WORDS = {"region", "profile"}
 """Options whose names are words of the language, too."""
-_NAME = re.compile(
-    r"\b(%s)\b" % "|".join({*_KEYS, *ENDPOINT, "lease_duration", "stop_grace", "hold_at_least"} - _WORDS)
-)
+_NAMES = {*_KEYS, *ENDPOINT, "lease_duration", "stop_grace", "hold_at_least"} - _WORDS
+_NAME = re.compile(r"(?<![^\s(])(%s)(?=[\s,.;:)]|$)" % "|".join(_NAMES))
+"""Not in a key, a bucket or a URL."""

@@ -86,7 +86,7 @@ def test_it_ends_when_it_is_asked_to_and_gives_back_what_nobody_works_under(run,
     assert made.serving() is serving
     made.demote("asked to stop")
     assert known().state == ENDED
-    made.released()
+    made.released("")
     assert known().given_back
 
 

@@ -237,7 +237,7 @@ class KeptCommand:
     def successor(self) -> str:
         return ""
 
-    def released(self) -> None:
+    def released(self, successor: str) -> None:
         self._line.tell(left="")
 
     def reload(self, held: Optional[Held]) -> None:

@@ -73,8 +73,9 @@ def test_a_release_for_anybody_names_none():
 def test_for_the_net_library_a_reserved_lease_is_held_as_long():
     body = json.loads(releasing().expect(Write).body)
     assert (body["holderId"], body["leaseUntilUtc"]) == ("", utc(NOW + 4 + 30))
-    held_back = json.loads(releasing(MINE._replace(hold_at_least=3600.0)).expect(Write).body)
-    assert held_back["leaseUntilUtc"] == utc(NOW - 100 + 3600)
+    for hold_at_least, until in ((3600.0, NOW - 100 + 3600), (110.0, NOW + 4 + 30)):
+        held_back = json.loads(releasing(MINE._replace(hold_at_least=hold_at_least)).expect(Write).body)
+        assert held_back["leaseUntilUtc"] == utc(until)
 
 
 def test_what_is_broken_by_force_is_free_for_anybody():

@@ -184,6 +184,13 @@ def test_each_end_has_its_sentence(why, lease, before, sentence):
         (Why.RELEASED, FREED, HELD, "would be released. The lease is " + wording.standing(HELD)),
         (Why.BROKEN, FREED, HELD, "would be broken by force. The lease is " + wording.standing(HELD)),
         (Why.HELD, HELD, HELD, wording.standing(HELD)),
+        (
+            Why.NOT_WATCHED_LONG_ENOUGH,
+            EXPIRED,
+            EXPIRED,
+            wording.standing(EXPIRED)
+            + ", but takeover is 'observed', so it would be watched for its full duration first",
+        ),
     ],
 )
 def test_a_dry_run_says_what_would_be(why, lease, before, sentence):

@@ -371,9 +371,9 @@ def test_to_step_down_the_daemon_is_told_to_stay_away_and_a_unit_stops_and_start
     tell("db", "leader", until=leads())
     before = Clock().now()
     assert say("step-down", "db", *arguments) == (0, "", "")
-    until, successor = runtime.stepped_down("db")
-    assert before + seconds - 0.001 <= until <= Clock().now() + seconds + 0.001
-    assert successor == ""
+    noted = runtime.stepped_down("db")
+    assert before + seconds - 0.001 <= noted.until <= Clock().now() + seconds + 0.001
+    assert (round(noted.until - noted.at, 3), noted.successor) == (seconds, "")
     assert systemctl.calls == [["systemctl", "start", "s3-leader-step-down@db.service"]]
 
 
@@ -390,15 +390,16 @@ def test_what_a_step_down_waits_for_is_told_once(say, tell, systemctl):
 def test_the_leader_says_who_is_to_lead_next(say, tell, systemctl):
     tell("db", "leader", until=leads(), holder="app-1")
     assert say("step-down", "db", "--to", "app-2") == (0, "", "")
-    assert runtime.stepped_down("db")[1] == "app-2"
+    assert runtime.stepped_down("db").successor == "app-2"
     assert len(systemctl.calls) == 1
 
 
 @pytest.mark.parametrize(
     ("role", "to", "told"),
     [
-        ("standby", "app-2", "this host does not lead db, so it cannot hand it over to app-2"),
+        ("standby", "app-2", "this host does not lead db, so it can hand over nothing to app-2"),
         ("leader", "app-1", "app-1 is the holder of this host: name another one"),
+        ("leader", "", 'holder is "": use 1 to 255 printable characters'),
         ("leader", "app\n2", 'holder is "app\\n2": use 1 to 255 printable characters'),
     ],
 )
@@ -406,7 +407,12 @@ def test_a_successor_that_cannot_be_one_is_refused(say, tell, systemctl, role, t
     tell("db", role, until=leads() if role == "leader" else None, holder="app-1")
     assert say("step-down", "db", "--to", to) == (2, "", f"s3-leader: {told}\n")
     assert systemctl.calls == []
-    assert runtime.stepped_down("db") == (0, "")
+    assert runtime.stepped_down("db").at == 0
+
+
+def test_a_successor_whose_name_is_a_part_of_ones_own_is_another_host(say, tell, systemctl):
+    tell("db", "leader", until=leads(), holder="app-10")
+    assert say("step-down", "db", "--to", "app-1") == (0, "", "")
 
 
 def test_all_leases_of_a_host_are_handed_over_at_once(say, tell, systemctl):
@@ -415,7 +421,46 @@ def test_all_leases_of_a_host_are_handed_over_at_once(say, tell, systemctl):
     assert say("step-down", "--all", "--to", "app-2") == (0, "", "")
     units = ["s3-leader-step-down@db.service", "s3-leader-step-down@web.service"]
     assert systemctl.calls == [["systemctl", "start", *units]]
-    assert [runtime.stepped_down(name)[0] > 0 for name in ("db", "web")] == [True, True]
+    noted = [runtime.stepped_down(name) for name in ("db", "web")]
+    assert [(one.until > 0, one.successor) for one in noted] == [(True, "app-2"), (True, "")]
+
+
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [
+        ("leader", "app-1 is the holder of this host: name another one"),
+        ("standby", "this host leads by no lease, so it can hand over nothing to app-1"),
+    ],
+)
+def test_of_all_leases_too_a_successor_has_to_be_another_host(say, tell, systemctl, role, told):
+    tell("db", role, until=leads() if role == "leader" else None, holder="app-1")
+    assert say("step-down", "--all", "--to", "app-1") == (2, "", f"s3-leader: {told}\n")
+    assert systemctl.calls == []
+
+
+def test_a_step_down_that_fails_has_no_effect_later(say, tell, systemctl, monkeypatch):
+    for name in ("cron", "db", "web"):
+        tell(name, "leader", until=leads(), holder="app-1")
+    systemctl.status = 1
+    assert say("step-down", "--all", "--to", "app-2")[0] == 2
+    write = runtime.write
+
+    def full(path, text):
+        if "db.away" in path:
+            raise OSError(28, "No space left on device", path)
+        write(path, text)
+
+    monkeypatch.setattr(runtime, "write", full)
+    status, _out, error = say("step-down", "--all", "--to", "app-2")
+    assert (status, "No space left on device" in error, len(systemctl.calls)) == (2, True, 1)
+    assert [runtime.stepped_down(name).at for name in ("cron", "db", "web")] == [0, 0, 0]
+
+
+def test_of_all_leases_it_is_told_which_one_waits_even_if_there_is_one(say, tell, systemctl):
+    tell("web", "leader", until=leads())
+    os.makedirs(runtime.serving_path_of("web"))
+    systemctl.waits.append(lambda: runtime.write(runtime.serving_path_of("web", "waiting"), "waits for data.mount"))
+    assert say("step-down", "--all") == (0, "", "s3-leader: web: waits for data.mount\n")
 
 
 def test_of_several_leases_it_is_told_which_one_waits(say, tell, systemctl):

@@ -454,7 +454,7 @@ def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, mo
         clock.time += seconds
 
     monkeypatch.setattr(systemd, "wait", wait)
-    runtime.step_down("db", 1025.0, "")
+    runtime.step_down("db", runtime.SteppedDown(1000.0, 1025.0))
     host.stand_by()
     assert clock.time == 1025.0
     assert reasons == [("away", "stepped down, and does not compete for another %d s" % left) for left in (25, 15, 5)]
@@ -463,7 +463,7 @@ def test_a_host_that_stepped_down_stays_away_for_so_long(host, folder, clock, mo
 
 
 def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
-    runtime.step_down("db", 1025.0, "")
+    runtime.step_down("db", runtime.SteppedDown(1000.0, 1025.0))
     asked = [Reload(), Stop()]
 
     def wait(*_arguments):
@@ -477,14 +477,21 @@ def test_a_host_that_is_away_can_be_stopped_and_reloaded(host, monkeypatch):
     assert len(replaced) == 1
 
 
-@pytest.mark.parametrize(("until", "successor"), [(1025.0, "app-2"), (990.0, "app-2"), (988.0, "")])
-def test_what_is_given_back_after_a_step_down_is_for_the_successor(host, journal, until, successor):
-    """The clock shows 1000, and the services may have taken 12 s to stop."""
-    runtime.step_down("db", until, "app-2")
+@pytest.mark.parametrize(("at", "successor"), [(999.9, ""), (1000.0, "app-2"), (1700.0, "app-2")])
+def test_a_step_down_since_the_process_began_names_the_successor_however_long_services_take(host, clock, at, successor):
+    """One from before has failed, or was for the process before. This one began at 1000."""
+    clock.time = 2000.0
+    runtime.step_down("db", runtime.SteppedDown(at, at + 60, "app-2"))
     assert host.successor() == successor
-    host.released()
+
+
+@pytest.mark.parametrize(
+    ("successor", "then"),
+    [("app-2", "the lease is reserved for app-2 at first"), ("", "another host may lead at once")],
+)
+def test_who_gave_the_lease_back_says_for_whom(host, journal, successor, then):
+    host.released(successor)
     [told] = journal()
-    then = "the lease is reserved for app-2 at first" if successor else "another host may lead at once"
     assert told["MESSAGE"] == f"db: gave the lease back: {then}"
 
 

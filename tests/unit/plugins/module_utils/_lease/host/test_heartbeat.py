@@ -120,6 +120,8 @@ class Host:
         """By the time of the clock, in seconds since the start: what to do or raise then."""
         self.services = False
         self.reserved_for = ""
+        self.successors = []
+        """For whom the lease was reserved when it was given back."""
         self.full = False
         self.before_it_fails = lambda: None
         self.answers = []
@@ -171,8 +173,9 @@ class Host:
     def successor(self):
         return self.reserved_for
 
-    def released(self):
+    def released(self, successor):
         self.heard.append("released")
+        self.successors.append(successor)
 
     def reload(self, held):
         self.heard.append("reload" if held else "reload without the lease")
@@ -233,14 +236,14 @@ def test_a_lease_that_is_given_back_on_request_is_reserved_for_the_successor():
     lab = Lab().at(19, Stop)
     lab.host.reserved_for = "app-2"
     lab.loop.run()
-    assert (lab.store.record.released, lab.store.record.successor) == (True, "app-2")
+    assert (lab.store.record.released, lab.store.record.successor, lab.host.successors) == (True, "app-2", ["app-2"])
 
 
 def test_one_that_is_given_back_for_want_of_services_is_for_anybody():
     lab = Lab()
     lab.host.full, lab.host.reserved_for = True, "app-2"
     lab.at(10, Stop).loop.run()
-    assert (lab.store.record.released, lab.store.record.successor) == (True, "")
+    assert (lab.store.record.released, lab.store.record.successor, lab.host.successors) == (True, "", [""])
 
 
 def test_a_host_may_wait_longer_than_others_before_it_takes_over():
@@ -343,8 +346,9 @@ def test_what_may_have_been_acquired_when_asked_to_stop_is_given_back():
     lab.store.write = lose_the_answer
     lab.at(3, lambda: (lab.fail_with(None), setattr(lab.store, "write", swallowed)))
     lab.at(3.5, Stop)
+    lab.host.reserved_for = "app-2"
     lab.loop.run()
-    assert lab.store.record.released
+    assert (lab.store.record.released, lab.store.record.successor) == (True, "app-2")
 
 
 @pytest.mark.parametrize("told", [Refused("403 AccessDenied"), Unknown("no answer")])

@@ -59,6 +59,9 @@ class World:
         self.full = False
         self.ended = False
         self.follower = None
+        self.reserved_for = ""
+        self.successors = []
+        """For whom the lease was reserved when it was given back."""
         """Who takes the lease as soon as it is released."""
         self.promoted = []
         self.put(record)
@@ -159,9 +162,10 @@ class World:
         return False
 
     def successor(self):
-        return ""
+        return self.reserved_for
 
-    def released(self):
+    def released(self, successor):
+        self.successors.append(successor)
         self.heard.append("released")
         if self.follower:
             self.put(self.follower)
@@ -239,9 +243,11 @@ def test_who_is_confirmed_when_the_services_would_have_to_stop_at_once_gives_the
     world = World()
     world.suspend = seconds
     world.follower = BUSY
+    world.reserved_for = "app-2"
     world.at(seconds + 0.1, Stop).loop.run()
     assert world.promoted == promoted
-    assert "released" in world.heard
+    assert world.heard.count("released") == 1
+    assert world.successors == ["app-2" if promoted else ""], "nobody has asked for that"
 
 
 def test_a_host_that_cannot_start_its_services_stays_away_for_a_lease_duration():

@@ -219,19 +219,33 @@ def test_the_leases_of_the_host_are_those_that_a_daemon_tells_of(folder, tell, m
 
 
 @pytest.mark.parametrize(
-    ("text", "until"),
-    [("4711.5\n", 4711.5), ("", 0), ("soon", 0), ("nan", 0), ("inf\nb", 0), ("1e999", 0), ("é", 0), (None, 0)],
+    "text",
+    [
+        "",
+        "soon\n1\n\n",
+        "nan\n1\n\n",
+        "1\nnan\n\n",
+        "inf\n1\nb\n",
+        "1\ninf\nb\n",
+        "1e999\n1\n\n",
+        "é",
+        "4711.5\n",
+        None,
+    ],
 )
-def test_a_host_is_away_until_a_time_that_can_be_read(folder, text, until):
+def test_a_step_down_that_cannot_be_read_was_not_asked_for(folder, text):
     if text is not None:
         (folder / "db.away").write_text(text)
-    assert runtime.stepped_down("db") == (until, "")
+    assert vars(runtime.stepped_down("db")) == dict(at=0.0, until=0.0, successor="")
 
 
-@pytest.mark.parametrize("successor", ["", "app-2", "die Küche, 2"])
-def test_a_step_down_is_noted_with_its_successor(folder, successor):
-    runtime.step_down("db", 4711.5, successor)
-    assert runtime.stepped_down("db") == (4711.5, successor)
+@pytest.mark.parametrize("successor", ["", "app-2", "die Küche, 2 "])
+def test_a_step_down_is_noted_with_its_successor_and_can_be_forgotten(folder, successor):
+    runtime.step_down("db", runtime.SteppedDown(4651.5, 4711.5, successor))
+    assert vars(runtime.stepped_down("db")) == dict(at=4651.5, until=4711.5, successor=successor)
+    runtime.forget_step_down("db")
+    runtime.forget_step_down("db")
+    assert vars(runtime.stepped_down("db")) == dict(at=0.0, until=0.0, successor="")
 
 
 def test_what_is_written_is_readable_by_all_whatever_the_umask(folder):

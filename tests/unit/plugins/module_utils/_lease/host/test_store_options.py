@@ -65,6 +65,10 @@ def test_a_value_that_cannot_be_used_is_refused():
         ),
         ("lease_duration is 4: use 5 or more", "--lease-duration is 4: use 5 or more"),
         ("the store is in another region", "the store is in another region"),
+        ('key is "jobs/secret_key//x"', 'key is "jobs/secret_key//x"'),
+        ("s3://stop_grace/jobs/stop_grace/ cannot be read", "s3://stop_grace/jobs/stop_grace/ cannot be read"),
+        ("http://request_timeout:9 could not be reached", "http://request_timeout:9 could not be reached"),
+        ("to rule it out (expected_bucket_owner)", "to rule it out (--expected-bucket-owner)"),
         ("--stop-grace is 0: use 1 to 3600", "--stop-grace is 0: use 1 to 3600"),
     ],
 )

@@ -136,7 +136,7 @@ def test_the_end_of_the_command_is_the_end_and_what_it_left_is_waited_for(kept, 
     assert runner.read() == [{"over": True}]
     assert not kept.serving()
     kept.demote("asked to stop")
-    kept.released()
+    kept.released("")
     assert runner.read() == [{"left": ""}]
 
 
