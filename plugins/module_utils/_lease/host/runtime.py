@@ -201,8 +201,7 @@ def stepped_down(name: str) -> SteppedDown:
     """Return the step-down that was noted last."""
     try:
         with open(away_path_of(name), encoding="utf-8") as file:
-            first, _, rest = file.read().partition("\n")
-        second, _, successor = rest.partition("\n")
+            first, second, successor = file.read().split("\n", 2)
         until, at = float(first), float(second)
     except (OSError, ValueError):
         return SteppedDown()
