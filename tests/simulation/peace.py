@@ -36,8 +36,8 @@ class Peace:
         self._poll = self._times.two_polls + ROUND_TRIPS + self._times.slowest_timeout - 1 + lied + refused
         """Seconds in which whoever watches sees that the lease is free, and acquires it."""
         held_back = self._times.hold_at_least and self._times.hold_at_least + 2 * GRAIN
-        reserved = longest + 2 * GRAIN
-        self._takeover = max(longest + protocol.margin(longest), held_back, reserved) + self._poll
+        # The margin is more than the second for which a lease is reserved beyond its duration (rule 27).
+        self._takeover = max(longest + protocol.margin(longest), held_back) + self._poll
 
     def check(self) -> None:
         """Somebody leads soon; and when it hands over, or is no more, somebody does again."""
@@ -55,7 +55,7 @@ class Peace:
 
     def _expect_a_handover(self, leader: Process) -> None:
         checker, asked = self._checker, self._world.now
-        others = [daemon for daemon in self._daemons if daemon is not leader]
+        others = self._others(leader)
         successor = self._times.names.choice(["", *(daemon.name for daemon in others)]) if self._times.named else ""
         leader.host.step_down(successor)
         # Who was confirmed late may lose the lease before it hears that it is to give it back.
@@ -77,7 +77,7 @@ class Peace:
             network.cut_off(leader.name, world.rng.uniform(0, 2 * self._times.longest), "delivered late")
         world.run(world.now + world.rng.uniform(0, self._times.longest / 2))
         leader.host.lose_power(GONE)
-        others = [daemon for daemon in self._daemons if daemon is not leader]
+        others = self._others(leader)
         died, sent = world.now, checker.sent_at(leader)
         lands = leader.host.loaded.request_timeout + USE_BY + GRAIN + self._times.skew
         duration = max(self._record().lease_duration, leader.host.loaded.lease_duration)
@@ -87,6 +87,9 @@ class Peace:
             max(0.0, sent + lands + lasts + self._delay(others) + self._poll - died),
             lambda: checker.led_at > died,
         )
+
+    def _others(self, leader: Process) -> list[Process]:
+        return [daemon for daemon in self._daemons if daemon is not leader]
 
     def _delay(self, daemons: t.Iterable[Process]) -> float:
         """Return for how many seconds all of them leave a lease that they may take (rule 28)."""

@@ -13,13 +13,17 @@ STORE = "https://s3.example.com/bucket"
 LEASE = dict(bucket="bucket", key="jobs/a", session="5f2f2b0f5f2f2b0f", term=7, sequence=3, lease_duration=30.0)
 
 
-def publish(**changes: t.Any) -> _kept.Kept:
-    """Publish a lease with 20 s left, the keeper of which is no process, and return it."""
-    now = _run.now()
+def kept_at(now: float, **changes: t.Any) -> _kept.Kept:
+    """A lease with 20 s left, the keeper of which is no process."""
     lease = dict(LEASE, etag="e1", age=0.0, expires_in=32.0)
     times = dict(deadline=now + 20, until=now + 18, written_at=now - 10, heard_at=now - 9.5)
     kept = _kept.Kept(_kept.HELD, "held", lease, STORE, **times, aborts=True, patience=10.0, keeper=0)
-    kept = kept._replace(**changes)
+    return kept._replace(**changes)
+
+
+def publish(**changes: t.Any) -> _kept.Kept:
+    """Publish it, and return it."""
+    kept = kept_at(_run.now(), **changes)
     os.close(_kept.lock(kept.lease, kept.store))  # makes the folder
     _kept.publish(kept)
     return kept

@@ -11,17 +11,14 @@ import sys
 import pytest
 from ansible import constants
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept, _run
-from ansible_collections.leaderelection.s3.plugins.plugin_utils._kept import ENDED, HELD, LOST, Kept
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._kept import ENDED, HELD, LOST
+from support.kept_leases import STORE, kept_at
 from support.waiting import wait_for
 
-IDENTITY = dict(bucket="bucket", key="jobs/a", session="5f2f2b0f")
-LEASE = dict(IDENTITY, term=7, sequence=3, lease_duration=30.0, age=0.0, expires_in=32.0)
 NOW = 1000.0
-STORE = "https://s3.example.com/bucket"
-KEPT = Kept(
-    *(HELD, "held", LEASE, STORE, NOW + 30, NOW + 28),
-    **dict(written_at=NOW, heard_at=NOW + 0.5, aborts=True, patience=10.0, keeper=0),
-)
+KEPT = kept_at(NOW + 10)
+LEASE = KEPT.lease
+IDENTITY = {name: LEASE[name] for name in ("bucket", "key", "session")}
 
 
 @pytest.fixture(autouse=True)
