@@ -24,8 +24,10 @@ if str(ROOT / "tests") not in sys.path:  # ansible-test knows no pythonpath
 if t.TYPE_CHECKING:
     from support.playbook import Run, RunningPlaybook
     from support.proxy import FaultProxy
+    from support.stores.ceph import Ceph
     from support.stores.odd import Store
     from support.stores.seaweedfs import SeaweedFS
+    from support.stores.served import Served
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
@@ -71,10 +73,31 @@ def seaweedfs() -> Iterator[SeaweedFS]:
 
 
 @pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """Ceph's S3 server, for the whole session (with pytest-xdist: for each worker that needs it)."""
+    from support.stores.ceph import Ceph, check
+
+    try:
+        check()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    with Ceph() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def bucket(seaweedfs: SeaweedFS) -> str:
     """A bucket on the server; all tests share it, so use the key fixture."""
     seaweedfs.create_bucket("leader-election")
     return "leader-election"
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, seaweedfs: SeaweedFS) -> Served:
+    """SeaweedFS; where a test asks for both, Ceph, too."""
+    served: Served = request.getfixturevalue(request.param) if hasattr(request, "param") else seaweedfs
+    served.create_bucket("leader-election")
+    return served
 
 
 @pytest.fixture

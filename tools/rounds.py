@@ -14,9 +14,8 @@ import typing as t
 from collections.abc import Callable, Sequence
 
 from support import guarded_work
-from support.stores.seaweedfs import SeaweedFS
+from support.stores.served import Served
 
-BUCKET = "leader-election"
 WORK = 600
 """Seconds that the first one would work."""
 
@@ -32,17 +31,16 @@ class Round(t.NamedTuple):
     wrong: str
 
 
-Play = Callable[[pathlib.Path, SeaweedFS, str, float, bool], Round]
+Play = Callable[[pathlib.Path, Served, str, float, bool], Round]
 """Plays one round: a folder, the store, the fault, when it happens, and whether SIGTERM does not end the work."""
 
 
-def stress(play: Play, faults: Sequence[str], rounds: int, at_once: int, seed: int, until: str) -> bool:
+def stress(play: Play, faults: Sequence[str], rounds: int, at_once: int, seed: int, server: Served, until: str) -> bool:
     """Play so many rounds, print what happened, and return whether all was well. ``until`` names what was left to."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="rounds-"))
     chance = random.Random(seed)
     plans = [(faults[number % len(faults)], chance.uniform(0, 5), chance.random() < 0.5) for number in range(rounds)]
-    with SeaweedFS() as server, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        server.create_bucket(BUCKET)
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         played = list(pool.map(lambda plan: play(folder, server, *plan), plans))
     by_fault = collections.defaultdict(list)
     for one in played:

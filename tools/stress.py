@@ -22,8 +22,10 @@ from linearizability.checker import NotLinearizable, check
 from linearizability.history import NEVER, Call, History, Operation, Write
 from linearizability.processes import Mishaps, Processes, RandomFaults
 from stress_commands import stress_commands
+from stress_races import stress_races
 from stress_runs import stress_runs
-from support.stores.seaweedfs import SeaweedFS
+from support.stores.both import STORES
+from support.stores.served import Served
 
 BUCKET = "leader-election"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -31,16 +33,14 @@ RUNS_AT_ONCE = 4
 HISTORIES = ROOT / ".cache" / "stress"
 
 
-def fight(arguments: argparse.Namespace, folder: pathlib.Path) -> tuple[Mishaps, collections.Counter[str], int]:
+def fight(
+    arguments: argparse.Namespace, folder: pathlib.Path, server: Served
+) -> tuple[Mishaps, collections.Counter[str], int]:
     """Run the processes, and return what befell them, the faults by kind, and the number of requests."""
-    with SeaweedFS() as server:
-        server.create_bucket(BUCKET)
-        with RandomFaults(server.endpoint_url, arguments.seed, arguments.faults) as proxy:
-            fighters = Processes(
-                {**server.environment, "AWS_URL": proxy.url}, f"{BUCKET}/lease", folder, arguments.seed
-            )
-            mishaps = fighters.run(arguments.processes, arguments.per_lease, seconds=arguments.minutes * 60)
-            return mishaps, proxy.faults(), len(proxy.requests)
+    with RandomFaults(server.endpoint_url, arguments.seed, arguments.faults) as proxy:
+        fighters = Processes({**server.environment, "AWS_URL": proxy.url}, f"{BUCKET}/lease", folder, arguments.seed)
+        mishaps = fighters.run(arguments.processes, arguments.per_lease, seconds=arguments.minutes * 60)
+        return mishaps, proxy.faults(), len(proxy.requests)
 
 
 def print_calls(calls: list[Call]) -> None:
@@ -104,6 +104,8 @@ def main() -> int:
     parser.add_argument("--faults", type=float, default=0.15, help="share of the requests (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of chance; what the machine does to it is its own")
     parser.add_argument("--check", type=pathlib.Path, help="no fight: check the history in this folder once more")
+    parser.add_argument("--store", choices=STORES, default="seaweedfs", help="which (default: %(default)s)")
+    parser.add_argument("--races", type=int, help="instead, let eight ask for a lease at once in so many rounds")
     parser.add_argument("--runs", type=int, help="instead, let something happen to so many runs that keep a lease")
     parser.add_argument("--commands", type=int, help="instead, let something happen to so many of s3-leader exec")
     arguments = parser.parse_args()
@@ -117,21 +119,31 @@ def main() -> int:
         return not verdict(history.load(arguments.check).operations)
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(2**32)
+    with STORES[arguments.store]() as server:
+        server.create_bucket(BUCKET)
+        return not stress(arguments, server)
+
+
+def stress(arguments: argparse.Namespace, server: Served) -> bool:
+    """Do what was asked for on this server, print what happened, and return whether all was well."""
+    if arguments.races:
+        print(f"{arguments.races} rounds of races on {arguments.store}", flush=True)
+        return stress_races(arguments.races, server, BUCKET)
     if arguments.runs:
         print(f"Seed {arguments.seed}: {arguments.runs} rounds of two playbook runs", flush=True)
-        return not stress_runs(arguments.runs, RUNS_AT_ONCE, arguments.seed)
+        return stress_runs(arguments.runs, RUNS_AT_ONCE, arguments.seed, server)
     if arguments.commands:
         print(f"Seed {arguments.seed}: {arguments.commands} rounds of two commands", flush=True)
-        return not stress_commands(arguments.commands, RUNS_AT_ONCE, arguments.seed)
+        return stress_commands(arguments.commands, RUNS_AT_ONCE, arguments.seed, server)
     folder = HISTORIES / str(arguments.seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     print(
         f"Seed {arguments.seed}: {arguments.processes} processes, {arguments.per_lease} for each lease, "
-        f"{arguments.minutes:g} min; history in {folder.relative_to(ROOT)}",
+        f"{arguments.minutes:g} min on {arguments.store}; history in {folder.relative_to(ROOT)}",
         flush=True,
     )
-    mishaps, faults, requests = fight(arguments, folder)
+    mishaps, faults, requests = fight(arguments, folder, server)
     told = history.load(folder)
     print_calls(told.calls)
     print(f"\n{requests} requests, {sum(faults.values())} of them with a fault")
@@ -139,7 +151,7 @@ def main() -> int:
         print(f"  {fault:24} {count:5}")
     print(f"{mishaps.kills} processes killed and replaced, {mishaps.stops} stopped for a while")
     print_overlap(told)
-    return not verdict(told.operations)
+    return verdict(told.operations)
 
 
 if __name__ == "__main__":

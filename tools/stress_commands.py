@@ -18,7 +18,7 @@ from rounds import Round
 from support import executed, guarded_work
 from support.executed import Execution
 from support.proxy import FaultProxy, hang
-from support.stores.seaweedfs import SeaweedFS
+from support.stores.served import Served
 from support.waiting import wait_for
 
 
@@ -71,12 +71,12 @@ class Meddler:
         self._signal(signal.SIGKILL)
 
 
-def stress_commands(count: int, at_once: int, seed: int) -> bool:
+def stress_commands(count: int, at_once: int, seed: int, server: Served) -> bool:
     """Play so many rounds, print what happened, and return whether all was well."""
-    return rounds.stress(play, rounds.faults_of(Meddler), count, at_once, seed, "before the next one's work, s")
+    return rounds.stress(play, rounds.faults_of(Meddler), count, at_once, seed, server, "before the next one's work, s")
 
 
-def play(folder: pathlib.Path, server: SeaweedFS, fault: str, after: float, stubborn: bool) -> Round:
+def play(folder: pathlib.Path, server: Served, fault: str, after: float, stubborn: bool) -> Round:
     """Play one round: a command is at work when something happens to it, and another one waits for the lease."""
     key = f"lease-{uuid.uuid4().hex}"
     place = folder / key

@@ -19,13 +19,13 @@ from rounds import Round
 from support import guarded_work, kept_run, playbook
 from support.playbook import RunningPlaybook, descendants
 from support.proxy import FaultProxy, hang
-from support.stores.seaweedfs import SeaweedFS
+from support.stores.served import Served
 
 
 class Meddler:
     """Does something to a run. Names of its methods are what is printed."""
 
-    def __init__(self, run: RunningPlaybook, proxy: FaultProxy, server: SeaweedFS, key: str) -> None:
+    def __init__(self, run: RunningPlaybook, proxy: FaultProxy, server: Served, key: str) -> None:
         self._run, self._proxy, self._server, self._key = run, proxy, server, key
 
     def _signal(self, number: int) -> None:
@@ -79,12 +79,12 @@ class Meddler:
         self._run.wait()  # the leader learns of it at its next renewal, and the operator has to know
 
 
-def stress_runs(count: int, at_once: int, seed: int) -> bool:
+def stress_runs(count: int, at_once: int, seed: int, server: Served) -> bool:
     """Play so many rounds, print what happened, and return whether all was well."""
-    return rounds.stress(play, rounds.faults_of(Meddler), count, at_once, seed, "before the deadline, s")
+    return rounds.stress(play, rounds.faults_of(Meddler), count, at_once, seed, server, "before the deadline, s")
 
 
-def play(folder: pathlib.Path, server: SeaweedFS, fault: str, after: float, stubborn: bool) -> Round:
+def play(folder: pathlib.Path, server: Served, fault: str, after: float, stubborn: bool) -> Round:
     """Play one round: a run is at work when something happens to it, and another one waits for the lease."""
     key = f"lease-{uuid.uuid4().hex}"
     file = folder / key

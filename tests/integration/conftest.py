@@ -15,8 +15,6 @@ from support.daemon import TIMES, Daemon
 
 if t.TYPE_CHECKING:
     from support.proxy import FaultProxy
-    from support.stores.ceph import Ceph
-    from support.stores.seaweedfs import SeaweedFS
     from support.stores.served import Served
 
 Make = Callable[..., Daemon]
@@ -74,30 +72,9 @@ def stored(store, key) -> Callable[[], dict[str, t.Any]]:
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, seaweedfs: SeaweedFS) -> Served:
-    """SeaweedFS; where a test asks for both, Ceph, too."""
-    served: Served = request.getfixturevalue(request.param) if hasattr(request, "param") else seaweedfs
-    served.create_bucket("leader-election")
-    return served
-
-
-@pytest.fixture
 def way_to_store(store: Served) -> Iterator[FaultProxy]:
     """A proxy in front of that store, without any fault yet."""
     from support.proxy import FaultProxy
 
     with FaultProxy(store.endpoint_url) as started:
         yield started
-
-
-@pytest.fixture(scope="session")
-def ceph() -> Iterator[Ceph]:
-    """Ceph's S3 server, for the whole session (with pytest-xdist: for each worker that needs it)."""
-    from support.stores.ceph import Ceph, check
-
-    try:
-        check()
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
-    with Ceph() as server:
-        yield server

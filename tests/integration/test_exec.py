@@ -18,9 +18,9 @@ import pytest
 from support import executed, guarded_work
 from support.executed import OPTIONS, Execution, work
 from support.proxy import hang
+from support.stores.both import ON_BOTH_STORES
 from support.waiting import wait_for
 
-ON_BOTH_STORES = pytest.mark.parametrize("store", ["seaweedfs", "ceph"], indirect=True)
 CONFLICT, UNAVAILABLE, LOST, USAGE = 75, 69, 79, 64
 
 

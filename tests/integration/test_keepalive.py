@@ -13,9 +13,8 @@ import pytest
 from support import guarded_work, kept_run
 from support.kept_run import DURATION, at_work
 from support.proxy import hang
+from support.stores.both import ON_BOTH_STORES
 from support.waiting import wait_for
-
-ON_BOTH_STORES = pytest.mark.parametrize("store", ["seaweedfs", "ceph"], indirect=True)
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import email.utils
 import json
 import multiprocessing
-import threading
 import time
 import typing as t
 import uuid
@@ -17,116 +14,26 @@ import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_acquire
+from support import races
 from support.leases import OLD_TERM, somebody_elses
+from support.stores.both import ON_BOTH_STORES
 
-PROCESSES = 8
 ROUNDS = 50
-# SeaweedFS answers contended PUTs to one key about a second apart. In lanes, rounds wait side by side.
-LANES = 10
-TIMEOUT = 300  # seconds
-DEFAULTS: dict[str, t.Any] = {
-    **{name: option.get("default") for name, option in _options.SPEC.items()},
-    **dict(request_timeout=10, lease_duration=60, wait_timeout=0, poll_interval=2, takeover="store_clock", metadata={}),
-    "hold_at_least": 0,
-    "keepalive": False,
-}
 TERMS = 50
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """What one process was told in one round."""
-
-    round: int
-    session: str
-    leads: bool
-    term: int | None
-
-
-def claimant(number: int, barriers: t.Any, keys: list[str], options: dict[str, t.Any], told: t.Any) -> None:
-    """One of the processes: each round it waits for the others and asks."""
-    claims: list[Claim | BaseException] = []
-
-    def lane(first: int) -> None:
-        try:
-            for turn in range(first, len(keys), LANES):
-                session = f"{number}-{uuid.uuid4().hex}"
-                params = {**DEFAULTS, **options, "key": keys[turn], "holder": f"process-{number}", "session": session}
-                task = Task(_options.Handle(params), params, check_mode=False)
-                barriers[first].wait(TIMEOUT)
-                verdict = s3_leader_acquire.acquire(task)
-                term = verdict.lease.record.term if verdict.is_leader else None
-                claims.append(Claim(turn, session, verdict.is_leader, term))
-        except BaseException as error:
-            claims.append(error)
-            barriers[first].abort()
-
-    threads = [threading.Thread(target=lane, args=(first,)) for first in range(LANES)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    told.put(claims)
-
-
-def race(keys: list[str], options: dict[str, t.Any]) -> dict[int, list[Claim]]:
-    """Let the processes ask for each key; what they were told, by round."""
-    context = multiprocessing.get_context("fork")
-    barriers = [context.Barrier(PROCESSES) for dummy in range(LANES)]
-    told = context.Queue()
-    processes = [
-        context.Process(target=claimant, args=(number, barriers, keys, options, told), daemon=True)
-        for number in range(PROCESSES)
-    ]
-    for process in processes:
-        process.start()
-    rounds: dict[int, list[Claim]] = {turn: [] for turn in range(len(keys))}
-    try:
-        for _process in processes:
-            for claim in told.get(timeout=TIMEOUT):
-                if isinstance(claim, BaseException):
-                    raise claim
-                rounds[claim.round].append(claim)
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-    return rounds
-
-
-def await_expiry(s3: t.Any, bucket: str, key: str) -> None:
-    """Wait until by the store's clock the lease is older than its second and the margin of two."""
-    deadline = time.monotonic() + 30
-    while True:
-        answer = s3.get_object(Bucket=bucket, Key=key)
-        date = email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-        if (date - answer["LastModified"]).total_seconds() >= 3:
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@pytest.mark.parametrize("before", ["nothing", "an expired lease", "a released lease"])
-def test_of_eight_processes_exactly_one_leads_in_each_of_fifty_rounds(seaweedfs, bucket, key, before, capsys):
-    s3 = seaweedfs.client()
+@ON_BOTH_STORES
+@pytest.mark.parametrize("before", races.BEFORE)
+def test_of_eight_processes_exactly_one_leads_in_each_of_fifty_rounds(store, key, before, capsys):
+    s3 = store.client()
     keys = [f"{key}/{turn}" for turn in range(ROUNDS)]
-    if before != "nothing":
-        for name in keys:
-            body = somebody_elses(holderId="somebody else" if before == "an expired lease" else "")
-            s3.put_object(Bucket=bucket, Key=name, Body=body)
-        await_expiry(s3, bucket, keys[-1])
+    races.prepare(s3, "leader-election", keys, before)
     began = time.monotonic()
-    rounds = race(keys, dict(seaweedfs.options, bucket=bucket))
+    rounds = races.race(keys, dict(store.options, bucket="leader-election"))
     with capsys.disabled():
-        print(f"\n{PROCESSES} processes, {ROUNDS} rounds over {before}: {time.monotonic() - began:.1f} s")
-    leaders = {turn: [claim for claim in claims if claim.leads] for turn, claims in rounds.items()}
-    assert {turn: len(claims) for turn, claims in rounds.items()} == dict.fromkeys(range(ROUNDS), PROCESSES)
-    assert {turn: len(claims) for turn, claims in leaders.items()} == dict.fromkeys(range(ROUNDS), 1)
-    for turn, [leader] in leaders.items():
-        stored = json.loads(s3.get_object(Bucket=bucket, Key=keys[turn])["Body"].read())
-        assert (stored["session"], stored["term"]) == (leader.session, leader.term)
-        if before != "nothing":
-            assert leader.term == OLD_TERM + 1
+        print(f"\n{races.PROCESSES} processes, {ROUNDS} rounds over {before}: {time.monotonic() - began:.1f} s")
+    assert list(rounds) == list(range(ROUNDS))
+    assert races.faults(s3, "leader-election", keys, before, rounds) == []
 
 
 def relay(number: int, key: str, last: int, options: dict[str, t.Any], told: t.Any) -> None:
@@ -137,7 +44,7 @@ def relay(number: int, key: str, last: int, options: dict[str, t.Any], told: t.A
     try:
         while len(led) <= TERMS:  # more than there are, only if terms do not rise
             session = f"{number}-{uuid.uuid4().hex}"
-            params = {**DEFAULTS, **options, "key": key, "holder": f"process-{number}", "session": session}
+            params = {**races.DEFAULTS, **options, "key": key, "holder": f"process-{number}", "session": session}
             verdict = s3_leader_acquire.acquire(Task(_options.Handle(params), params, check_mode=False))
             if verdict.is_leader:
                 led.append(verdict.lease.record.term)
@@ -150,21 +57,22 @@ def relay(number: int, key: str, last: int, options: dict[str, t.Any], told: t.A
         told.put(error)
 
 
-def test_no_two_acquisitions_of_one_lease_get_the_same_term(seaweedfs, bucket, key):
-    seaweedfs.client().put_object(Bucket=bucket, Key=key, Body=somebody_elses(holderId=""))
+@ON_BOTH_STORES
+def test_no_two_acquisitions_of_one_lease_get_the_same_term(store, key):
+    store.client().put_object(Bucket="leader-election", Key=key, Body=somebody_elses(holderId=""))
     context = multiprocessing.get_context("fork")
     told = context.Queue()
-    options = dict(seaweedfs.options, bucket=bucket)
+    options = dict(store.options, bucket="leader-election")
     processes = [
         context.Process(target=relay, args=(number, key, OLD_TERM + TERMS, options, told), daemon=True)
-        for number in range(PROCESSES)
+        for number in range(races.PROCESSES)
     ]
     for process in processes:
         process.start()
     try:
         led = []
         for _process in processes:
-            terms_of_one = told.get(timeout=TIMEOUT)
+            terms_of_one = told.get(timeout=races.TIMEOUT)
             if isinstance(terms_of_one, BaseException):
                 raise terms_of_one
             led.append(terms_of_one)
@@ -185,10 +93,12 @@ ACQUIRE = """
 """
 
 
-def test_of_four_playbooks_at_once_one_leads_and_the_others_know_who(start_playbook, seaweedfs, bucket, key):
+@ON_BOTH_STORES
+def test_of_four_playbooks_at_once_one_leads_and_the_others_know_who(start_playbook, store, key):
     hosts = [f"web-{number}" for number in range(4)]
     runs = [
-        start_playbook(ACQUIRE, hosts=(host,), s3=dict(seaweedfs.options, bucket=bucket), key=key) for host in hosts
+        start_playbook(ACQUIRE, hosts=(host,), s3=dict(store.options, bucket="leader-election"), key=key)
+        for host in hosts
     ]
     results = {host: run.wait().succeeded()["acquire"] for host, run in zip(hosts, runs, strict=True)}
     leaders = [host for host, result in results.items() if result["is_leader"]]
@@ -201,18 +111,19 @@ def test_of_four_playbooks_at_once_one_leads_and_the_others_know_who(start_playb
             assert result["lease"]["term"] <= results[leaders[0]]["term"]
 
 
-def test_of_twenty_hosts_of_one_playbook_exactly_one_leads(run_playbook, seaweedfs, bucket, key):
+@ON_BOTH_STORES
+def test_of_twenty_hosts_of_one_playbook_exactly_one_leads(run_playbook, store, key):
     hosts = [f"web-{number}" for number in range(20)]
     run = run_playbook(
         ACQUIRE,
         timeout=180,
         hosts=hosts,
-        s3=dict(seaweedfs.options, bucket=bucket, request_timeout=20),
+        s3=dict(store.options, bucket="leader-election", request_timeout=20),
         args=("--forks", "20"),
         key=key,
     ).succeeded()
     results = {host: run.task("acquire", host).result for host in hosts}
     leaders = [host for host, result in results.items() if result["is_leader"]]
-    stored = json.loads(seaweedfs.client().get_object(Bucket=bucket, Key=key)["Body"].read())
+    stored = json.loads(store.client().get_object(Bucket="leader-election", Key=key)["Body"].read())
     assert leaders == [stored["holderId"]]
     assert {result["lease"]["session"] for result in results.values()} == {stored["session"]}
