@@ -23,7 +23,7 @@ READS = 10
 def reads_and_clock(work: Workspace, scratch: Scratch, standing: Seen) -> List[Check]:
     """Write and read in turn. ``standing`` is the scratch object as it is now."""
     samples: List[store_clock.Sample] = []
-    reads = stale = 0
+    reads = stale = foreign = 0
     trouble = ("", "")
     started = work.clock.now()
     try:
@@ -42,27 +42,37 @@ def reads_and_clock(work: Workspace, scratch: Scratch, standing: Seen) -> List[C
             reads += 1
             if not is_of(draft, found):
                 stale += 1
-            elif isinstance(found, Seen) and scratch.wire.landed is not None:
-                samples.append(
-                    store_clock.Sample(
-                        scratch.wire.landed, result.at, view.asked, view.at, found.modified, found.store_time
+            elif isinstance(found, Seen):
+                foreign += found.etag != standing.etag
+                if scratch.wire.landed is not None:
+                    samples.append(
+                        store_clock.Sample(
+                            scratch.wire.landed, result.at, view.asked, view.at, found.modified, found.store_time
+                        )
                     )
-                )
             view = work.drive(look(work.until, before), other)
             reads += 1
             stale += not is_of(draft, view.found)
     except StoreError as error:
         trouble = (error.why, error.advice)
-    return [_reads(reads, stale, *trouble), store_clock.check(samples)]
+    return [_reads(reads, stale, foreign, *trouble), store_clock.check(samples)]
 
 
-def _reads(reads: int, stale: int, trouble: str, advice: str) -> Check:
+def _reads(reads: int, stale: int, foreign: int, trouble: str, advice: str) -> Check:
     if stale:
         return Check(
             "reads",
             FAIL,
             "%d of %d reads right after a write do not see it" % (stale, reads),
             "Check for a cache in between, or use a store with strong consistency",
+        )
+    if foreign:
+        return Check(
+            "reads",
+            FAIL,
+            "%d reads come with another ETag than the write before them, so nobody could replace what was read"
+            % foreign,
+            "Check for a proxy that changes ETags, as Apache does when it compresses (SetEnv no-gzip 1)",
         )
     if trouble:
         return Check("reads", UNKNOWN, trouble, advice)

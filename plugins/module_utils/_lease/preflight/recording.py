@@ -16,8 +16,9 @@ from ..store_time import Stamp
 
 
 class Answered(NamedTuple):
-    """One answer, and the seconds until it came."""
+    """One answer to a request of this method, and the seconds until it came."""
 
+    method: str
     response: Response
     seconds: float
     alone: bool
@@ -88,7 +89,7 @@ class RecordingConnection:
                 self._log.written.remove(self._name)
                 self._log.open.remove(self._name)
             raise
-        self._log.answered.append(Answered(response, self._clock.now() - asked, self.alone))
+        self._log.answered.append(Answered(method, response, self._clock.now() - asked, self.alone))
         request.response = response
         if method == "PUT":
             self._log.open.remove(self._name)

@@ -18,7 +18,7 @@ from ..bad_option import BadOption
 from ..clock import Clock
 from ..connection import MOST_AT_ONCE, Connection
 from ..settings import Endpoint, Location
-from . import bucket_settings, habits, known_stores
+from . import bucket_settings, habits, known_stores, proxies
 from .conditions import accepted, access, refused
 from .late_writes import late_writes
 from .races import races
@@ -65,7 +65,7 @@ def preflight(
     checks += [cleaned] if cleaned else []
     if usable and not work.silent:
         checks += bucket_settings.ask(work)
-    answered = [habits.latency(work), known_stores.ask(work)]
+    answered = [habits.latency(work), proxies.ask(work), known_stores.ask(work)]
     checks += [check for check in answered if check]
     return Report(tuple(checks), len(work.log.sent), clock.now() - started)
 
@@ -104,7 +104,10 @@ def _write_and_read(work: Workspace, checks: List[Check], contenders: int, round
     checks.append(check)
     if repeated:
         checks += reads_and_clock(work, scratch, repeated)
+    first = None if work.silent else proxies.read(work, scratch)
     if not work.silent:
         checks += races(work, contenders, rounds)
     if not work.silent:
         checks += [late_writes(work), habits.checksums(work), habits.expect(work)]
+    if not work.silent:
+        checks.append(proxies.cache(work, scratch, first))

@@ -51,6 +51,25 @@ def test_reads_that_lag_fail_the_store(ask, conditional):
     assert "cache" in reads.advice
 
 
+def test_reads_with_another_etag_than_the_write_fail_the_store(ask):
+    def suffix(work):
+        store = work.connection.store
+
+        def suffixed(request):
+            answer = store.take(request)
+            if request.method != "GET":
+                return answer
+            headers = ((name, value[:-1] + '-gzip"' if name == "ETag" else value) for name, value in answer.headers)
+            return answer._replace(headers=tuple(headers))
+
+        work.connection.faults.append(suffixed)
+
+    _work, reads, clock = ask(before=suffix)
+    assert (reads.verdict, clock.verdict) == ("fail", "pass")
+    assert f"{READS} reads come with another ETag" in reads.seen
+    assert "no-gzip" in reads.advice
+
+
 @pytest.mark.parametrize("status", [400, 500])
 def test_reads_that_get_no_usable_answer_have_seen_nothing(ask, status):
     _work, reads, clock = ask(FailsConditionalReads, status=status)
