@@ -14,8 +14,10 @@ from ._lease.preflight.report import UNKNOWN, Report
 from ._results import SEE_MSG
 
 
-def result(found: Report) -> dict[str, t.Any]:
-    """Return the preflight's result. It is never changed, since a preflight removes what it writes."""
+def result(found: Report, text: str) -> dict[str, t.Any]:
+    """Return the preflight's result with this text for an issue. It is never changed: a preflight removes what it
+    writes.
+    """
     return dict(
         changed=False,
         verdict=found.verdict,
@@ -23,9 +25,11 @@ def result(found: Report) -> dict[str, t.Any]:
         checks=[dict(check._asdict()) for check in found.checks],
         requests=found.requests,
         seconds=round(found.seconds, 3),
+        report=text,
     )
 
 
 def failure(message: str, requests: int) -> dict[str, t.Any]:
     """Return the result of a preflight that could not ask the store anything."""
-    return dict(msg=message, changed=False, verdict=UNKNOWN, reason=SEE_MSG, checks=[], requests=requests, seconds=0.0)
+    unknown = dict(verdict=UNKNOWN, reason=SEE_MSG, checks=[], requests=requests, seconds=0.0, report="")
+    return dict(unknown, msg=message, changed=False)

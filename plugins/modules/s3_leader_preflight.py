@@ -83,6 +83,13 @@ EXAMPLES = r"""
 - name: Show what it found
   ansible.builtin.debug:
     msg: "{{ preflight.checks | rejectattr('verdict', 'eq', 'pass') }}"
+
+- name: Keep the report, to paste it into an issue
+  ansible.builtin.copy:
+    content: "{{ preflight.report }}"
+    dest: preflight.md
+    mode: "0644"
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -108,8 +115,10 @@ checks:
       description:
         - One of V(access), V(create), V(create_again), V(replace), V(etag_form), V(stale_replace), V(replace_missing),
           V(etag_repeats), V(reads), V(clock), V(create_race), V(replace_race), V(late_writes), V(checksums), V(expect),
-          V(cleanup), V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency) and V(known_store).
+          V(cache), V(cleanup), V(versioning), V(lifecycle), V(object_lock), V(replication), V(latency), V(proxy) and
+          V(known_store).
         - A check that could not be made, because an earlier one had failed, is left out.
+        - V(cache) and V(proxy), which look for what changes answers on the way to the store, came with 1.1.0.
       type: str
       sample: create_again
     verdict:
@@ -136,6 +145,18 @@ seconds:
   returned: always
   type: float
   sample: 34.6
+report:
+  description:
+    - All of this as Markdown, with the name by which the store calls itself and the versions of what asked it, for an
+      issue. It names no host, no bucket, no key, no account and no file, and nothing about credentials is in it.
+    - Empty if the store could not be asked.
+  returned: always
+  type: str
+  version_added: 1.1.0
+  sample: |
+    ### Preflight of leaderelection.s3: safe
+
+    the store can be trusted with a lease
 resource_actions:
   description: What was asked of S3, by its API's names.
   returned: when O(debug_botocore_endpoint_logs=true)
@@ -146,7 +167,7 @@ resource_actions:
 
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils import _report
+from ansible_collections.leaderelection.s3.plugins.module_utils import _issue, _report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import UNKNOWN, UNSAFE, WARN
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import (
@@ -177,14 +198,15 @@ def carry_out(call: Call) -> Result:
     lease = opened(call)
     if isinstance(lease, str):
         return failed(_report.failure(lease, 0))
-    options = (lease.endpoint, lease.location, call.params["contenders"], call.params["rounds"])
+    where, how = (lease.endpoint, lease.location), (call.params["contenders"], call.params["rounds"])
     try:
-        found = preflight(*options, call.check_mode, lease.clock, lease.connection)
+        found = preflight(*where, *how, call.check_mode, lease.clock, lease.connection)
     except BadOption as error:
         return failed(_report.failure(str(error), 0))
     if found.verdict == UNSAFE:
         forget(lease.me.store)
-    result = with_actions(_report.result(found), call, lease)
+    text = _issue.text(found, *where, lease.connection.url, *how)
+    result = with_actions(_report.result(found, text), call, lease)
     for check in found.of(WARN):
         call.warn(f"{check.name}: {check.text}")
     # A dry run makes few checks, but those need an answer.

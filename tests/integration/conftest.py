@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import typing as t
 from collections.abc import Callable, Iterator, Mapping
 
@@ -35,6 +36,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Play the plays of some files both ways."""
     if "way" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH_WAYS:
         metafunc.parametrize("way", [HERE, MODULE])
+
+
+@pytest.fixture
+def stores_python() -> str:
+    """The Python beside which the stores of requirements/stores.txt are installed."""
+    python = os.environ.get("STORES_PYTHON")
+    if not python:
+        pytest.skip("STORES_PYTHON names no Python with the stores of requirements/stores.txt: make test sets it")
+    return python
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from support import ports
 from support.recorder import Request
 from support.refusals import complaints_about, no_traceback
 from support.server import Answer, Exchange, LoopbackServer
+from support.stores import packaged
 from support.stores.odd import (
     HasNoConditions,
     HasNoDate,
@@ -253,6 +254,20 @@ def test_a_store_that_ignores_conditions_makes_nobody_leader(run_playbook, open_
     words = (condition, "several could lead at once", "conditional writes")
     assert complaints_about(run, "acquire", words) == ""
     assert store.count("PUT", condition="none") == 0
+
+
+@pytest.mark.parametrize(("name", "claim"), [("rclone", "AmazonS3"), ("juicefs", "MinIO")])
+def test_a_store_that_calls_itself_another_makes_nobody_leader(run_playbook, stores_python, key, name, claim):
+    """Two servers that people run, and that ignore conditions."""
+    server = getattr(packaged, name)(stores_python)
+    keys = dict(access_key=packaged.ACCESS_KEY, secret_key=server.secret_key, region="us-east-1")
+    with packaged.serve(server) as url:
+        s3 = packaged.client(url, server.secret_key)
+        assert s3.list_buckets()["ResponseMetadata"]["HTTPHeaders"]["server"] == claim
+        here = {**keys, "endpoint_url": url, "bucket": packaged.BUCKET, "key": key}
+        run = run_playbook([task("acquire", ACQUIRE, here), task("again", ACQUIRE, here)])
+    assert complaints_about(run, "acquire", ("several could lead at once", "conditional writes")) == ""
+    assert run["again"]["is_leader"] is False
 
 
 @pytest.mark.parametrize("kind", [IgnoresIfNoneMatch, IgnoresIfMatch])

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import typing as t
 
@@ -21,6 +20,7 @@ from support import ports, proxy as faults
 from support.proxy import FaultProxy
 from support.refusals import no_traceback
 from support.stores import packaged
+from support.stores.both import ON_BOTH_STORES
 from support.stores.odd import (
     CarriesOutAfterTheDelete,
     ChecksThenPuts,
@@ -44,7 +44,7 @@ from support.stores.odd import (
 
 PREFLIGHT, INFO = "leaderelection.s3.s3_leader_preflight", "leaderelection.s3.s3_leader_info"
 KEYS = {"access_key": "somebody", "secret_key": "whatever-it-is", "region": "us-east-1"}
-RESULT_KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds"}
+RESULT_KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds", "report"}
 ESSENTIAL = {"create", "create_again", "replace", "stale_replace", "replace_missing", "reads", "clock"}
 RACES = {"create_race", "replace_race"}
 
@@ -140,16 +140,58 @@ def test_a_store_that_checks_first_and_writes_a_millisecond_later_is_unsafe(open
     assert "contenders were told that they won" in report.reason
 
 
-def test_a_store_without_a_lock_is_unsafe_by_its_races():
+def test_a_store_without_a_lock_is_unsafe_by_its_races(stores_python):
     """moto checks and writes within microseconds; a Python that changes threads all the time shows it."""
-    python = os.environ.get("STORES_PYTHON")
-    if not python:
-        pytest.skip("STORES_PYTHON names no Python with moto: make test sets it")
-    with packaged.serve(packaged.moto(python, switch_interval=1e-6)) as url:
+    with packaged.serve(packaged.moto(stores_python, switch_interval=1e-6)) as url:
         report = ask(url, bucket=packaged.BUCKET, contenders=16, rounds=100)
     assert verdicts(report, "fail") & RACES, report
     assert check(report, "known_store").verdict == "fail"
     assert verdicts(report, "pass") >= ESSENTIAL
+
+
+@pytest.mark.parametrize(("name", "claim"), [("rclone", "AmazonS3"), ("juicefs", "MinIO")])
+def test_what_a_store_calls_itself_vouches_for_nothing(stores_python, name, claim):
+    """Both are servers that people run, and ignore conditions."""
+    server = getattr(packaged, name)(stores_python)
+    keys = dict(access_key=packaged.ACCESS_KEY, secret_key=server.secret_key)
+    with packaged.serve(server) as url:
+        report = ask(url, bucket=packaged.BUCKET, **keys)
+    assert report.server == claim
+    assert report.verdict == "unsafe"
+    assert verdicts(report, "fail") >= {"create_again", "stale_replace", "replace_missing"}, report
+    assert check(report, "known_store").verdict != "fail"
+    assert claim in check(report, "known_store").seen
+
+
+# -- What a proxy on the way changes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "failed", "way_out"),
+    [
+        ("GET", faults.compresses(), "proxy", "nginx: gzip off"),
+        ("GET", faults.renames_etag(lambda etag: "W/" + etag), "proxy", "nginx: gzip off"),
+        ("GET", faults.renames_etag(lambda etag: etag[:-1] + '-gzip"'), "reads", "SetEnv no-gzip 1"),
+        (None, faults.caches(), "cache", "nginx: proxy_cache off"),
+        (None, faults.own_date(5.0), "clock", "proxy_pass_header Date"),
+    ],
+    ids=["compresses", "weakens ETags", "changes ETags", "caches", "sets its own Date"],
+)
+def test_a_proxy_that_changes_answers_is_found_out_with_the_way_out(open_store, method, fault, failed, way_out):
+    with FaultProxy(open_store(Store).url) as proxy:
+        proxy.on(method, fault, nth=None)
+        report = ask(proxy.url, rounds=1, request_timeout=1, clock=Hasty() if failed == "proxy" else None)
+    assert report.verdict == "unsafe", report
+    assert check(report, failed).verdict == "fail"
+    assert way_out in check(report, failed).advice
+    assert way_out in report.reason
+
+
+def test_a_proxy_that_changes_nothing_is_no_fault(open_store):
+    with FaultProxy(open_store(Store).url) as proxy:
+        report = ask(proxy.url, rounds=1)
+    assert report.verdict == "safe", report
+    assert {"proxy", "cache"} <= verdicts(report, "pass")
 
 
 # -- Stores that are ------------------------------------------------------------------------------------------------
@@ -213,12 +255,14 @@ def test_a_store_that_refuses_expect_is_safe_for_leases(open_store):
     assert check(report, "expect").verdict == "warn"
 
 
-def test_seaweedfs_is_safe_and_nothing_is_left_behind(seaweedfs, bucket, key):
-    report = ask(bucket=bucket, key=key, url=seaweedfs.endpoint_url, **credentials(seaweedfs))
+@ON_BOTH_STORES
+def test_a_real_store_is_safe_and_nothing_is_left_behind(store, key):
+    keys = {name: value for name, value in store.options.items() if name != "endpoint_url"}
+    report = ask(store.endpoint_url, key, "leader-election", **keys)
     assert report.verdict == "safe", report
     assert verdicts(report, "unknown") == set()
-    assert "SeaweedFS" in check(report, "known_store").seen
-    assert seaweedfs.client().list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"] == 0
+    assert report.server in check(report, "known_store").seen
+    assert store.client().list_objects_v2(Bucket="leader-election", Prefix=key)["KeyCount"] == 0
 
 
 def credentials(server: t.Any, identity: str = "admin") -> dict[str, str]:

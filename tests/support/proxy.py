@@ -8,6 +8,7 @@ Example: ``proxy.on("PUT", drop_answer(), nth=2, condition="replace")``
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import http.client
 import pathlib
 import threading
@@ -122,6 +123,49 @@ def own_date(ahead: float) -> Fault:
         exchange.reply(whole._replace(headers=(*headers, date)))
 
     return Fault("own_date", act)
+
+
+def compresses() -> Fault:
+    """The body of the answer is compressed, whatever the client asked for."""
+
+    def act(proxy: FaultProxy, exchange: Exchange) -> None:
+        whole = proxy.forward(exchange.request)
+        packed = gzip.compress(whole.body)
+        headers = (*whole.headers, ("Content-Encoding", "gzip"))
+        exchange.reply(whole._replace(headers=headers, body=packed, content_length=str(len(packed))))
+
+    return Fault("compresses", act)
+
+
+def renames_etag(rename: Callable[[str], str]) -> Fault:
+    """The answer has another ETag than the store's."""
+
+    def act(proxy: FaultProxy, exchange: Exchange) -> None:
+        whole = proxy.forward(exchange.request)
+        headers = ((name, rename(value) if name.lower() == "etag" else value) for name, value in whole.headers)
+        exchange.reply(whole._replace(headers=tuple(headers)))
+
+    return Fault("renames_etag", act)
+
+
+def caches() -> Fault:
+    """A GET is answered as the one before, unless another request to its URL came meanwhile (RFC 9111, section 4.4)."""
+    kept: dict[tuple[str, str | None], Answer] = {}
+
+    def act(proxy: FaultProxy, exchange: Exchange) -> None:
+        request = exchange.request
+        place = (request.path, request.if_none_match)
+        if request.method != "GET":
+            for known in [known for known in kept if known[0] == request.path.partition("?")[0]]:
+                del kept[known]
+            exchange.reply(proxy.forward(request))
+        elif place in kept:
+            exchange.reply(kept[place])
+        else:
+            kept[place] = whole = proxy.forward(request)
+            exchange.reply(whole)
+
+    return Fault("caches", act)
 
 
 def drip(interval: float = 0.1) -> Fault:

@@ -52,6 +52,11 @@ NO_CREDENTIALS = "the credentials could not be fetched"
 """Begins what NoAnswer says where their source may answer later."""
 
 
+def version() -> str:
+    """Return botocore's version."""
+    return str(botocore.__version__)
+
+
 class Keys(NamedTuple):
     """What botocore signs with. Its own class is in a module that is slow to load."""
 

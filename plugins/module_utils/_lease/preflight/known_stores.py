@@ -54,10 +54,15 @@ KNOWN: Sequence[Known] = (
     Known(
         "MinIO",
         WARN,
-        "it ignores conditions while it lacks a read quorum, and before September 2025 If-Match creates missing keys",
-        ("https://github.com/minio/minio/issues/21603", "https://github.com/minio/minio/issues/21550"),
+        "it ignores conditions while it lacks a read quorum, with several pools it checks them in one pool only, and "
+        "before September 2025 If-Match creates missing keys",
+        (
+            "https://github.com/minio/minio/issues/21603",
+            "https://github.com/pgsty/silo/issues/199",
+            "https://github.com/minio/minio/issues/21550",
+        ),
         server=r"MinIO",
-        advice="Use a release from 2025-09-07 or newer",
+        advice="Use a release from 2025-09-07 or newer with one pool, or Silo, which fixed the pools after 2026-09-16",
     ),
     Known(
         "Ceph RGW",
@@ -70,9 +75,10 @@ KNOWN: Sequence[Known] = (
     Known(
         "Versity S3 Gateway",
         WARN,
-        "some uploads to existing keys pass If-None-Match",
-        ("https://github.com/versity/versitygw/issues/1708",),
+        "before 2026 some uploads to existing keys passed If-None-Match, and If-Match created missing keys",
+        ("https://github.com/versity/versitygw/issues/1708", "https://github.com/versity/versitygw/issues/1709"),
         server=r"VERSITYGW",
+        advice="Use a release from 2026",
     ),
     Known(
         "Cloudflare R2",
@@ -96,6 +102,34 @@ KNOWN: Sequence[Known] = (
         host="backblazeb2.com",
     ),
     Known(
+        "Alibaba Cloud OSS",
+        WARN,
+        "it answers 501 to conditional writes",
+        ("https://github.com/tobi/walgit/issues/67",),
+        host="aliyuncs.com",
+    ),
+    Known(
+        "Oracle Cloud Infrastructure",
+        WARN,
+        "its S3 interface ignores conditions",
+        ("https://github.com/reisepass/zeropg",),
+        host="oraclecloud.com",
+    ),
+    Known(
+        "iDrive e2",
+        WARN,
+        "it had no conditional writes in 2025",
+        ("https://github.com/Barre/ZeroFS/issues/196",),
+        host="idrivee2.com",
+    ),
+    Known(
+        "Storj",
+        WARN,
+        "only If-None-Match was added, not If-Match",
+        ("https://github.com/storj/edge/issues/562",),
+        host="storjshare.io",
+    ),
+    Known(
         "DigitalOcean Spaces",
         WARN,
         "it wants ETags unquoted",
@@ -113,28 +147,53 @@ KNOWN: Sequence[Known] = (
 )
 
 
+AWS = ("amazonaws.com", "amazonaws.com.cn")
+
+
 def ask(work: Workspace) -> Optional[Check]:
-    """Identify the store by its last answer; None if there was none."""
+    """Identify the store by its host, or by what it calls itself; None if there was no answer."""
     if not work.log.answered:
         return None
-    return check(work.connection.origin, work.log.answered[-1].response.headers.get("server", ""))
+    return check(work.connection.origin, server(work))
+
+
+def server(work: Workspace) -> str:
+    """Return the Server header of the last answer; '' if there is none."""
+    return work.log.answered[-1].response.headers.get("server", "") if work.log.answered else ""
 
 
 def check(origin: str, server: str) -> Check:
-    """Check what is known about the store of this origin. ``server`` is its Server header, '' if it sends none."""
+    """Check what is known about the store of this origin. ``server`` is its Server header, '' if it sends none.
+
+    The header vouches for nothing: some stores call themselves AmazonS3 or MinIO, and ignore conditions.
+    """
     known = next((one for one in KNOWN if _fits(one, origin, server)), None)
     if known is None:
-        seen = "no fault of %s is known" % server[:100] if server else "the store does not identify itself"
-        return Check("known_store", PASS, seen)
-    seen = "this is %s; others report: %s (%s)" % (known.name, known.report, ", ".join(known.sources))
+        if not server:
+            return Check("known_store", PASS, "the store does not say what it is")
+        seen = "it calls itself %s, which proves nothing; no fault of a store of that name is known"
+        return Check("known_store", PASS, seen % server[:100])
+    name = known.name if known.host else "%s, going by what it calls itself" % known.name
+    seen = "this is %s; others report: %s (%s)" % (name, known.report, ", ".join(known.sources))
     return Check("known_store", known.verdict, seen, known.advice)
 
 
+def public_name(url: str) -> str:
+    """Return the name of the public store at this URL; '' if it is not known as one."""
+    if any(_is_below(url, domain) for domain in AWS):
+        return "AWS S3"
+    return next((one.name for one in KNOWN if one.host and _is_below(url, one.host)), "")
+
+
 def _fits(known: Known, origin: str, server: str) -> bool:
-    host = urlsplit(origin).hostname or ""
     if known.host:
-        return host == known.host or host.endswith("." + known.host)
+        return _is_below(origin, known.host)
     found = re.search(known.server or "", server, re.ASCII)
     if found and known.fixed_in:
         return (int(found.group(1)), int(found.group(2))) < known.fixed_in
     return bool(found)
+
+
+def _is_below(url: str, domain: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == domain or host.endswith("." + domain)

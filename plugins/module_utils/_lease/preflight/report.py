@@ -51,6 +51,8 @@ class Report(NamedTuple):
     checks: Tuple[Check, ...]
     requests: int
     seconds: float
+    server: str = ""
+    """What the store calls itself in the header Server; '' if it does not."""
 
     @property
     def verdict(self) -> str:

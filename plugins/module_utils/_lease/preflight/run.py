@@ -67,7 +67,7 @@ def preflight(
         checks += bucket_settings.ask(work)
     answered = [habits.latency(work), proxies.ask(work), known_stores.ask(work)]
     checks += [check for check in answered if check]
-    return Report(tuple(checks), len(work.log.sent), clock.now() - started)
+    return Report(tuple(checks), len(work.log.sent), clock.now() - started, known_stores.server(work))
 
 
 def _write_and_read(work: Workspace, checks: List[Check], contenders: int, rounds: int) -> None:

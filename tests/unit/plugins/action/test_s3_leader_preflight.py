@@ -8,7 +8,7 @@ from ansible_collections.leaderelection.s3.plugins.plugin_utils import _run
 from support.action import play
 
 ACTION = "leaderelection.s3.s3_leader_preflight"
-RESULT_KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds"}
+RESULT_KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds", "report"}
 
 
 def test_the_module_is_sent_as_the_run_on_the_host():
@@ -26,9 +26,8 @@ def test_a_module_that_died_leaves_the_verdict_unknown_and_names_no_leader():
 
 
 def test_a_module_that_failed_the_store_keeps_its_own_verdict():
-    told = dict(
-        failed=True, msg="no", changed=False, verdict="unsafe", reason="no", checks=[1], requests=9, seconds=2.5
-    )
+    told = dict(failed=True, msg="no", changed=False, verdict="unsafe", reason="no", checks=[1], requests=9)
+    told |= dict(seconds=2.5, report="### Preflight")
     assert play(ActionModule, ACTION, dict(key="jobs/a"), told).result == told
 
 

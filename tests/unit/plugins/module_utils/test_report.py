@@ -24,19 +24,19 @@ def report(*checks, seconds=1.23456):
 )
 def test_the_verdict_and_its_reason_are_the_reports(checks, verdict):
     found = report(*checks)
-    told = _report.result(found)
+    told = _report.result(found, "text")
     assert (told["verdict"], told["reason"]) == (verdict, found.reason)
 
 
 def test_every_check_is_told_in_order_as_a_map():
-    told = _report.result(report(Check("latency", "warn", "it is slow", "Raise request_timeout")))
+    told = _report.result(report(Check("latency", "warn", "it is slow", "Raise request_timeout")), "text")
     assert [check["name"] for check in told["checks"]] == [*ESSENTIAL, "latency"]
     assert told["checks"][-1] == dict(name="latency", verdict="warn", seen="it is slow", advice="Raise request_timeout")
 
 
 def test_a_preflight_changes_nothing_and_says_what_it_took():
-    told = _report.result(report())
-    assert (told["changed"], told["requests"], told["seconds"]) == (False, 9, 1.235)
+    told = _report.result(report(), "text")
+    assert (told["changed"], told["requests"], told["seconds"], told["report"]) == (False, 9, 1.235, "text")
 
 
 def test_a_preflight_that_could_not_ask_leaves_the_verdict_unknown_under_the_same_keys():
@@ -49,5 +49,6 @@ def test_a_preflight_that_could_not_ask_leaves_the_verdict_unknown_under_the_sam
         checks=[],
         requests=0,
         seconds=0.0,
+        report="",
     )
-    assert set(told) == {*_report.result(report()), "msg"}
+    assert set(told) == {*_report.result(report(), "text"), "msg"}

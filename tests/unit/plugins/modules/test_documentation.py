@@ -82,7 +82,7 @@ def test_what_is_returned_is_documented():
 
 def test_what_a_preflight_returns_is_documented():
     told = yaml.safe_load(module_of("s3_leader_preflight").RETURN)
-    done = _report.result(Report((Check("create", "pass", "seen"),), 1, 0.5))
+    done = _report.result(Report((Check("create", "pass", "seen"),), 1, 0.5), "text")
     assert set(done) - {"changed"} == set(_report.failure("no", 0)) - {"changed", "msg"}
     assert set(done) - {"changed"} == set(told) - SOMETIMES
     assert set(done["checks"][0]) == set(told["checks"]["contains"])

@@ -9,7 +9,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_preflight as module
 
-KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds"}
+KEYS = {"changed", "verdict", "reason", "checks", "requests", "seconds", "report"}
 GOOD = [Check(name, "pass", "seen") for name in ESSENTIAL]
 SLOW = Check("latency", "warn", "it is slow", "Raise request_timeout")
 
@@ -69,6 +69,15 @@ def test_what_was_found_out_before_about_a_store_that_is_unsafe_counts_no_more(
     monkeypatch.setattr(module, "forget", forgotten.append)
     found(report, report_only=True)
     assert forgotten == ([] if known else [f"{store.url}/bucket"])
+
+
+@pytest.mark.parametrize(("report", "verdict"), [(SAFE, "safe"), (UNSAFE, "unsafe"), (DOUBTED, "unknown")])
+def test_the_report_for_an_issue_comes_with_every_verdict_and_without_names(found, store, report, verdict):
+    text = found(report, contenders=3, rounds=2)["report"]
+    assert text.startswith(f"### Preflight of leaderelection.s3: {verdict}\n")
+    assert "3 contenders, 2 rounds" in text
+    assert all(f"| `{check.name}` | {check.verdict} |" in text for check in report.checks)
+    assert not [name for name in (store.url.partition("//")[2], "jobs/a") if name in text]
 
 
 def test_a_store_that_is_safe_is_told_so(found):

@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.known_stores import KNOWN, check
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.known_stores import (
+    KNOWN,
+    check,
+    public_name,
+    server,
+)
 
 HERE = "http://127.0.0.1:9000"
 
@@ -24,11 +29,13 @@ HERE = "http://127.0.0.1:9000"
         (HERE, "MinIO", "warn", "MinIO"),
         (HERE, "Ceph Object Gateway (squid)", "warn", "Ceph RGW"),
         (HERE, "nginx", "pass", "nginx"),
-        (HERE, "", "pass", "does not identify itself"),
+        (HERE, "", "pass", "does not say what it is"),
         ("https://storage.googleapis.com", "UploadServer", "warn", "Google Cloud Storage"),
         ("https://0123.r2.cloudflarestorage.com", "cloudflare", "warn", "Cloudflare R2"),
         ("https://bucket.s3.eu-central-003.backblazeb2.com", "nginx", "warn", "Backblaze B2"),
         ("https://notbackblazeb2.com", "nginx", "pass", "nginx"),
+        ("https://oss-eu-central-1.aliyuncs.com", "AliyunOSS", "warn", "Alibaba Cloud OSS"),
+        ("https://name.compat.objectstorage.us-ashburn-1.oraclecloud.com", "", "warn", "Oracle Cloud"),
         ("https://s3.eu-central-1.amazonaws.com", "AmazonS3", "pass", "AmazonS3"),
     ],
 )
@@ -48,3 +55,35 @@ def test_every_report_has_a_source_and_one_way_to_recognise_the_store(known):
 
 def test_a_report_comes_with_its_source():
     assert "https://github.com/seaweedfs/seaweedfs/issues/8800" in check(HERE, "SeaweedFS 30GB 4.17").seen
+
+
+def test_what_a_store_calls_itself_is_not_what_it_is():
+    assert "it calls itself AmazonS3, which proves nothing" in check(HERE, "AmazonS3").seen
+    assert "this is MinIO, going by what it calls itself" in check(HERE, "MinIO").seen
+    assert "this is Cloudflare R2; others" in check("https://0123.r2.cloudflarestorage.com", "cloudflare").seen
+
+
+def test_the_header_is_that_of_the_last_answer(workspace):
+    work = workspace()
+    assert server(work) == ""
+    store = work.connection.store
+    work.connection.faults.append(
+        lambda request: store.take(request)._replace(headers=(*store.date(), ("Server", f"store {store.count()}")))
+    )
+    for number in (1, 2):
+        work.ask_bucket("versioning", 100)
+        assert server(work) == f"store {number}"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://bucket.s3.eu-central-1.amazonaws.com/key", "AWS S3"),
+        ("https://s3.cn-north-1.amazonaws.com.cn/bucket/key", "AWS S3"),
+        ("https://0123.r2.cloudflarestorage.com/bucket/key", "Cloudflare R2"),
+        ("https://amazonaws.com.example.com/bucket/key", ""),
+        ("http://127.0.0.1:9000/bucket/key", ""),
+    ],
+)
+def test_a_public_store_is_named_by_its_host(url, name):
+    assert public_name(url) == name
