@@ -126,7 +126,7 @@ def generated(reports: list[tuple[Store, Report]], today: datetime.date) -> str:
     for store, report in reports:
         figures = f"{report.requests} | {report.seconds:.1f}"
         lines.append(f"| {store.name} {store.version} | **{report.verdict}** | {figures} | {store.note} |")
-    names = [*ESSENTIAL, "late_writes", "known_store"]
+    names = [*ESSENTIAL, "late_writes", "cache", "proxy", "known_store"]
     lines += ["", f"| check | {' | '.join(store.name for store, _report in reports)} |"]
     lines += ["| --- " * (len(reports) + 1) + "|"]
     for name in names:
