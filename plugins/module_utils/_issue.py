@@ -67,7 +67,7 @@ def _table(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> list[str
 def _hiding(endpoint: Endpoint, location: Location, url: str) -> t.Callable[[str], str]:
     """Return a function that puts words in capitals in the place of names."""
     parts = urlsplit(url)
-    names = {
+    names: dict[str, list[str | None]] = {
         "STORE": [parts.netloc, parts.hostname],
         "BUCKET": [location.bucket],
         "KEY": [location.key],
@@ -75,7 +75,7 @@ def _hiding(endpoint: Endpoint, location: Location, url: str) -> t.Callable[[str
         "FILE": [endpoint.aws_ca_bundle, endpoint.credentials_file],
         "HIDDEN": [endpoint.access_key, endpoint.secret_key, endpoint.session_token],
     }
-    found = [(str(value), word) for word, values in names.items() for value in values if value]
+    found = [(value, word) for word, values in names.items() for value in values if value]
     hidden = sorted((one for one in found if len(one[0]) > _LONGEST_HARMLESS), key=lambda one: -len(one[0]))
 
     def hide(text: str) -> str:

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.leaderelection.s3.plugins.module_utils import _options
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.protocol import record_of
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Task
 from ansible_collections.leaderelection.s3.plugins.modules import s3_leader_acquire
 
@@ -58,7 +59,8 @@ def claimant(number: int, barriers: t.Any, keys: Sequence[str], options: Mapping
                 task = Task(_options.Handle(params), params, check_mode=False)
                 barriers[first].wait(TIMEOUT)
                 verdict = s3_leader_acquire.acquire(task)
-                term = verdict.lease.record.term if verdict.is_leader else None
+                record = record_of(verdict.lease)
+                term = record.term if verdict.is_leader and record else None
                 claims.append(Claim(turn, session, verdict.is_leader, term))
         except BaseException as error:
             claims.append(error)

@@ -104,10 +104,10 @@ def _write_and_read(work: Workspace, checks: List[Check], contenders: int, round
     checks.append(check)
     if repeated:
         checks += reads_and_clock(work, scratch, repeated)
-    first = None if work.silent else proxies.read(work, scratch)
+    reading = None if work.silent else proxies.read(work, scratch)
     if not work.silent:
         checks += races(work, contenders, rounds)
     if not work.silent:
         checks += [late_writes(work), habits.checksums(work), habits.expect(work)]
     if not work.silent:
-        checks.append(proxies.cache(work, scratch, first))
+        checks.append(proxies.cache(work, scratch, reading))
