@@ -107,11 +107,11 @@ def key() -> str:
 
 
 @pytest.fixture
-def proxy(seaweedfs: SeaweedFS) -> Iterator[FaultProxy]:
-    """A proxy in front of the server, without any fault yet."""
+def proxy(store: Served) -> Iterator[FaultProxy]:
+    """A proxy in front of that store, without any fault yet."""
     from support.proxy import FaultProxy
 
-    with FaultProxy(seaweedfs.endpoint_url) as started:
+    with FaultProxy(store.endpoint_url) as started:
         yield started
 
 

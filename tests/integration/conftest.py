@@ -14,10 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from support.daemon import TIMES, Daemon
 
-if t.TYPE_CHECKING:
-    from support.proxy import FaultProxy
-    from support.stores.served import Served
-
 Make = Callable[..., Daemon]
 
 
@@ -59,10 +55,10 @@ def start_playbook(start_playbook, way):
 
 
 @pytest.fixture
-def make(seaweedfs, bucket, key, proxy, tmp_path) -> Iterator[Make]:
+def make(store, key, proxy, tmp_path) -> Iterator[Make]:
     """Makes the daemon of a host; it reaches the store through the proxy, and is killed when the test ends."""
-    configuration = dict(TIMES, bucket=bucket, key=key, endpoint_url=proxy.url, region=seaweedfs.region)
-    keys = f"[default]\naws_access_key_id={seaweedfs.access_key}\naws_secret_access_key={seaweedfs.secret_key}\n"
+    configuration = dict(TIMES, bucket="leader-election", key=key, endpoint_url=proxy.url, region=store.region)
+    keys = f"[default]\naws_access_key_id={store.access_key}\naws_secret_access_key={store.secret_key}\n"
     with contextlib.ExitStack() as stack:
 
         def make(holder: str, environment: Mapping[str, str] | None = None, **changes: t.Any) -> Daemon:
@@ -79,12 +75,3 @@ def stored(store, key) -> Callable[[], dict[str, t.Any]]:
     """What really stands in the store."""
     s3 = store.client()
     return lambda: json.loads(s3.get_object(Bucket="leader-election", Key=key)["Body"].read())
-
-
-@pytest.fixture
-def way_to_store(store: Served) -> Iterator[FaultProxy]:
-    """A proxy in front of that store, without any fault yet."""
-    from support.proxy import FaultProxy
-
-    with FaultProxy(store.endpoint_url) as started:
-        yield started

@@ -218,20 +218,20 @@ def test_a_signal_that_was_ignored_stays_so(run):
 
 @ON_BOTH_STORES
 @pytest.mark.parametrize("how", ["", "stubborn"])
-def test_where_the_store_is_cut_off_the_command_ends_before_the_deadline(lead, run, file, way_to_store, key, how):
-    alice = lead("alice", 60, how=how, url=way_to_store.url)
-    way_to_store.on(None, hang(), None)
+def test_where_the_store_is_cut_off_the_command_ends_before_the_deadline(lead, run, file, proxy, key, how):
+    alice = lead("alice", 60, how=how, url=proxy.url)
+    proxy.on(None, hang(), None)
     ended = alice.wait()
     is_lost(ended, key, "the lease could not be renewed in time")
-    way_to_store.heal()
+    proxy.heal()
     follows(run, file)
 
 
-def test_a_store_that_is_back_in_time_costs_nothing(lead, way_to_store):
-    alice = lead("alice", 20, url=way_to_store.url, lease_duration=15)
-    way_to_store.on(None, hang(), None)
-    wait_for(lambda: way_to_store.select(fault="hang"), "a renewal in vain")
-    way_to_store.heal()
+def test_a_store_that_is_back_in_time_costs_nothing(lead, proxy):
+    alice = lead("alice", 20, url=proxy.url, lease_duration=15)
+    proxy.on(None, hang(), None)
+    wait_for(lambda: proxy.select(fault="hang"), "a renewal in vain")
+    proxy.heal()
     assert alice.wait() == (0, "", "")
 
 
@@ -294,11 +294,11 @@ def test_where_one_command_is_within_another_both_leases_outlive_the_work(run, f
 
 
 @pytest.mark.parametrize("how", ["", "stubborn"])
-def test_a_runner_that_is_stopped_keeps_the_lease_and_loses_it_in_time(lead, run, file, way_to_store, how):
-    alice = lead("alice", 60, how=how, url=way_to_store.url)
+def test_a_runner_that_is_stopped_keeps_the_lease_and_loses_it_in_time(lead, run, file, proxy, how):
+    alice = lead("alice", 60, how=how, url=proxy.url)
     alice.process.send_signal(signal.SIGSTOP)
     assert run("true", wait=2 * OPTIONS["lease_duration"]).wait().status == CONFLICT
-    way_to_store.on(None, hang(), None)
+    proxy.on(None, hang(), None)
     follows(run, file)
 
 

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from support.daemon import TIMES, Daemon, eventually
+from support.stores.both import ON_BOTH_STORES
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def pair(make) -> tuple[Daemon, Daemon]:
     return leader, standby
 
 
+@ON_BOTH_STORES
 def test_one_leads_and_the_other_stands_by(pair, stored):
     leader, standby = pair
     record = stored()
@@ -61,6 +63,7 @@ def test_a_second_daemon_of_the_lease_on_one_host_ends_and_disturbs_nobody(pair)
     assert leader.leader()
 
 
+@ON_BOTH_STORES
 def test_who_is_stopped_gives_the_lease_back_and_the_other_leads_with_a_higher_term(pair, stored):
     leader, standby = pair
     term = leader.term()
@@ -83,6 +86,7 @@ def test_while_services_may_be_running_the_lease_is_not_given_back(pair, stored)
     assert standby.leader() == {}
 
 
+@ON_BOTH_STORES
 def test_who_is_killed_is_followed_when_its_time_is_over(pair):
     leader, standby = pair
     term = leader.term()
@@ -90,6 +94,7 @@ def test_who_is_killed_is_followed_when_its_time_is_over(pair):
     assert eventually(standby.term) == term + 1
 
 
+@ON_BOTH_STORES
 def test_who_does_not_reach_the_store_ends_in_time_and_arms_no_watchdog_after_the_last_renewal(pair, proxy):
     leader, standby = pair
     proxy.stop()

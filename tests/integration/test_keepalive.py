@@ -23,7 +23,7 @@ def file(tmp_path) -> pathlib.Path:
 
 
 @pytest.fixture
-def deploy(start_playbook, store, key, way_to_store, file):
+def deploy(start_playbook, store, key, proxy, file):
     """Starts a run that works only as leader. A run that is to get into trouble goes its own way to the store."""
     begin = functools.partial(kept_run.deploy, start_playbook, store.environment)
     return lambda who, seconds, url=store.endpoint_url, **variables: begin(url, key, file, who, seconds, **variables)
@@ -138,23 +138,23 @@ def is_lost(ended, key, why):
 
 @ON_BOTH_STORES
 @pytest.mark.parametrize("how", ["", "stubborn"])
-def test_where_the_store_is_cut_off_the_run_ends_before_the_deadline(deploy, file, way_to_store, key, how):
-    alice = deploy("alice", 60, way_to_store.url, how=how)
+def test_where_the_store_is_cut_off_the_run_ends_before_the_deadline(deploy, file, proxy, key, how):
+    alice = deploy("alice", 60, proxy.url, how=how)
     at_work(file, alice)
-    way_to_store.on(None, hang(), None)
+    proxy.on(None, hang(), None)
     ended = alice.wait()
     is_lost(ended, key, "the lease could not be renewed in time")
-    way_to_store.heal()
+    proxy.heal()
     assert deploy("bob", 0.5, wait=30).wait().succeeded()["Acquire"]["is_leader"]
     assert guarded_work.overlaps(file) == []
 
 
-def test_a_store_that_is_back_in_time_costs_nothing(deploy, file, way_to_store):
-    alice = deploy("alice", 20, way_to_store.url, duration=15)
+def test_a_store_that_is_back_in_time_costs_nothing(deploy, file, proxy):
+    alice = deploy("alice", 20, proxy.url, duration=15)
     at_work(file, alice)
-    way_to_store.on(None, hang(), None)
-    wait_for(lambda: way_to_store.select(fault="hang"), "a renewal in vain")
-    way_to_store.heal()
+    proxy.on(None, hang(), None)
+    wait_for(lambda: proxy.select(fault="hang"), "a renewal in vain")
+    proxy.heal()
     assert alice.wait().succeeded()["Held"]["msg"] is True
 
 
@@ -218,10 +218,10 @@ def test_a_lease_that_was_kept_for_as_long_as_wanted_ends_the_run(deploy, file, 
     assert guarded_work.overlaps(file) == []
 
 
-def test_where_a_loss_is_only_to_be_reported_the_play_goes_on_and_knows(deploy, file, way_to_store):
-    alice = deploy("alice", 2 * DURATION, way_to_store.url, on_lost="report", releases=False)
+def test_where_a_loss_is_only_to_be_reported_the_play_goes_on_and_knows(deploy, file, proxy):
+    alice = deploy("alice", 2 * DURATION, proxy.url, on_lost="report", releases=False)
     at_work(file, alice)
-    way_to_store.on(None, hang(), None)
+    proxy.on(None, hang(), None)
     done = alice.wait().succeeded()
     assert done["Held"]["msg"] is False
     assert "lost" not in done.stderr

@@ -9,6 +9,7 @@ import random
 
 import pytest
 from support.recorder import Request
+from support.stores.both import ON_BOTH_STORES
 from support.stores.odd import ChecksThenPuts
 
 from . import evidence, history
@@ -23,14 +24,15 @@ ATTEMPTS = 8
 """The first one is nearly always enough."""
 
 
-def test_on_a_real_store_among_faults_every_history_is_that_of_a_lease(seaweedfs, bucket, key, tmp_path):
+@ON_BOTH_STORES
+def test_on_a_real_store_among_faults_every_history_is_that_of_a_lease(store, key, tmp_path):
     seed = random.SystemRandom().randrange(2**32)
     with (
-        RandomFaults(seaweedfs.endpoint_url, seed, FAULTS) as proxy,
+        RandomFaults(store.endpoint_url, seed, FAULTS) as proxy,
         evidence.kept_on_failure(tmp_path, seed, proxy),
     ):
-        environment = {**seaweedfs.environment, "AWS_URL": proxy.url}
-        Processes(environment, f"{bucket}/{key}", tmp_path, seed).run(PROCESSES, PER_LEASE, CALLS)
+        environment = {**store.environment, "AWS_URL": proxy.url}
+        Processes(environment, f"leader-election/{key}", tmp_path, seed).run(PROCESSES, PER_LEASE, CALLS)
         assert proxy.faults()
         calls, operations = history.load(tmp_path)
         for one in operations.values():
