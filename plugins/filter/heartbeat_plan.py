@@ -17,7 +17,10 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import durations
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import (
+    RANGES as DAEMONS_RANGES,
+    Config,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.leases import FOLDER, check_name
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
@@ -32,6 +35,8 @@ Lease = t.Mapping[str, t.Any]
 """An entry of heartbeat_leases."""
 Configuration = t.Mapping[str, t.Any]
 """What the daemon reads."""
+Places = t.Collection[t.Sequence[t.Any]]
+"""The leases that a host takes part in, each by what tells it from others."""
 
 HOOK_TIMEOUT = 10
 RANGES = dict(stop_timeout=(1, 3600), hook_timeout=(1, 3600))
@@ -42,7 +47,7 @@ SYSTEMD = 1
 _boolean: t.Callable[[t.Any], bool] = boolean
 _KEYS = ("access_key", "secret_key", "session_token")
 _CREDENTIALS = ("credentials_file", "load_credential", "load_credential_encrypted")
-_PLACE = ("bucket", "key", "endpoint_url")
+_PLACE = ("bucket", "key", "endpoint_url", "slots")
 """What tells one lease from another."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Where connection.py looks for an endpoint, in this order, if no option names one."""
@@ -61,6 +66,8 @@ def heartbeat_plan(
     there: t.Iterable[str] = (),
     devices: t.Sequence[str] = (),
     written: bool = False,
+    group: t.Iterable[Places] = (),
+    whole: bool = True,
 ) -> dict[str, t.Any]:
     """Return the plan.
 
@@ -68,6 +75,8 @@ def heartbeat_plan(
     the configurations on the host; the path of each stands in the line before its first one.
     ``devices`` has the device numbers of the folders in DROPINS_AND_ABOVE that exist. When the role's drop-ins are in
     place (``written``), systemd shows the settings that apply.
+    ``group`` has the ``places`` of the plan of each host in the play, this one included. If it lacks some hosts (not
+    ``whole``), this one polls no more often than it does now.
     """
     if isinstance(leases, (str, bytes)) or not all(isinstance(lease, t.Mapping) for lease in leases):
         raise AnsibleFilterError("leaderelection.s3.heartbeat_plan takes the role's heartbeat_leases, a list of maps")
@@ -77,6 +86,8 @@ def heartbeat_plan(
     claims = Claims({name: config for name, config in configured.items() if name not in listed})
     dropins = _unit_files.dropin_folder(devices)
     plan: dict[str, t.Any] = dict(leases={}, services=[], dropped=[], gone=[], files=[], patterns=[], refused=[])
+    plan.update(places=[])
+    group = [*group]
     plan.update(folders=[_unit_files.UNITS, _unit_files.DROPINS], above_dropins=_unit_files.DROPINS_AND_ABOVE)
     plan.update(properties=[*_units.PROPERTIES])
     for lease in leases:
@@ -90,6 +101,11 @@ def heartbeat_plan(
                 plan["gone"].append(name)
                 continue
             config = _config(lease)
+            if not _sets(lease, "poll_interval"):
+                hosts = sum([*_place(config)] in places for places in group)
+                now = configured.get(name, {}).get("poll_interval")
+                at_least = now if isinstance(now, (int, float)) and not whole else 0
+                config["poll_interval"] = _poll_interval(config, hosts, at_least)
             services: list[str] = config["services"]
             own_units = [units[service] for service in services if service in units]
             _check_place(config, configured.get(name, {}))
@@ -113,6 +129,7 @@ def heartbeat_plan(
             stop_timeout=_stop_timeout(lease),
             time_to_end=_timing(config).time_to_end,
         )
+        plan["places"].append([*_place(config)])
         plan["services"] += services
         plan["dropped"] += _dropped(services, configured.get(name, {}), begun.get(name, {}))
         plan["files"] += _unit_files.files(name, services, hooks, dropins)
@@ -157,7 +174,7 @@ def _config(lease: Lease) -> dict[str, t.Any]:
     keys: dict[str, t.Any] = {option: lease.get(option) for option in _KEYS}
     Endpoint(profile=lease.get("profile"), **keys)
     options = {field.name: lease.get(field.name) for field in dataclasses.fields(Config)}
-    given = {option: _typed(option, value) for option, value in options.items() if value is not None and value != ""}
+    given = {option: _typed(option, value) for option, value in options.items() if _sets(lease, option)}
     given.update(_endpoint_in_environment(lease) if "endpoint_url" not in given else {})
     if lease.get("access_key"):
         given["credentials_file"] = f"{FOLDER}/{lease['name']}.credentials"
@@ -167,6 +184,25 @@ def _config(lease: Lease) -> dict[str, t.Any]:
     if "holder" not in given:
         del config["holder"]  # the host's name, which the daemon knows
     return {option: value for option, value in config.items() if option != "name" and value is not None}
+
+
+def _sets(lease: Lease, option: str) -> bool:
+    return lease.get(option) not in (None, "")
+
+
+def _poll_interval(config: Configuration, hosts: int, at_least: float) -> float:
+    """Return how often a standby polls, in seconds, if it is one of so many hosts.
+
+    The polls of N - 1 standbys come at random times in an interval of P, so the first one after a release comes P / N
+    later on average. Two hosts that poll each second see it half a second later. So does any number of hosts if P
+    is N / 2, and together they poll less than twice a second.
+
+    Half of the lease is the most. Then a successor polls while the lease is reserved for it (a poll may come half an
+    interval late), and if only one host is left, it sees the last renewal of a dead leader at most that much later.
+    """
+    least, most = DAEMONS_RANGES["poll_interval"]
+    lease_duration: float = config["lease_duration"]
+    return max(least, min(max(hosts / 2, at_least), lease_duration / 2, most))
 
 
 def _endpoint_in_environment(lease: Lease) -> dict[str, str]:
@@ -182,6 +218,8 @@ def _typed(option: str, value: t.Any) -> t.Any:
     """Return a value as JSON has to have it: older Ansible makes texts of all that comes out of a template."""
     if option in Timing._fields:
         return durations.seconds(option, value)
+    if option == "slots" and isinstance(value, str) and value.isdecimal():
+        return int(value)
     if option == "services":
         return [str(service) for service in value]
     if option == "expected_bucket_owner":
@@ -251,7 +289,7 @@ def _check_place(config: Configuration, before: Configuration) -> None:
 def _check_unit_settings(lease: Lease) -> None:
     """Raise BadOption or Refusal for what cannot be written into a unit."""
     for option in RANGES:
-        if lease.get(option) not in (None, ""):
+        if _sets(lease, option):
             check_range(option, durations.seconds(option, lease[option]), RANGES)
     for option in _LINES:
         if not str(lease.get(option) or "").isprintable():

@@ -27,8 +27,8 @@ def carry_out(call: Call) -> Result:
     try:
         found = listing.read()
     except StoreError as error:
-        handle.store.requests = listing.requests  # the error tells of them
-        return failed(with_actions(_results.failure(told(error, handle), listing.requests), call, handle))
+        text = told(error, handle, listing.requests)
+        return failed(with_actions(_results.failure(text, listing.requests), call, handle))
     return with_actions(result(found, handle.location, listing.requests), call, handle)
 
 
@@ -40,6 +40,7 @@ def result(found: t.Sequence[Listed], below: Location, requests: int) -> Result:
         lease=None,
         leases=[wording.lease(one.found, one.location) for one in found],
         term=None,
+        slot=None,
         reason=summary(found, below),
         requests=requests,
         deadline=None,

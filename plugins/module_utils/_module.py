@@ -84,13 +84,16 @@ def operation(
     try:
         verdict = operate(task)
     except (BadOption, StoreError) as error:
-        text = told(error, lease, f"The lease {lease.location}: ") if isinstance(error, StoreError) else str(error)
-        return failed(with_actions(_results.failure(text, lease.store.requests), call, lease))
+        text, requests = str(error), lease.store.requests
+        if isinstance(error, StoreError):
+            text = told(error, lease, requests, f"The lease {lease.location}: ")
+        return failed(with_actions(_results.failure(text, requests), call, lease))
     result = _results.success(verdict, lease.location, lease.store.requests, lease.started, call.check_mode)
     result = with_actions(result, call, lease)
     if isinstance(verdict.lease, Seen) and isinstance(verdict.lease.record, Unreadable):
         # A mistyped key would let the same task do nothing, day after day.
-        call.warn(f"{lease.location} cannot be read as a lease, so nobody can lead: it is {result['reason']}")
+        where = lease.location.of(verdict.slot)
+        call.warn(f"{where} cannot be read as a lease, so nobody can lead: it is {result['reason']}")
     if call.diff and verdict.why is not Why.FOUND:
         result["diff"] = _results.difference(verdict, lease.location)
     if lost(task, verdict):
@@ -119,7 +122,7 @@ def failed(result: Result) -> Result:
     return dict(result, failed=True)
 
 
-def told(error: StoreError, lease: _options.Handle, text: str = "") -> str:
+def told(error: StoreError, lease: _options.Handle, requests: int, text: str = "") -> str:
     """Return the text, the error, and what may help."""
     text += str(error)
     if lease.endpoint.expected_bucket_owner and "answered 403" in str(error):
@@ -131,8 +134,7 @@ def told(error: StoreError, lease: _options.Handle, text: str = "") -> str:
         url = "endpoint_url, addressing_style" if lease.endpoint.addressing_style == "virtual" else "endpoint_url"
         check = "where the credentials come from" if no_credentials else f"{url} and the network"
         text += (
-            f". Given up after {lease.store.requests} requests and {lease.clock.now() - lease.started:.0f} s. "
-            f"Check {check}{slow}"
+            f". Given up after {requests} requests and {lease.clock.now() - lease.started:.0f} s. Check {check}{slow}"
         )
         if error.doubtful:
             text += (

@@ -62,6 +62,9 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
 HANDED_OVER: dict[str, dict[str, t.Any]] = dict(lease=dict(type="dict"))
 """The option of the modules that take an earlier registered result."""
 
+SLOTS: dict[str, dict[str, t.Any]] = dict(slots=dict(type="int"))
+"""The option of the modules to which a lease may have slots."""
+
 
 def in_seconds(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the arguments, their durations in seconds. Raises BadOption for one that is none."""
@@ -95,23 +98,31 @@ class Handle:
         """The task's options, their durations in seconds."""
         self.endpoint = Endpoint(**{name: params[name] for name in Endpoint.__dataclass_fields__ if name in params})
         self.location = kind(params["bucket"], params["key"]).checked()
+        self.slots: int = params.get("slots") or 0
+        """How many slots the lease has, if none of them is known to be meant; else 0."""
+        if params.get("slots") is not None:
+            settings.check_slots(params["slots"], params["key"])
         settings.check_holder(params["holder"])
         if params["session"]:
             settings.check_session(params["session"])
         self.connection = connection.Connection(self.endpoint, self.location)
-        session, self.held = self._handed_over(params.get("lease") or {})
+        session, self.held, slot = self._handed_over(params.get("lease") or {})
+        if slot:
+            self.location, self.slots = self.location.of(slot), 0
+            self.connection = self.connection.at(self.location.key)
         bucket_url = self.connection.bucket_url
         self.me = Claimant(params["holder"], session or params["session"] or fresh_nonce(), bucket_url)
         self.store = Store(self.connection, self.location, self.clock)
         if self.held:
             self.store.learn_time(self.held)
 
-    def drive(self, steps: Steps[T]) -> T:
-        """Run an operation. Raises StoreError."""
-        return drive(steps, self.store, self.endpoint.request_timeout, self.clock)
+    def drive(self, steps: Steps[T], slot: int = 0) -> T:
+        """Run an operation on the lease, or on one of its slots. Raises StoreError."""
+        return drive(steps, self.store.of(slot), self.endpoint.request_timeout, self.clock)
 
-    def _handed_over(self, result: t.Mapping[str, t.Any]) -> tuple[str | None, Held | None]:
-        """Read a registered result: return the session that it gives authority to, and the lease that it proves held.
+    def _handed_over(self, result: t.Mapping[str, t.Any]) -> tuple[str | None, Held | None, int]:
+        """Read a registered result: return the session that it gives authority to, the lease that it proves held, and
+        the slot that it is, 0 for none.
 
         A result with ``is_leader`` false gives and proves nothing. A result of another run, whose age is unknown, does
         not prove the lease held: the store has to be asked.
@@ -119,7 +130,7 @@ class Handle:
         if result and "is_leader" not in result:
             raise BadOption("lease", result, _WHOLE_RESULT)
         if not result.get("is_leader"):
-            return None, None
+            return None, None, 0
         try:
             lease = result["lease"]
             texts = {name: _text(lease[name]) for name in ("bucket", "key", "holder", "session", "etag")}
@@ -138,7 +149,11 @@ class Handle:
                 proof=_proof(lease.get("conditions_proven")),
                 hold_at_least=float(lease.get("hold_at_least") or 0),
                 history=tuple(map(_ended, lease.get("history") or ())),
+                slots=int(lease.get("slots") or 0),
             )
+            slot = int(lease.get("slot") or 0)
+            if record.slots:
+                settings.check_slots(record.slots, "-")
             settings.check_range("lease_duration", record.lease_duration)
             settings.check_range("hold_at_least", record.hold_at_least)
             elapsed, heard = (
@@ -149,13 +164,14 @@ class Handle:
         location = Location(texts["bucket"], texts["key"])
         if _CENSORED in str(location):
             # Ansible censors results where a secret is part of the bucket's or the key's name.
-            return None, None
-        if location != self.location:
+            return None, None, 0
+        slot = slot if location == self.location.of(slot) else 0
+        if location != self.location.of(slot):
             raise BadOption("lease", str(location), f"it is not the lease that this task names, {self.location}")
         if elapsed is None or heard is None or not texts["etag"]:
-            return record.session, None
+            return record.session, None, slot
         seen = Seen(record, texts["etag"], modified=renewed_at, store_time=renewed_at)
-        return record.session, Held(seen, self.started + record.lease_duration - elapsed, self.started - heard)
+        return record.session, Held(seen, self.started + record.lease_duration - elapsed, self.started - heard), slot
 
 
 _WHOLE_RESULT = "pass the whole registered result of s3_leader_acquire or s3_leader_renew"

@@ -22,11 +22,13 @@ def success(
     verdict: Verdict, location: Location, requests: int, started: float, dry_run: bool = False
 ) -> dict[str, t.Any]:
     """Return a module's result. The deadline is relative to ``started``."""
+    lease = wording.lease(verdict.lease, location.of(verdict.slot))
     return dict(
         changed=verdict.why.changes_hands,
         is_leader=verdict.is_leader,
-        lease=wording.lease(verdict.lease, location),
+        lease=lease,
         term=term_of(verdict.lease) if verdict.is_leader else None,
+        slot=lease["slot"] if verdict.is_leader else None,
         reason=wording.sentence(verdict, dry_run),
         requests=requests,
         # The action plugin turns it into a reading of the controller's clock.
@@ -43,6 +45,7 @@ def local(status: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         is_leader=status["is_leader"],
         lease={**wording.lease(Absent(0.0), Location("", "")), "state": None, "expires_in": None, **known},
         term=status["term"] if status["is_leader"] else None,
+        slot=status.get("slot") if status["is_leader"] else None,
         reason=status["reason"],
         requests=0,
         deadline=None,
@@ -57,6 +60,7 @@ def failure(message: str, requests: int) -> dict[str, t.Any]:
         is_leader=False,
         lease=None,
         term=None,
+        slot=None,
         reason=SEE_MSG,
         requests=requests,
         deadline=None,
@@ -75,5 +79,5 @@ def difference(verdict: Verdict, location: Location) -> dict[str, t.Any]:
         shown = wording.lease(found, location)
         return {name: shown[name] for name in ("state", "holder", "term", "lease_duration", "metadata")}
 
-    name = str(location)
+    name = str(location.of(verdict.slot))
     return dict(before=stable(before), after=stable(verdict.lease), before_header=name, after_header=name)

@@ -45,6 +45,18 @@ options:
       - From 1 to 86400, and more than O(request_timeout) plus 2.
     type: str
     default: 30s
+  slots:
+    description:
+      - How many may hold the lease at the same time. The lease is then one of the objects C(key/slot-1), C(key/slot-2)
+        and so on, each a lease of its own. RV(slot) tells which.
+      - All contenders have to name the same number. While somebody holds a slot, a contender that names another number
+        is refused, and told who it is.
+      - A run keeps the slot that it has. To find a free one takes a read for each slot, and one more after a slot was
+        taken.
+      - A lease without O(slots) at the same O(key) is another lease, and so is none of the slots.
+      - From 1 to 100. Without it, the lease has no slots, and one contender holds it.
+    type: int
+    version_added: 1.1.0
   wait_timeout:
     description:
       - Seconds to keep trying while somebody else holds the lease. With V(0), it tries once.
@@ -53,7 +65,7 @@ options:
     default: 0s
   poll_interval:
     description:
-      - Seconds between two reads while waiting, varied at random by a fifth. From 1 to 3600.
+      - Seconds between two reads while waiting, varied at random by a half. From 1 to 3600.
     type: str
     default: 2s
   takeover:
@@ -148,6 +160,15 @@ EXAMPLES = r"""
       ticket: OPS-4711
   register: lease
   failed_when: not lease.is_leader
+
+- name: Let at most three runs deploy at the same time
+  leaderelection.s3.s3_leader_acquire:
+    key: deploy/shop
+    slots: 3
+    keepalive: true
+    wait_timeout: 1h
+  register: lease
+  failed_when: not lease.is_leader
 """
 
 RETURN = r"""
@@ -166,6 +187,14 @@ term:
   returned: always
   type: int
   sample: 1795409376
+slot:
+  description:
+    - The slot that is held while leader, of a lease with slots; else V(none). Each slot has terms of its own, so slot
+      and term together are the fencing token.
+  returned: always
+  type: int
+  version_added: 1.1.0
+  sample: 2
 reason:
   description: The outcome in one sentence for people. That of a failure is in RV(ignore:msg).
   returned: always
@@ -185,6 +214,16 @@ lease:
       description: The object's key.
       type: str
       sample: jobs/migrate-db
+    slot:
+      description: The slot that the object is, of a lease with slots; else V(none).
+      type: int
+      version_added: 1.1.0
+      sample: 2
+    slots:
+      description: How many slots its holder named, or its last holder; V(none) for a lease without slots.
+      type: int
+      version_added: 1.1.0
+      sample: 3
     state:
       description:
         - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
@@ -343,7 +382,7 @@ deadline:
 
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, slots
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import (
@@ -363,11 +402,12 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
     operation,
     run,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SLOTS, SPEC as COMMON
 from ansible_collections.leaderelection.s3.plugins.module_utils._remembered import recall, remember
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
+    **SLOTS,
     lease_duration=dict(type="str", default="30s"),
     wait_timeout=dict(type="str", default="0s"),
     poll_interval=dict(type="str", default="2s"),
@@ -410,8 +450,10 @@ def acquire(task: Task) -> Verdict:
         metadata=check_metadata(params["metadata"]),
         hold_at_least=float(params["hold_at_least"]),
         proof=recall(lease.me.store),
+        slots=lease.slots,
     )
-    verdict = lease.drive(protocol.acquire(lease.me, want, lease.started, fresh_nonce, task.check_mode))
+    acquiring = slots.acquire if lease.slots else protocol.acquire
+    verdict = lease.drive(acquiring(lease.me, want, lease.started, fresh_nonce, task.check_mode))
     proof = protocol.proof_of(verdict.lease, lease.me)
     if verdict.is_leader and proof and proof != want.proof and not task.check_mode:
         remember(proof)
@@ -422,16 +464,17 @@ def acquire(task: Task) -> Verdict:
         and verdict.deadline
         and isinstance(verdict.lease, Seen)
     ):
-        _keep(task, Held(verdict.lease, verdict.deadline, lease.clock.now()))
+        _keep(task, Held(verdict.lease, verdict.deadline, lease.clock.now()), verdict.slot)
     return verdict
 
 
-def _keep(task: Task, held: Held) -> None:
-    """Keep the lease. Raises BadOption if that is impossible; then it is given back."""
-    why_not = task.keep(task.params, task.lease.me.store, held) if task.keep else _NOT_HERE
+def _keep(task: Task, held: Held, slot: int) -> None:
+    """Keep the lease, or the slot. Raises BadOption if that is impossible; then it is given back."""
+    lease = task.lease
+    params = dict(task.params, key=lease.location.of(slot).key, slots=None)
+    why_not = task.keep(params, lease.me.store, held) if task.keep else _NOT_HERE
     if why_not:
-        lease = task.lease
-        lease.drive(protocol.release(lease.me, held, lease.clock.now(), lease.endpoint.patience, fresh_nonce))
+        lease.drive(protocol.release(lease.me, held, lease.clock.now(), lease.endpoint.patience, fresh_nonce), slot)
         raise BadOption("keepalive", True, f"{why_not}. The lease was given back. {KEEP_INSTEAD}")
 
 

@@ -53,6 +53,13 @@ options:
       - Cannot be combined with O(key), nor with O(source=local).
     type: str
     version_added: 1.1.0
+  slots:
+    description:
+      - How many slots the lease has, as for M(leaderelection.s3.s3_leader_acquire). The result has all of them as
+        RV(leases). RV(lease) is the one that this run has, or else the first to be free.
+      - From 1 to 100. Needs O(key).
+    type: int
+    version_added: 1.1.0
   name:
     description:
       - The name of the lease on the managed host, in C(s3-leader status) and in C(heartbeat_leases) of the role.
@@ -89,6 +96,19 @@ EXAMPLES = r"""
   loop_control:
     label: "{{ item.key }}"
 
+- name: Find out who holds the slots of a lease
+  leaderelection.s3.s3_leader_info:
+    key: restarts/shop
+    slots: 3
+  register: restarts
+
+- name: Show them
+  ansible.builtin.debug:
+    msg: "slot {{ item.slot }} is {{ item.state }}: {{ item.holder }}"
+  loop: "{{ restarts.leases }}"
+  loop_control:
+    label: "{{ item.key }}"
+
 - name: Ask the daemon of this host
   leaderelection.s3.s3_leader_info:
     source: local
@@ -117,6 +137,14 @@ term:
   returned: always
   type: int
   sample: 1795409376
+slot:
+  description:
+    - The slot that is held while leader, of a lease with slots; else V(none). Each slot has terms of its own, so slot
+      and term together are the fencing token.
+  returned: always
+  type: int
+  version_added: 1.1.0
+  sample: 2
 reason:
   description: The outcome in one sentence for people. That of a failure is in RV(ignore:msg).
   returned: always
@@ -136,6 +164,16 @@ lease:
       description: The object's key.
       type: str
       sample: jobs/migrate-db
+    slot:
+      description: The slot that the object is, of a lease with slots; else V(none).
+      type: int
+      version_added: 1.1.0
+      sample: 2
+    slots:
+      description: How many slots its holder named, or its last holder; V(none) for a lease without slots.
+      type: int
+      version_added: 1.1.0
+      sample: 3
     state:
       description:
         - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
@@ -262,9 +300,10 @@ lease:
           sample: web-2 burnt down, OPS-4712
 leases:
   description:
-    - Every object whose key begins with O(prefix), sorted by key. Each has what RV(lease) has of one lease.
+    - Every object whose key begins with O(prefix), sorted by key; or every slot, with O(slots). Each has what RV(lease)
+      has of one lease.
     - An object that is no lease is V(unreadable) by its RV(lease.state).
-  returned: success, when O(prefix) is set
+  returned: success, when O(prefix) or O(slots) is set
   type: list
   elements: dict
   version_added: 1.1.0
@@ -303,7 +342,7 @@ deadline:
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils import _listed, _results
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, slots, wording
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host import runtime
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
@@ -315,27 +354,36 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._module import (
     operation,
     run,
 )
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import SPEC as COMMON, in_seconds
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import SLOTS, SPEC as COMMON, in_seconds
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
     source=dict(type="str", choices=["store", "local"], default="store"),
     key=dict(type="str", aliases=["object_key"], no_log=False),
     prefix=dict(type="str"),
+    **SLOTS,
     name=dict(type="str"),
 )
 
 
 def carry_out(call: Call) -> Result:
-    source, name, prefix = (call.params[option] for option in ("source", "name", "prefix"))
+    source, name, prefix, slotted = (call.params[option] for option in ("source", "name", "prefix", "slots"))
     try:
         check_source(source, call.params["key"], prefix, name)
+        if slotted is not None and (source == "local" or prefix is not None):
+            raise BadOption("slots", slotted, "they are slots of one lease in the store: it needs key")
         if source == "local":
             in_seconds(call.params)
             return _results.local(runtime.describe(name))
     except BadOption as error:
         return failed(_results.failure(str(error), 0))
-    return operation(call, inspect) if prefix is None else _listed.carry_out(call)
+    if prefix is not None:
+        return _listed.carry_out(call)
+    if slotted is None:
+        return operation(call, inspect)
+    leases: list[dict[str, t.Any]] = []
+    result = operation(call, lambda task: inspect_slots(task, leases))
+    return result if result.get("failed") else dict(result, leases=leases)
 
 
 def check_source(source: str, key: str | None, prefix: str | None, name: str | None) -> None:
@@ -358,6 +406,15 @@ def check_source(source: str, key: str | None, prefix: str | None, name: str | N
 def inspect(task: Task) -> Verdict:
     lease = task.lease
     return lease.drive(protocol.inspect(lease.me, lease.started, lease.endpoint.patience))
+
+
+def inspect_slots(task: Task, leases: list[dict[str, t.Any]]) -> Verdict:
+    """Add what each slot is to the leases."""
+    lease = task.lease
+    verdict = lease.drive(slots.inspect(lease.me, lease.slots, lease.started, lease.endpoint.patience))
+    for slot, found in enumerate(verdict.slots, 1):
+        leases.append(dict(wording.lease(found, lease.location.of(slot)), slot=slot))
+    return verdict
 
 
 def main() -> None:

@@ -33,11 +33,18 @@ options:
         With it, releasing is a single PUT; without it, or with one of another run, the lease is read first.
       - A result with RV(is_leader=false) is ignored.
     type: dict
+  slots:
+    description:
+      - How many slots the lease has, as for M(leaderelection.s3.s3_leader_acquire). They are read to find the one that
+        this run has. With O(lease), which names it, this is not needed. From 1 to 100.
+    type: int
+    version_added: 1.1.0
   force:
     description:
       - Break the lease, whoever holds it. Its holder and whoever leads next are told who broke it, when and why.
       - Its holder may act as leader until its next renewal or its deadline. Make sure that it is dead, or that the
         resource checks the fencing token.
+      - To break a slot, name its O(key), such as V(restarts/shop/slot-2), and no O(slots).
     type: bool
     default: false
   force_foreign:
@@ -88,6 +95,14 @@ term:
   returned: always
   type: int
   sample: 1795409376
+slot:
+  description:
+    - The slot that is held while leader, of a lease with slots; else V(none). Each slot has terms of its own, so slot
+      and term together are the fencing token.
+  returned: always
+  type: int
+  version_added: 1.1.0
+  sample: 2
 reason:
   description: The outcome in one sentence for people. That of a failure is in RV(ignore:msg).
   returned: always
@@ -107,6 +122,16 @@ lease:
       description: The object's key.
       type: str
       sample: jobs/migrate-db
+    slot:
+      description: The slot that the object is, of a lease with slots; else V(none).
+      type: int
+      version_added: 1.1.0
+      sample: 2
+    slots:
+      description: How many slots its holder named, or its last holder; V(none) for a lease without slots.
+      type: int
+      version_added: 1.1.0
+      sample: 3
     state:
       description:
         - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
@@ -265,18 +290,23 @@ deadline:
 
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, slots
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_reason
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict, Why
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.wording import sentence
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, Task, operation, run
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER, SPEC as COMMON
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import (
+    HANDED_OVER,
+    SLOTS,
+    SPEC as COMMON,
+)
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
     **HANDED_OVER,
+    **SLOTS,
     force=dict(type="bool", default=False),
     force_foreign=dict(type="bool", default=False),
     reason=dict(type="str", default=""),
@@ -295,24 +325,30 @@ def check(task: Task) -> None:
     check_reason(task.params["reason"])
     if task.params["force_foreign"] and not task.params["force"]:
         raise BadOption("force_foreign", True, "it needs force=true as well")
+    if task.params["force"] and task.lease.slots:
+        way_out = f"with slots, it would have to say which. Use the key of one, like {task.lease.location.of(1).key}"
+        raise BadOption("force", True, f"{way_out}, and no slots")
 
 
 def release(task: Task) -> Verdict:
     check(task)
     lease, params = task.lease, task.params
-    verdict = lease.drive(
-        protocol.release(
+    started, patience, reason = lease.started, lease.endpoint.patience, params["reason"]
+    if lease.slots:
+        releasing = slots.release(lease.me, lease.slots, started, patience, fresh_nonce, reason, task.check_mode)
+    else:
+        releasing = protocol.release(
             lease.me,
             lease.held,
-            lease.started,
-            lease.endpoint.patience,
+            started,
+            patience,
             fresh_nonce,
             params["force"],
-            params["reason"],
+            reason,
             task.check_mode,
             params["force_foreign"],
         )
-    )
+    verdict = lease.drive(releasing)
     if params["force"] and verdict.why is Why.UNREADABLE:
         raise BadOption("force", True, f"{task.lease.location} is {sentence(verdict)}")
     return verdict

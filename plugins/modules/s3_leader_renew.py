@@ -40,6 +40,12 @@ options:
       - Passing a result to another run or another host also hands authority over to it. Keep the result that you pass,
         since a result with RV(is_leader=false) hands over nothing.
     type: dict
+  slots:
+    description:
+      - How many slots the lease has, as for M(leaderelection.s3.s3_leader_acquire). They are read to find the one that
+        this run has. With O(lease), which names it, this is not needed. From 1 to 100.
+    type: int
+    version_added: 1.1.0
   lease_duration:
     description:
       - Seconds that the lease lasts from now on without a renewal. If not set, as long as before.
@@ -92,6 +98,14 @@ term:
   returned: always
   type: int
   sample: 1795409376
+slot:
+  description:
+    - The slot that is held while leader, of a lease with slots; else V(none). Each slot has terms of its own, so slot
+      and term together are the fencing token.
+  returned: always
+  type: int
+  version_added: 1.1.0
+  sample: 2
 reason:
   description: The outcome in one sentence for people. That of a failure is in RV(ignore:msg).
   returned: always
@@ -111,6 +125,16 @@ lease:
       description: The object's key.
       type: str
       sample: jobs/migrate-db
+    slot:
+      description: The slot that the object is, of a lease with slots; else V(none).
+      type: int
+      version_added: 1.1.0
+      sample: 2
+    slots:
+      description: How many slots its holder named, or its last holder; V(none) for a lease without slots.
+      type: int
+      version_added: 1.1.0
+      sample: 3
     state:
       description:
         - One of V(absent), V(held), V(expired), V(released) and V(unreadable).
@@ -269,16 +293,21 @@ deadline:
 
 import typing as t
 
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, slots
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.driver import fresh_nonce
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import check_durations
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Verdict
 from ansible_collections.leaderelection.s3.plugins.module_utils._module import Call, Result, Task, operation, run
-from ansible_collections.leaderelection.s3.plugins.module_utils._options import HANDED_OVER, SPEC as COMMON
+from ansible_collections.leaderelection.s3.plugins.module_utils._options import (
+    HANDED_OVER,
+    SLOTS,
+    SPEC as COMMON,
+)
 
 SPEC: dict[str, dict[str, t.Any]] = dict(
     COMMON,
     **HANDED_OVER,
+    **SLOTS,
     lease_duration=dict(type="str"),
     on_lost=dict(type="str", default="fail", choices=["fail", "report"]),
 )
@@ -296,18 +325,13 @@ def check(task: Task) -> None:
 
 def renew(task: Task) -> Verdict:
     check(task)
-    lease, duration = task.lease, task.params["lease_duration"]
-    return lease.drive(
-        protocol.renew(
-            lease.me,
-            lease.held,
-            float(duration) if duration else None,
-            lease.started,
-            lease.endpoint.patience,
-            fresh_nonce,
-            task.check_mode,
-        )
-    )
+    lease, given = task.lease, task.params["lease_duration"]
+    duration, patience = float(given) if given else None, lease.endpoint.patience
+    if lease.slots:
+        renewing = slots.renew(lease.me, lease.slots, duration, lease.started, patience, fresh_nonce, task.check_mode)
+    else:
+        renewing = protocol.renew(lease.me, lease.held, duration, lease.started, patience, fresh_nonce, task.check_mode)
+    return lease.drive(renewing)
 
 
 def lost(task: Task, verdict: Verdict) -> bool:

@@ -141,6 +141,7 @@ class LeaseAction(ActionBase):
         result.update(
             is_leader=False,
             term=None,
+            slot=None,
             deadline=None,
             reason="not leader: the host's answer came after the deadline of the lease",
         )

@@ -166,7 +166,7 @@ class Run:
             self._died = True
             raise Stop()
 
-    def answered(self, outcome: Outcome) -> None:
+    def answered(self, outcome: Outcome, slot: int = 0) -> None:
         pass
 
     def trouble(self, why: str) -> None:
@@ -174,7 +174,7 @@ class Run:
         if self._kept is not None and self._kept.state == ENDED:  # it was not given back
             self._publish(self._kept._replace(reason=why))
 
-    def promote(self, held: Held, until: float) -> None:
+    def promote(self, held: Held, until: float, slot: int = 0) -> None:
         raise TypeError("a keeper does not acquire")
 
     def confirmed(self, held: Held, until: float) -> None:
@@ -218,7 +218,7 @@ class Run:
         if self._kept is not None:
             self._publish(self._kept._replace(given_back=True))
 
-    def reload(self, held: Held | None) -> None:
+    def reload(self, held: Held | None, slot: int = 0) -> None:
         raise TypeError("a keeper is not reloaded")
 
     def _publish(self, kept: Kept) -> None:

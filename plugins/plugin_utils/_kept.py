@@ -142,6 +142,7 @@ def renewed(kept: Kept) -> dict[str, t.Any]:
         is_leader=kept.is_held,
         lease=dict(kept.lease, age=since, expires_in=max(0.0, kept.lease["expires_in"] - since)),
         term=term if kept.is_held else None,
+        slot=kept.lease["slot"] if kept.is_held else None,
         reason=reason if kept.is_held else kept.reason,
         requests=0,
         deadline=dict(run=_run.RUN, at=kept.deadline, heard=now) if kept.is_held else None,

@@ -53,8 +53,7 @@ def kept(module: Module, arguments: t.Mapping[str, t.Any], check_mode: bool, els
             lease = Handle(params)
             params = lease.params
             module.check(Task(lease, params, check_mode))
-            identity = dict(bucket=lease.location.bucket, key=lease.location.key, session=lease.me.session)
-            found = _kept.known(identity, lease.me.store) or _by_result(params, arguments)
+            found = _by_name(lease) or _by_result(params, arguments)
     except (BadOption, CannotSend):
         return None
     handed_over = _handed_over(params)
@@ -62,10 +61,23 @@ def kept(module: Module, arguments: t.Mapping[str, t.Any], check_mode: bool, els
     return Named(found, params) if found and same_term else None
 
 
+def _by_name(lease: Handle) -> Kept | None:
+    """Return the kept lease of this name, or that of its slots which is kept."""
+    for slot in range(1, lease.slots + 1) if lease.slots else (0,):
+        location = lease.location.of(slot)
+        found = _kept.known(dict(bucket=location.bucket, key=location.key, session=lease.me.session), lease.me.store)
+        if found:
+            return found
+    return None
+
+
 def _by_result(params: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.Any]) -> Kept | None:
     """Return the kept lease of the earlier result, if the task does not name another one."""
     handed_over = _handed_over(params)
-    if not handed_over or handed_over.get("key") != params["key"]:
+    if not handed_over or handed_over.get("key") not in (
+        params["key"],
+        f"{params['key']}/slot-{handed_over.get('slot')}",
+    ):
         return None
     if arguments.get("bucket") and handed_over.get("bucket") != params["bucket"]:
         return None

@@ -35,7 +35,7 @@ def plays_of(path: str) -> dict[str, list[dict[str, t.Any]]]:
 
 PATTERNS = plays_of("docs/patterns.md")
 PLAYS = {**plays_of("README.md"), **plays_of("docs/getting_started.md"), **PATTERNS}
-FAILS = ("One host among many 1", "Wait, and say so 2", "One lease for all jobs of an AWX workflow 3")
+FAILS = ("One host among many 1", "Wait, and say so 2", "At most N 3", "One lease for all jobs of an AWX workflow 4")
 """These fail where they do not get the lease."""
 WORK = {
     "leaderelection.s3 0": ["deploy-shop"],
@@ -44,8 +44,11 @@ WORK = {
     "Several plays 0": ["deploy-shop"] * len(HOSTS),
     "Once for all hosts 1": ["migrate-db"],
     "Wait, and say so 2": ["deploy-shop"],
-    "One lease for all jobs of an AWX workflow 3": ["deploy-shop"],
+    "At most N 3": ["deploy-shop"],
+    "One lease for all jobs of an AWX workflow 4": ["deploy-shop"],
 }
+SLOTS = {"At most N 3": 2}
+"""So many hold the lease of this play."""
 
 
 def keys_of(plays: t.Any) -> set[str]:
@@ -104,7 +107,7 @@ def test_who_gets_the_lease_does_the_work_and_gives_it_back(play, leases, did, n
     done = [line.split() for line in did.read_text().splitlines()]
     assert [words[0] for words in done] == WORK[name], run
     [key] = keys_of(PLAYS[name])
-    lease = json.loads(leases.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    lease = json.loads(leases.get_object(Bucket=BUCKET, Key=f"{key}/slot-1" if name in SLOTS else key)["Body"].read())
     assert lease["holderId"] == ""
     assert {words[2] for words in done} == {str(lease["term"])}
 
@@ -112,8 +115,10 @@ def test_who_gets_the_lease_does_the_work_and_gives_it_back(play, leases, did, n
 @pytest.mark.parametrize("name", PLAYS)
 def test_who_does_not_get_it_does_nothing(play, leases, run_playbook, store, did, name):
     [key] = keys_of(PLAYS[name])
-    theirs = f"- leaderelection.s3.s3_leader_acquire: {{key: {key}, session: somebody-else}}"
-    run_playbook(theirs, s3=dict(store.options, bucket=BUCKET))
+    slots = SLOTS.get(name)
+    theirs = [dict(key=key, session=f"somebody else {one}", slots=slots) for one in range(slots or 1)]
+    tasks = [{"leaderelection.s3.s3_leader_acquire": one} for one in theirs]
+    run_playbook(tasks, s3=dict(store.options, bucket=BUCKET))
     run = play([{**one, "tasks": [*map(impatient, one["tasks"])]} for one in PLAYS[name]])
     assert not did.exists(), run
     assert (run.returncode != 0) == (name in FAILS), run
@@ -128,7 +133,7 @@ def impatient(task):
 
 
 def test_jobs_of_a_workflow_are_one_contender_and_tell_who_launched_them(play, leases, did):
-    plays = PATTERNS["One lease for all jobs of an AWX workflow 3"]
+    plays = PATTERNS["One lease for all jobs of an AWX workflow 4"]
     for last in (False, True):
         play(plays, last_step=last).succeeded()
         lease = json.loads(leases.get_object(Bucket=BUCKET, Key="deploy/shop")["Body"].read())

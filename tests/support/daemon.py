@@ -21,7 +21,9 @@ from support.child_process import die_with_parent
 from .listener import Listener
 from .waiting import LIMIT, wait_for
 
-CORE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_lease"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+CORE = REPOSITORY / "plugins" / "module_utils" / "_lease"
+UNIT = REPOSITORY / "roles" / "heartbeat" / "templates" / "s3-leader@.service.j2"
 TIMES = {"lease_duration": 20, "renew_interval": 1, "stop_grace": 10, "poll_interval": 1, "request_timeout": 5}
 
 # As the role's, but for the folders.
@@ -58,6 +60,13 @@ def wait(signals, seconds):
 time.clock_gettime = lambda clock: clock_gettime(clock) + skipped
 signal.sigtimedwait = wait
 """
+
+
+def unit_environment() -> dict[str, str]:
+    """The variables that the daemon's unit sets."""
+    lines = [line.partition("=") for line in UNIT.read_text().splitlines()]
+    variables = [one for name, _equals, value in lines if name == "Environment" for one in value.split()]
+    return dict(one.split("=", 1) for one in variables)
 
 
 def eventually(what: Callable[[], t.Any]) -> t.Any:
@@ -110,7 +119,12 @@ class Daemon:
 
     def start(self) -> None:
         self._stop_services()  # the fence has done so by then
-        environment = {"PATH": os.defpath, "AWS_EC2_METADATA_DISABLED": "true", **self._environment}
+        environment = {
+            "PATH": os.defpath,
+            **unit_environment(),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **self._environment,
+        }
         with self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
                 [self._program, "heartbeat", "db"],

@@ -10,7 +10,9 @@ import typing as t
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _kept, _run
 
 STORE = "https://s3.example.com/bucket"
-LEASE = dict(bucket="bucket", key="jobs/a", session="5f2f2b0f5f2f2b0f", term=7, sequence=3, lease_duration=30.0)
+LEASE = dict(
+    bucket="bucket", key="jobs/a", session="5f2f2b0f5f2f2b0f", term=7, slot=None, sequence=3, lease_duration=30.0
+)
 
 
 def kept_at(now: float, **changes: t.Any) -> _kept.Kept:

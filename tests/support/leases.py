@@ -13,7 +13,7 @@ OLD_TERM = 41
 LEASE_KEYS = {
     *("bucket", "key", "state", "holder", "session", "term", "sequence", "etag", "hold_at_least", "successor"),
     *("lease_duration", "acquired_at", "renewed_at", "age", "expires_in", "metadata", "conditions_proven"),
-    "history",
+    *("history", "slot", "slots"),
 }
 """What a result tells of a lease."""
 

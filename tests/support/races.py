@@ -45,6 +45,12 @@ class Claim:
     session: str
     leads: bool
     term: int | None
+    slot: int
+    """0 for a lease without slots."""
+
+
+Rounds = Mapping[int, Sequence[Claim]]
+"""What all were told, by round."""
 
 
 def claimant(number: int, barriers: t.Any, keys: Sequence[str], options: Mapping[str, t.Any], told: t.Any) -> None:
@@ -61,7 +67,7 @@ def claimant(number: int, barriers: t.Any, keys: Sequence[str], options: Mapping
                 verdict = s3_leader_acquire.acquire(task)
                 record = record_of(verdict.lease)
                 term = record.term if verdict.is_leader and record else None
-                claims.append(Claim(turn, session, verdict.is_leader, term))
+                claims.append(Claim(turn, session, verdict.is_leader, term, verdict.slot))
         except BaseException as error:
             claims.append(error)
             barriers[first].abort()
@@ -74,14 +80,14 @@ def claimant(number: int, barriers: t.Any, keys: Sequence[str], options: Mapping
     told.put(claims)
 
 
-def race(keys: Sequence[str], options: Mapping[str, t.Any]) -> dict[int, list[Claim]]:
+def race(keys: Sequence[str], options: Mapping[str, t.Any], contenders: int = PROCESSES) -> dict[int, list[Claim]]:
     """Let the processes ask for each key; what they were told, by round."""
     context = multiprocessing.get_context("fork")
-    barriers = [context.Barrier(PROCESSES) for dummy in range(LANES)]
+    barriers = [context.Barrier(contenders) for dummy in range(LANES)]
     told = context.Queue()
     processes = [
         context.Process(target=claimant, args=(number, barriers, keys, options, told), daemon=True)
-        for number in range(PROCESSES)
+        for number in range(contenders)
     ]
     for process in processes:
         process.start()
@@ -121,9 +127,7 @@ def _await_expiry(s3: t.Any, bucket: str, key: str) -> None:
         time.sleep(0.1)
 
 
-def faults(
-    s3: t.Any, bucket: str, keys: Sequence[str], before: str, rounds: Mapping[int, Sequence[Claim]]
-) -> list[str]:
+def faults(s3: t.Any, bucket: str, keys: Sequence[str], before: str, rounds: Rounds) -> list[str]:
     """What is wrong with how these rounds ended, one line for each fault; nobody has led twice if there is none."""
     wrong = []
     for turn, claims in rounds.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 if t.TYPE_CHECKING:
     from .playbook import Run
 
-RESULT_KEYS = {"changed", "is_leader", "term", "reason", "lease", "requests", "deadline"}
+RESULT_KEYS = {"changed", "is_leader", "term", "slot", "reason", "lease", "requests", "deadline"}
 
 
 def complaints_about(run: Run, name: str, words: Iterable[str]) -> str:

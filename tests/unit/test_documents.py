@@ -47,6 +47,7 @@ LENGTHS = {
     **settings.LENGTHS,
     "metadata": (0, record.MAX_METADATA),
     "name": (1, leases.MAX_NAME),
+    "slots": (1, record.MAX_SLOTS),
     "prefix": (0, settings.LENGTHS["key"][1]),
 }
 RANGES = {**settings.RANGES, **preflight.RANGES, **LENGTHS}
@@ -101,10 +102,10 @@ def test_every_range_that_is_checked_is_of_an_option_that_is_documented():
 def test_the_role_has_the_defaults_of_the_daemon():
     made = Config(name="db", key="db")
     given = {name: one["default"] for name, one in OF_LEASE.items() if name in DEFAULTS and "default" in one}
-    given.update({name: durations.parsed(given[name]) for name in Timing._fields})
+    given.update({name: durations.parsed(given[name]) for name in Timing._fields if name in given})
     assert given == {name: getattr(made, name) for name in given}
     without = {name for name in DEFAULTS if name not in given}
-    assert {name for name in without if getattr(made, name) is not None} == {"name", "key", "holder"}
+    assert {name for name in without if getattr(made, name) is not None} == {"name", "key", "holder", "poll_interval"}
     assert durations.parsed(OF_LEASE["hook_timeout"]["default"]) == heartbeat_plan.HOOK_TIMEOUT
     assert tuple(OF_LEASE["addressing_style"]["choices"]) == settings.ADDRESSING_STYLES
 

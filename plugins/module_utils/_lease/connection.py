@@ -339,7 +339,12 @@ class Connection:
         return check_endpoint_url(configured, "endpoint_url of the AWS configuration") if configured else None
 
     def _aws(self, region: str) -> str:
-        known = self._session.get_component("endpoint_resolver").construct_endpoint("s3", region)
+        import botocore.loaders
+        import botocore.regions
+
+        # The session would keep these data, which take 7 MiB, for as long as it lives.
+        loader = botocore.loaders.create_loader(self._session.get_config_variable("data_path"))
+        known = botocore.regions.EndpointResolver(loader.load_data("endpoints")).construct_endpoint("s3", region)
         if not known:
             raise BadOption("region", region, "AWS does not have this region. For another store, set endpoint_url")
         return aws.regional("https://%s" % known["hostname"])

@@ -40,7 +40,7 @@ def drive(steps: Steps[T], store: Store, request_timeout: float, clock: Clock) -
             clock.sleep(random.uniform(step.at_least, step.at_most))
             outcome: Outcome = Unknown("a pause")
         else:
-            outcome = _request(step, store, min(request_timeout, step.until - asked), clock)
+            outcome = _request(step, store.of(step.slot), min(request_timeout, step.until - asked), clock)
         answer = Answer(outcome, asked, clock.now())
 
 

@@ -45,6 +45,10 @@ The numbered rules:
 26. A lease that is released is held back until the time after its acquisition that its record names, unless by force.
 27. A lease that is released for a successor is reserved for it, by its holder's name, for as long as the lease lasted.
 28. A caller may wait longer than others before it takes a lease, unless it is the successor.
+29. Whoever finds a lease free, but after a slow read, may be one of a crowd: it looks again, up to twice as long later,
+    before it writes.
+30. Each slot of a lease is a lease of its own. A claimant leads in one only after slot 1 says that there are as many as
+    it was told, and nobody leads in one who was told another number (slots.py).
 
 Rule 21 is for the resource: it refuses a term that is lower than the highest one it has seen.
 """
@@ -227,7 +231,16 @@ def claim(me: Claimant, found: Found, want: Want, now: float, nonce: str) -> Rec
         proof=proof,
         hold_at_least=want.hold_at_least,
         history=history_of(found, now, EXPIRED),
+        slots=want.slots,
+        slots_before=_slots_before(record, want.slots),
     )
+
+
+def _slots_before(record: Optional[Record], slots: int) -> int:
+    """Return how many slots there may have been, if slot 1 does not say that there are so many (rule 30)."""
+    if not slots or record is None or (record.slots == slots and not record.slots_before):
+        return 0
+    return max(record.slots, record.slots_before)
 
 
 def history_of(found: Found, now: float, how: str, by: str = "", reason: str = "") -> Tuple[Ended, ...]:
@@ -300,6 +313,8 @@ def tombstone(
         hold_at_least=hold_at_least,
         history=history_of(found, now, BROKEN if by_force else RELEASED, me.holder, reason),
         successor=successor,
+        slots=own_kind.slots if own_kind else 0,
+        slots_before=own_kind.slots_before if own_kind else 0,
     )
 
 
@@ -314,6 +329,16 @@ FIRST_RETRY = 0.25
 SLOWEST_RETRY = 4.0
 WRITES_APART = 2.0
 """Seconds between two writes to one key: R2 and GCS allow one a second."""
+SLOW = 0.15
+"""Seconds; an idle store answers a read sooner."""
+POLL_JITTER = 0.5
+"""A poll comes earlier or later by up to this part of the interval. After one such pause, polls that began at the same
+instant are spread over a whole interval: the time of each, modulo the interval, is uniform and independent of the
+others'."""
+DUE_JITTER = 0.4
+"""A lease that is due is looked at up to this part of the interval later, and at most DUE_LATEST."""
+DUE_LATEST = 1.0
+"""Seconds; or who polls rarely would take over late."""
 
 
 class View(NamedTuple):
@@ -370,6 +395,12 @@ def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
             raise StoreUnreachable(outcome.why)
         yield Pause(delay / 2, delay)
         delay = min(delay * 2, SLOWEST_RETRY)
+
+
+def before_second_look(view: View, until: float) -> Optional[Pause]:
+    """Return the pause before the lease is read once more, if reading it took long (rule 29)."""
+    took, time_left = view.at - view.asked, until - view.at
+    return Pause(0.0, min(2 * took, time_left / 2)) if took > SLOW and time_left > 0 else None
 
 
 def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Steps[Union[Landed, View]]:
@@ -611,15 +642,18 @@ def acquire(
     fresh_nonce: Callable[[], str],
     dry_run: bool = False,
     watch: Optional[Watch] = None,
+    view: Optional[View] = None,
 ) -> Steps[Verdict]:
     """Become or stay leader: try once, or as often as the wait allows. Not getting the lease is a Verdict, too.
 
     ``start`` is a reading of the caller's clock. A dry run only reads and predicts. ``watch`` has what this caller has
-    observed before.
+    observed before, and ``view`` what it has just read, and need not look at twice.
     """
     watch = watch or Watch()
     give_up = start + (0.0 if dry_run else want.wait_timeout)
-    view = yield from look(start + want.patience)
+    errors_until = start + want.patience
+    looked_twice = view is not None
+    view = view or (yield from look(errors_until))
     before = view.found
     lapsed_term = 0  # a term of ours that was confirmed too late to lead
     while True:
@@ -629,9 +663,16 @@ def acquire(
         left = 0.0 if mine else takeable_in(found, me, want, unchanged_for)  # rule 22: take our own at once
         if left is None or left > 0:
             if at >= give_up:
-                return Verdict(False, _why_not(found, want.takeover), found, before)
-            yield _poll_pause(want, left, give_up - at)
+                return Verdict(False, why_not(found, want.takeover), found, before)
+            yield poll_pause(want, left, give_up - at)
             errors_until = max(give_up, at + want.patience)
+            view = yield from look(errors_until, found if isinstance(found, Seen) else None)
+            looked_twice = False
+            continue
+        pause = before_second_look(view, errors_until)
+        if pause and not (mine or dry_run or looked_twice):
+            looked_twice = True
+            yield pause
             view = yield from look(errors_until, found if isinstance(found, Seen) else None)
             continue
         # Retry the write until its lease would expire; for a long lease, give up earlier.
@@ -687,8 +728,12 @@ def renew(
     patience: float,
     fresh_nonce: Callable[[], str],
     dry_run: bool = False,
+    settles: bool = False,
 ) -> Steps[Verdict]:
-    """Prove and extend the lease. Without ``held`` it is read first; without a duration it keeps its own."""
+    """Prove and extend the lease. Without ``held`` it is read first; without a duration it keeps its own.
+
+    ``settles``: from now on, slot 1 says how many slots there are (rule 30).
+    """
     if held is None or dry_run or start >= held.lapses_at or proof_of(held.seen, me) is None:
         view = yield from look(start + patience)
     else:
@@ -711,7 +756,8 @@ def renew(
             return Verdict(False, Why.UNFINISHED, found, before)  # rule 18: its acquisition failed midway
 
         def renewed(record: Record, now: float, promised: float = promised) -> Record:
-            return renewal(record, now, lease_duration or record.lease_duration, fresh_nonce(), promised)
+            draft = renewal(record, now, lease_duration or record.lease_duration, fresh_nonce(), promised)
+            return draft._replace(slots_before=0) if settles else draft
 
         if dry_run:
             return Verdict(True, Why.RENEWED, found._replace(record=renewed(mine, view.store_time)), before)
@@ -787,13 +833,12 @@ def _duration_of(landed: Landed) -> float:
     return record.lease_duration if record else 0.0
 
 
-def _poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:
+def poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:
     """Return the pause before the next read. It ends early if the lease becomes free, or the wait ends (rule 20)."""
-    jitter = want.poll_interval * 0.2
-    earliest = want.poll_interval - jitter
-    if left is not None and left <= want.poll_interval:
-        earliest = left
-    return Pause(min(earliest, time_left), min(earliest + 2 * jitter, time_left))
+    earliest, latest = want.poll_interval * (1 - POLL_JITTER), want.poll_interval * (1 + POLL_JITTER)
+    if left is not None and left <= latest:
+        earliest, latest = left, left + min(want.poll_interval * DUE_JITTER, DUE_LATEST)
+    return Pause(min(earliest, time_left), min(latest, time_left))
 
 
 def _identity(found: Found) -> Tuple[str, object]:
@@ -803,7 +848,7 @@ def _identity(found: Found) -> Tuple[str, object]:
     return "", _version(found)
 
 
-def _why_not(found: Found, takeover: str) -> Why:
+def why_not(found: Found, takeover: str) -> Why:
     if isinstance(found, Seen) and isinstance(found.record, Unreadable):
         return Why.UNREADABLE
     if free_in(found) != 0:

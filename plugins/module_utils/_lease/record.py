@@ -29,6 +29,8 @@ MAX_HISTORY_BYTES = 24576
 """Bytes of them, as JSON. The longest names and reasons leave room for one; the older ones are left out then."""
 MAX_DURATION = 86400
 """Seconds that a lease may last without a renewal: a forgotten one must become free within a day."""
+MAX_SLOTS = 100
+"""Slots that a lease may have: each is read to find one that is free."""
 MAX_TERM = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
 
@@ -85,6 +87,10 @@ class Record(NamedTuple):
     """The last terms that have ended, the latest first."""
     successor: str = ""
     """The holder for which a released lease is reserved, for as long as it lasted (rule 27)."""
+    slots: int = 0
+    """How many slots the holder claimed one of (rule 30); 0 for a lease without slots."""
+    slots_before: int = 0
+    """In slot 1: how many slots there may have been, if it is not settled that there are ``slots`` now; else 0."""
 
     @property
     def released(self) -> bool:
@@ -109,6 +115,10 @@ def encode(record: Record) -> bytes:
         seldom["holdAtLeastSeconds"] = record.hold_at_least
     if record.successor:
         seldom["successorId"] = record.successor
+    if record.slots:
+        seldom["slots"] = record.slots
+    if record.slots_before:
+        seldom["slotsBefore"] = record.slots_before
     if record.history:
         seldom["history"] = [*map(_ended_shown, record.history)]
     return json.dumps(
@@ -246,6 +256,8 @@ def _own(fields: Dict[str, Any]) -> Record:
         hold_at_least=_duration(fields, "holdAtLeastSeconds") if "holdAtLeastSeconds" in fields else 0.0,
         history=_history(fields.get("history")),
         successor=_successor(fields),
+        slots=_slots(fields, "slots"),
+        slots_before=_slots(fields, "slotsBefore"),
     )
 
 
@@ -288,6 +300,13 @@ def _integer(fields: Mapping[str, Any], name: str, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_TERM:
         raise _BadField(name)
     return value
+
+
+def _slots(fields: Mapping[str, Any], name: str) -> int:
+    number = _integer(fields, name, 1) if name in fields else 0
+    if number > MAX_SLOTS:
+        raise _BadField(name)
+    return number
 
 
 def _duration(fields: Mapping[str, Any], name: str) -> float:

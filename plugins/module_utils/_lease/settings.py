@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from .bad_option import HIDDEN, BadOption
 from .protocol import MARGIN_RATE, margin
-from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA
+from .record import MAX_DURATION, MAX_HOLDER, MAX_METADATA, MAX_SLOTS
 
 DEFAULT_BUCKET = "leader-election"
 RANGES = dict(
@@ -60,6 +60,10 @@ class Location:
     def at(self, key: str) -> Location:
         """Return the location of another object in the bucket."""
         return Location(self.bucket, key)
+
+    def of(self, slot: int) -> Location:
+        """Return the location of a slot; of 0, itself."""
+        return self.at("%s/slot-%d" % (self.key, slot)) if slot else self
 
     def checked(self) -> Location:
         """Return it. Raises BadOption for an unusable bucket or key."""
@@ -182,6 +186,13 @@ def check_session(session: str) -> None:
     if not _fits("session", session):
         way_out = "use %d to %d printable characters that nobody else uses" % LENGTHS["session"]
         raise BadOption("session", session, way_out)
+
+
+def check_slots(slots: int, key: str, name: str = "slots") -> None:
+    """Raise BadOption for a number of slots that is out of range, or whose objects would have too long a key."""
+    if not 1 <= slots <= MAX_SLOTS:
+        raise BadOption(name, slots, "use 1 to %d" % MAX_SLOTS)
+    check_key(Location("", key).of(slots).key)
 
 
 def check_reason(reason: str) -> None:

@@ -36,6 +36,9 @@ class Wire(Protocol):
     ) -> Response:
         """Raises NoAnswer, CannotSend or GivenUp."""
 
+    def at(self, key: str) -> Wire:
+        """Return what sends for another object of the bucket."""
+
     def forget(self) -> None:
         """Send the next request over a new connection."""
 
@@ -58,8 +61,21 @@ class Store:
         self._location = location
         self._clock = clock
         self.time = time or StoreTime(clock)
-        self.requests = 0
-        """Number of requests sent."""
+        self.sent = 0
+        """Number of requests sent for this object."""
+        self._slots: Dict[int, Store] = {}
+
+    @property
+    def requests(self) -> int:
+        """Number of requests sent for it and its slots."""
+        return self.sent + sum(store.requests for store in self._slots.values())
+
+    def of(self, slot: int) -> Store:
+        """Return the store of a slot's object (slots.py); of 0, itself."""
+        if slot and slot not in self._slots:
+            location = self._location.of(slot)
+            self._slots[slot] = Store(self._connection.at(location.key), location, self._clock, self.time)
+        return self._slots[slot] if slot else self
 
     def read(self, until: float, known: Optional[str] = None) -> Outcome:
         """Return Seen, Absent, Unknown or Refused; or Unchanged if the object still has the known ETag."""
@@ -123,14 +139,14 @@ class Store:
         while True:
             stamp, asked = self.time.stamp(until, dated, expired), self._clock.now()
             try:
-                self.requests += 1
+                self.sent += 1
                 response = self._connection.send(method, headers, body, self.most, stamp, before_last_byte)
             except NoAnswer as error:
                 return Unknown(str(error), sent=error.sent)
             except GivenUp:
                 return Unknown("it was given up before it was sent", sent=False)
             except CannotSend as error:
-                self.requests -= 1
+                self.sent -= 1
                 return Refused(error.why, error.advice)
             date = http_date(response, "date")
             if date is not None:

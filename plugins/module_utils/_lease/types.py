@@ -103,6 +103,8 @@ class Read(NamedTuple):
     until: float
     known: Optional[str] = None
     """If the object still has this ETag, the outcome is Unchanged."""
+    slot: int = 0
+    """The slot whose object it is (slots.py); 0 for a lease without slots."""
 
 
 class Write(NamedTuple):
@@ -117,6 +119,7 @@ class Write(NamedTuple):
     """The store is to refuse it once nobody waits for its answer (rule 25)."""
     expired: bool = False
     """The store is to refuse it now: its use-by date has passed."""
+    slot: int = 0
 
 
 class Race(NamedTuple):
@@ -127,6 +130,7 @@ class Race(NamedTuple):
     until: float
     quoted: bool
     dated: bool
+    slot: int = 0
 
 
 class Pause(NamedTuple):
@@ -213,6 +217,8 @@ class Want(NamedTuple):
     """What an earlier operation has found out about this store (rule 18)."""
     takeover_delay: float = 0
     """How much longer than others this caller waits before it takes a lease (rule 28)."""
+    slots: int = 0
+    """How many slots the lease has; 0 for a lease without slots (rule 30)."""
 
 
 class Held(NamedTuple):
@@ -248,6 +254,7 @@ class Why(enum.Enum):
     GONE = "gone"
     LAPSED = "lapsed"
     UNFINISHED = "unfinished"
+    NO_SLOT = "no slot"
 
     @property
     def changes_hands(self) -> bool:
@@ -267,6 +274,10 @@ class Verdict(NamedTuple):
     """When a leader must stop acting as one: a reading of the caller's clock."""
     ended: Optional[Ended] = None
     """How the caller's term ended, where somebody ended it and the lease tells."""
+    slot: int = 0
+    """The slot that it is about: the caller's, or else the first to be free. 0 for a lease without slots."""
+    slots: Tuple[Found, ...] = ()
+    """All slots as last known."""
 
 
 class StoreError(Exception):

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence
+import math
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .protocol import free_in, record_of, term_of
 from .record import BROKEN, EXPIRED, Ended, Record, Unreadable, utc
@@ -71,6 +72,8 @@ def lease(found: Found, location: Location) -> Dict[str, Any]:
     return dict(
         bucket=location.bucket,
         key=location.key,
+        slot=_slot(location, record),
+        slots=(record.slots or None) if record else None,
         state=state(found),
         holder=record.holder if record else None,
         session=record.session if record else None,
@@ -88,6 +91,13 @@ def lease(found: Found, location: Location) -> Dict[str, Any]:
         conditions_proven=proven,
         history=terms(record.history) if record else [],
     )
+
+
+def _slot(location: Location, record: Optional[Record]) -> Optional[int]:
+    """Return which slot of a lease with slots a record is, by its key; None if it is none."""
+    if record is None or not record.slots:
+        return None
+    return next((slot for slot in range(1, record.slots + 1) if location.key.endswith("/slot-%d" % slot)), None)
 
 
 def terms(history: Sequence[Ended]) -> List[Dict[str, Any]]:
@@ -122,7 +132,27 @@ def plain(text: str) -> str:
 def sentence(verdict: Verdict, dry_run: bool = False) -> str:
     """Describe the result of an operation, or what it would be."""
     write = (dry_run and _PREDICTIONS.get(verdict.why)) or _SENTENCES.get(verdict.why)
-    return write(verdict) if write else standing(verdict.lease)
+    text = write(verdict) if write else standing(verdict.lease)
+    return _of_slots(verdict, text) if verdict.slots else text
+
+
+def _of_slots(verdict: Verdict, text: str) -> str:
+    """Add which slot a sentence is about."""
+    if verdict.is_leader or verdict.why in (Why.RELEASED, Why.UNFINISHED):
+        return "slot %d of %d: %s" % (verdict.slot, len(verdict.slots), text)
+    return _first_of(verdict.slots, verdict.slot, text)
+
+
+def standing_of_slots(slots: Sequence[Found]) -> str:
+    """Describe the state of a lease with slots."""
+    left = [math.inf if due is None else due for due in map(free_in, slots)]
+    first = left.index(min(left))
+    return _first_of(slots, first + 1, standing(slots[first]))
+
+
+def _first_of(slots: Sequence[Found], slot: int, text: str) -> str:
+    held = sum(state(found) in ("held", "unreadable") for found in slots)
+    return "%d of %d slots are held. The first to be free is slot %d: %s" % (held, len(slots), slot, text)
 
 
 def _taken(verdict: Verdict) -> str:
@@ -184,6 +214,7 @@ _SENTENCES: Dict[Why, Callable[[Verdict], str]] = {
     Why.UNFINISHED: lambda verdict: (
         "the acquisition failed before it was complete, so the lease has no leader. Acquire it again"
     ),
+    Why.NO_SLOT: lambda verdict: "%s. None of them is held by this session" % standing(verdict.lease),
     Why.LAPSED: lambda verdict: "the lease was not renewed in time, so its term has ended. Acquire it again",
 }
 

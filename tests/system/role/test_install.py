@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support.playbook import Run
 
@@ -33,6 +35,16 @@ def test_each_service_runs_on_one_host_with_its_term(watcher: Watcher) -> None:
     for lease in ("db", "files"):
         (one,) = watcher.running(lease=lease)
         assert int(one.term) > 0
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_more_hosts_share_a_lease_the_less_often_each_polls(hosts: list[Host]) -> None:
+    def interval(host: Host, lease: str) -> float:
+        interval: float = json.loads((host.root / f"etc/s3-leader/{lease}.json").read_text())["poll_interval"]
+        return interval
+
+    assert {(host.name, interval(host, "db")) for host in hosts} == {(host.name, 1.5) for host in hosts}
+    assert {interval(host, "sealed") for host in hosts if host.name != "h1"} == {1}
 
 
 @pytest.mark.usefixtures("deployed")

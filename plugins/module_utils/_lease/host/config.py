@@ -20,7 +20,7 @@ from ..settings import DEFAULT_BUCKET, REACTION, Endpoint, Location
 from .leases import check_name, path_of
 from .timing import Timing
 
-RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 10), takeover_delay=(0, 3600))
+RANGES = dict(renew_interval=(1, 3600), stop_grace=(1, 3600), poll_interval=(1, 60), takeover_delay=(0, 3600))
 """The minimum and the maximum of each option, in seconds; settings.RANGES has those of the other times."""
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.(service|timer|path|socket|mount|target)", re.ASCII)
 _BINDABLE = "use the full names of services, timers, paths, sockets, mounts or targets, like nginx.service"
@@ -53,6 +53,8 @@ class Config:
     poll_interval: float = 1
     request_timeout: float = 3
     takeover_delay: float = 0
+    slots: Optional[int] = None
+    """How many hosts may hold the lease at the same time, each one slot of it; None for a lease without slots."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = field(default_factory=list)
     """The units that run only on the leader. A template stands for its instances."""
@@ -68,6 +70,8 @@ class Config:
 
     def __post_init__(self) -> None:
         self.location.checked()
+        if self.slots is not None:
+            settings.check_slots(self.slots, self.key)
         settings.check_holder(self.holder)
         object.__setattr__(self, "metadata", settings.check_metadata(self.metadata))
         self.endpoint  # noqa: B018  (checks its part)
@@ -136,6 +140,8 @@ def _check_type(option: str, value: object) -> None:
     if option in _TIMES:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
         wanted = "a number of seconds"
+    elif option == "slots":
+        good, wanted = isinstance(value, int) and not isinstance(value, bool), "a number"
     elif option == "validate_certs":
         good, wanted = isinstance(value, bool), "true or false"
     elif option == "services":

@@ -14,6 +14,7 @@ from typing import Callable, Mapping, Optional, Tuple
 
 from ..bad_option import BadOption
 from ..connection import CannotSend, Connection, Response
+from ..store import Wire
 from ..store_time import Stamp
 from .config import Config
 
@@ -53,11 +54,18 @@ class ReloadingConnection:
         before_last_byte: Optional[Callable[[], None]] = None,
     ) -> Response:
         """Raises NoAnswer, CannotSend or GivenUp."""
+        return self.current().send(method, headers, body, most, stamp, before_last_byte)
+
+    def at(self, key: str) -> Wire:
+        return _OtherObject(self, key)
+
+    def current(self) -> Connection:
+        """Return the connection with the credentials as they are now. Raises CannotSend."""
         version = _version(self._config)
         if version != self._version:
             self._reconnect()
             self._version = version
-        return self._connection.send(method, headers, body, most, stamp, before_last_byte)
+        return self._connection
 
     def _reconnect(self) -> None:
         try:
@@ -75,8 +83,39 @@ class ReloadingConnection:
         self._connection.forget()
 
 
+class _OtherObject:
+    """A Wire for another object of the bucket."""
+
+    def __init__(self, connection: ReloadingConnection, key: str) -> None:
+        self._connection = connection
+        self._key = key
+
+    @property
+    def origin(self) -> str:
+        return self._connection.origin
+
+    def send(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most: int,
+        stamp: Stamp,
+        before_last_byte: Optional[Callable[[], None]] = None,
+    ) -> Response:
+        connection = self._connection.current().at(self._key)
+        return connection.send(method, headers, body, most, stamp, before_last_byte)
+
+    def at(self, key: str) -> Wire:
+        return _OtherObject(self._connection, key)
+
+    def forget(self) -> None:
+        self._connection.forget()
+
+
 def _place(connection: Connection, config: Config) -> str:
-    return "%s/%s" % (connection.bucket_url, config.key)
+    slots = " (%d slots)" % config.slots if config.slots else ""
+    return "%s/%s%s" % (connection.bucket_url, config.key, slots)
 
 
 def connect(config: Config) -> Connection:

@@ -28,7 +28,7 @@ from ..record import Record, decode, encode
 from ..settings import check_session
 from ..store import Store
 from ..types import Absent, Claimant, Found, Held, Outcome, Seen, Unchanged
-from ..wording import plain, standing, terms
+from ..wording import plain, standing, standing_of_slots, terms
 from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
@@ -73,7 +73,7 @@ def run(name: str) -> int:
 def _take_part(config: Config) -> int:
     clock = Clock()
     connection = ReloadingConnection(config)
-    me, held, until, served, stop_grace, resumed, unusable = _inherited(config.holder, connection)
+    me, held, until, served, stop_grace, resumed, unusable, slot = _inherited(config.holder, connection)
     # The fence may still go by what the services had when they were started: a shorter time counts from the next term.
     timing = config.timing._replace(stop_grace=max(config.stop_grace, stop_grace))
     host = SystemdHost(config, me, clock, connection.place, timing.stop_grace, served)
@@ -83,7 +83,7 @@ def _take_part(config: Config) -> int:
     store = Store(connection, config.location, clock)
     if held is not None:
         store.learn_time(held)
-    heartbeat = Heartbeat(me, timing, config.metadata, store, clock, host)
+    heartbeat = Heartbeat(me, timing, config.metadata, store, clock, host, config.slots or 0, slot)
     # Many daemons start at once, and systemd queues only ten messages. It knows that a replaced program was ready, and
     # this one may have to renew.
     while not systemd.notify(READY=1) and not resumed:
@@ -92,7 +92,7 @@ def _take_part(config: Config) -> int:
         if held is None:
             host.stand_by()
         else:
-            host.resume(held, until)
+            host.resume(held, until, slot)
         heartbeat.run(held, until, resumed)
     except Stop:
         pass
@@ -114,8 +114,10 @@ class SystemdHost:
         self._place = place
         """Of the lease among those of all stores."""
         self._stop_grace = stop_grace
-        self._lease: Optional[Found] = None
-        """As last seen in the store."""
+        self._leases: Dict[int, Found] = {}
+        """As last seen in the store, by slot; 0 for a lease without slots."""
+        self._slot = 0
+        """The slot that this host holds, or held last."""
         self._role = "standby"
         self._until: Optional[float] = None
         self._served_at: Optional[float] = None
@@ -163,22 +165,25 @@ class SystemdHost:
             except Reload:
                 self.reload(None)
 
-    def answered(self, outcome: Outcome) -> None:
+    def answered(self, outcome: Outcome, slot: int = 0) -> None:
+        before = self._leases.get(slot)
         if isinstance(outcome, (Absent, Seen)):
-            before, self._lease = self._lease, outcome
+            self._leases[slot] = outcome
             if _who(outcome) != _who(before):
-                self._say("watching", "the lease is " + standing(outcome))
-        elif isinstance(outcome, Unchanged) and isinstance(self._lease, Seen):
-            self._lease = self._lease._replace(store_time=outcome.store_time)
+                self._say("watching", "%s is %s" % ("slot %d" % slot if slot else "the lease", standing(outcome)))
+        elif isinstance(outcome, Unchanged) and isinstance(before, Seen):
+            self._leases[slot] = before._replace(store_time=outcome.store_time)
         elif trouble_of(outcome):
             self.trouble(trouble_of(outcome))
             return
         if self._clock.now() >= self._troubled_at + CALM:
             self._well()
-        if self._until is None and self._lease is not None:
+        slots = range(1, self._config.slots + 1) if self._config.slots else (0,)
+        if self._until is None and all(slot in self._leases for slot in slots):
+            known = [self._leases[slot] for slot in slots]
             delay = self._config.takeover_delay
             later = ". This host takes over %g s later than others" % delay if delay else ""
-            self._show("standby", standing(self._lease) + later)
+            self._show("standby", (standing_of_slots(known) if self._config.slots else standing(known[0])) + later)
 
     def trouble(self, why: str) -> None:
         """Report the first error of a series, in the journal and to the on_error hook."""
@@ -193,14 +198,15 @@ class SystemdHost:
         except OSError as error:
             self._say("error", "the error cannot be written for on_error: %s" % error, systemd.WARNING)
 
-    def promote(self, held: Held, until: float) -> None:
-        before, self._lease = self._lease, held.seen
+    def promote(self, held: Held, until: float, slot: int = 0) -> None:
+        before = self._leases.get(slot)
+        self._slot, self._leases[slot] = slot, held.seen
         if not self._arm(until, tries=10):
             raise OSError("systemd does not take messages, so its watchdog would not end this process if it hung")
         runtime.write(self._path("leader"), self._environment(S3_LEADER_STOP_GRACE="%g" % self._stop_grace))
         self._well()
         known = "" if before is None or own(before, self._me) else ". Before, the lease was " + standing(before)
-        self._say("acquired", "leads with term %d%s" % (term_of(held.seen), known), systemd.NOTICE)
+        self._say("acquired", "%s%s" % (self._leading(), known), systemd.NOTICE)
         self.confirmed(held, until)
 
     def confirmed(self, held: Held, until: float) -> None:
@@ -217,17 +223,17 @@ class SystemdHost:
                 "systemd has not started the services within %d s: see systemctl status 's3-leader-*@%s.*'"
                 % (STARTING, self._config.name)
             )
-        self.resume(held, until)
+        self.resume(held, until, self._slot)
         self._well()
-        leads = "leads with term %d, renewed at %s" % (term_of(held.seen), time.strftime("%H:%M:%S"))
+        leads = "%s, renewed at %s" % (self._leading(), time.strftime("%H:%M:%S"))
         if waits:
             self._show("stopping", "%s, and %s" % (leads, waits))
         else:
             self._show("leader", leads)
 
-    def resume(self, held: Held, until: float) -> None:
+    def resume(self, held: Held, until: float, slot: int = 0) -> None:
         """Lead on after a program that was replaced. The renewal that follows looks after the services."""
-        self._lease, self._until = held.seen, until
+        self._slot, self._leases[slot], self._until = slot, held.seen, until
         self._arm(until)
 
     def demote(self, why: str) -> None:
@@ -253,9 +259,10 @@ class SystemdHost:
         others = "the lease is reserved for %s at first" % successor if successor else "another host may lead at once"
         self._say("released", "gave the lease back: %s" % others, systemd.NOTICE)
 
-    def reload(self, held: Optional[Held]) -> None:
+    def reload(self, held: Optional[Held], slot: int = 0) -> None:
         self._say("reload", "reloading its code and its configuration")
-        state = {_STATE: json.dumps(_state(self._place, self._me, held, self._until, self._served, self._stop_grace))}
+        known = _state(self._place, self._me, held, self._until, self._served, self._stop_grace, slot)
+        state = {_STATE: json.dumps(known)}
         try:
             os.execve(sys.argv[0], sys.argv, {**os.environ, **state})
         except OSError as error:
@@ -291,13 +298,15 @@ class SystemdHost:
             S3_LEADER_LOCATION=self._config.location,
             S3_LEADER_HOLDER=self._me.holder,
             S3_LEADER_TERM=self._term(),
+            **self._slot_shown(),
         )
 
     def _show(self, role: str, reason: str) -> None:
         """Publish the status, to systemctl status and in /run."""
         self._role = role
         systemd.notify(STATUS="%s: %s" % (role, plain(reason)))
-        record = self._lease.record if isinstance(self._lease, Seen) else None
+        lease = self._leases.get(self._slot)
+        record = lease.record if isinstance(lease, Seen) else None
         shown: Dict[str, Any] = dict(
             name=self._config.name,
             role=role,
@@ -305,6 +314,7 @@ class SystemdHost:
             key=self._config.key,
             holder=plain(record.holder) if isinstance(record, Record) else None,
             term=record.term if isinstance(record, Record) else None,
+            slot=self._slot or None,
             reason=plain(reason),
             until=self._until,
             history=terms(record.history) if isinstance(record, Record) else [],
@@ -331,13 +341,22 @@ class SystemdHost:
             S3_LEADER_NAME=self._config.name,
             S3_LEADER_TERM=self._term(),
             S3_LEADER_HOLDER=self._me.holder,
+            **self._slot_shown(),
             **more,
         )
         return "".join("%s=%s\n" % (name, _quoted(value)) for name, value in values.items())
 
     def _term(self) -> str:
         """Return the term of the lease as last seen; '' if there is none."""
-        return str((self._lease and term_of(self._lease)) or "")
+        lease = self._leases.get(self._slot)
+        return str((lease and term_of(lease)) or "")
+
+    def _slot_shown(self) -> Dict[str, str]:
+        return {"S3_LEADER_SLOT": str(self._slot)} if self._slot else {}
+
+    def _leading(self) -> str:
+        slot = "slot %d, " % self._slot if self._slot else ""
+        return "leads with %sterm %s" % (slot, self._term())
 
     def _path(self, file: str) -> str:
         return runtime.path_of(self._config.name, file)
@@ -360,7 +379,7 @@ def _quoted(value: str) -> str:
 
 
 def _state(
-    place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool, stop_grace: float
+    place: str, me: Claimant, held: Optional[Held], until: Optional[float], served: bool, stop_grace: float, slot: int
 ) -> Dict[str, Any]:
     state: Dict[str, Any] = dict(place=place, session=me.session, sent=me.sent or [])
     if held is not None and isinstance(held.seen.record, Record):
@@ -368,7 +387,7 @@ def _state(
         body = encode(held.seen.record).decode("ascii")
         times = dict(modified=modified, store_time=store_time, lapses_at=held.lapses_at, heard_at=held.heard_at)
         state["held"] = dict(body=body, etag=etag, **times)
-        state.update(until=until, served=served, stop_grace=stop_grace)
+        state.update(until=until, served=served, stop_grace=stop_grace, slot=slot)
     return state
 
 
@@ -387,6 +406,8 @@ class Handover(NamedTuple):
     """A program was replaced."""
     unusable: str = ""
     """Why this program cannot go on: what is left of the replaced one has to end with it."""
+    slot: int = 0
+    """The slot that is held; 0 for a lease without slots."""
 
 
 def _inherited(holder: str, connection: ReloadingConnection) -> Handover:
@@ -404,7 +425,9 @@ def _inherited(holder: str, connection: ReloadingConnection) -> Handover:
         held, until = _held(state["held"]), _number(state["until"])
         if not (own(held.seen, me._replace(sent=None)) and until <= held.lapses_at):
             raise ValueError("it held no lease")
-        found = Handover(me, held, until, _typed(state["served"], bool), _number(state["stop_grace"]), True)
+        served, stop_grace = _typed(state["served"], bool), _number(state["stop_grace"])
+        slot = _typed(state.get("slot", 0), int)  # the release before had no slots
+        found = Handover(me, held, until, served, stop_grace, True, slot=slot)
         elsewhere = _typed(state["place"], str)
     except (ValueError, LookupError, TypeError, RecursionError):
         # Its services may be running, and end only with this process.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Protocol, TypeVar
 
-from .. import protocol
+from .. import protocol, slots as slotted
 from ..clock import Clock
 from ..driver import drive, fresh_nonce
 from ..protocol import own
@@ -86,13 +86,13 @@ class Host(Protocol):
         Raises Stop if asked for. A request to reload stays for wait().
         """
 
-    def answered(self, outcome: Outcome) -> None:
-        """Take note of the outcome of a request."""
+    def answered(self, outcome: Outcome, slot: int = 0) -> None:
+        """Take note of the outcome of a request, and of the slot that it was about; 0 for a lease without slots."""
 
     def trouble(self, why: str) -> None:
         """Report a failure that will be retried."""
 
-    def promote(self, held: Held, until: float) -> None:
+    def promote(self, held: Held, until: float, slot: int = 0) -> None:
         """Lead from now on, until ``until`` by the clock. Raises OSError if that is impossible."""
 
     def confirmed(self, held: Held, until: float) -> None:
@@ -110,7 +110,7 @@ class Host(Protocol):
     def released(self, successor: str) -> None:
         """Report that the lease was given back, reserved for a successor or for nobody."""
 
-    def reload(self, held: Optional[Held]) -> None:
+    def reload(self, held: Optional[Held], slot: int = 0) -> None:
         """Continue in a new program, with the same session. Returns only if that fails."""
 
 
@@ -118,11 +118,23 @@ class Heartbeat:
     """One lease, one session."""
 
     def __init__(
-        self, me: Claimant, timing: Timing, metadata: Mapping[str, str], store: Store, clock: Clock, host: Host
+        self,
+        me: Claimant,
+        timing: Timing,
+        metadata: Mapping[str, str],
+        store: Store,
+        clock: Clock,
+        host: Host,
+        slots: int = 0,
+        slot: int = 0,
     ) -> None:
+        """``slots``: how many the lease has; ``slot``: the one that is held already. 0 for none."""
         self._sent: List[str] = [] if me.sent is None else me.sent
         self._me = me
         self._watch = Watch()
+        self._watches = slotted.Watches()
+        self._slots = slots
+        self._slot = slot
         self._timing = timing
         self._metadata = metadata
         self._store = store
@@ -153,7 +165,7 @@ class Heartbeat:
                 if held is not None:
                     until, at_once = self.until(held), False
             except Reload:
-                self._host.reload(held)
+                self._host.reload(held, self._slot)
             except Stop:
                 self._step_down(held, "asked to stop")
                 return
@@ -170,15 +182,22 @@ class Heartbeat:
 
     def _give_back(self, held: Optional[Held], successor: str = "") -> None:
         """Release the lease, so that others, or the successor, can take it at once. This takes two tries at most."""
-        patience = self._timing.patience_to_release
-        steps = protocol.release(self._me, held, self._clock.now(), patience, self._fresh_nonce, successor=successor)
+        now, patience = self._clock.now(), self._timing.patience_to_release
+        if self._slots and held is None:
+            steps = slotted.release(self._me, self._slots, now, patience, self._fresh_nonce)
+        else:
+            steps = protocol.release(self._me, held, now, patience, self._fresh_nonce, successor=successor)
         try:
-            verdict = drive(steps, self._store, self._timing.request_timeout, self._clock)
+            verdict = drive(steps, self._its_store(held), self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
                 self._host.released(successor)
         except StoreError as error:
             self._host.trouble("the lease was not given back, and expires by itself: %s" % error)
         self._may_hold = False
+
+    def _its_store(self, held: Optional[Held]) -> Store:
+        """Return the store of what is held; of the lease if nothing is."""
+        return self._store.of(self._slot if held else 0)
 
     def _fresh_nonce(self) -> str:
         nonce = fresh_nonce()
@@ -208,11 +227,17 @@ class Heartbeat:
             "observed",
             self._metadata,
             takeover_delay=timing.takeover_delay,
+            slots=self._slots,
         )
         while True:
-            steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
+            if self._slots:
+                steps = slotted.acquire(self._me, want, clock.now(), self._fresh_nonce, watches=self._watches)
+            else:
+                steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
             try:
-                return self._confirmed(drive(self._overheard(steps), self._store, timing.request_timeout, clock))
+                verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
+                self._slot = verdict.slot
+                return self._confirmed(verdict)
             except StoreError as error:
                 self._host.trouble(str(error))
                 clock.sleep(random.uniform(timing.poll_interval, 2 * timing.poll_interval))
@@ -230,9 +255,11 @@ class Heartbeat:
 
         def after(step: Step, answer: Answer) -> None:
             if isinstance(answer.outcome, (Absent, Seen)) and not wrote:
-                self._may_hold = own(answer.outcome, self._me) is not None
+                mine = own(answer.outcome, self._me) is not None
+                self._may_hold = mine or (self._may_hold and self._slots > 0)  # it may be another slot
             if tells(step, answer):
-                self._host.answered(answer.outcome)
+                slot = 0 if isinstance(step, Pause) else step.slot
+                self._host.answered(answer.outcome, slot or self._slot)
 
         return overheard(steps, before, after)
 
@@ -244,7 +271,7 @@ class Heartbeat:
             self._give_back(held)  # it took so long that the services would be stopped at once
             return None
         try:
-            self._host.promote(held, until)
+            self._host.promote(held, until, self._slot)
             return held
         except OSError as error:
             self._host.demote("the services of this host cannot be told to start: %s" % error)
@@ -264,7 +291,7 @@ class Heartbeat:
             while True:
                 steps = protocol.renew(self._me, held, timing.lease_duration, clock.now(), 0, self._fresh_nonce)
                 try:
-                    verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
+                    verdict = drive(self._overheard(steps), self._its_store(held), timing.request_timeout, clock)
                     break
                 except StoreError as error:
                     self._host.trouble(str(error))

@@ -140,6 +140,10 @@ def _is_number(value: float) -> bool:
     return not isinstance(value, bool) and 0 <= value < _EXACT  # refuses NaN, too
 
 
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and _is_number(value)
+
+
 def _is_ended(one: object) -> bool:
     texts = ("holder", "session", "ended_at", "how", "by", "reason")
     return (
@@ -153,17 +157,19 @@ def _is_ended(one: object) -> bool:
 
 _FIELDS: Dict[str, Callable[[Any], bool]] = dict(
     dict.fromkeys(("name", "role", "bucket", "key", "holder", "reason"), _is_text),
-    term=lambda value: isinstance(value, int) and _is_number(value),  # 0: the .NET library has no terms
+    term=_is_integer,  # 0: the .NET library has no terms
+    slot=_is_integer,
     until=lambda value: isinstance(value, (int, float)) and _is_number(value),
 )
-_MAY_BE_NONE = ("holder", "term", "until")
+_MAY_BE_NONE = ("holder", "term", "slot", "until")
 
 
 def describe(name: str) -> Dict[str, Any]:
     """Return the lease's state on this host, even without a daemon. Raises BadOption for an invalid name."""
     leases.check_name(name)
     no_daemon = "no daemon of this lease runs here: see systemctl status s3-leader@%s" % name
-    stopped = dict(name=name, role="stopped", is_leader=False, holder=None, term=None, reason=no_daemon, history=[])
+    stopped: Dict[str, Any] = dict(name=name, role="stopped", is_leader=False, reason=no_daemon, history=[])
+    stopped.update(dict.fromkeys(("holder", "term", "slot")))
     found = status(name)
     if found is None and has_status(name):
         stopped["reason"] = "the status of its daemon is unreadable: see systemctl status s3-leader@%s" % name

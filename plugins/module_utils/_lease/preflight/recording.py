@@ -65,6 +65,9 @@ class RecordingConnection:
         """No other request is in flight at the same time."""
         self._last = self._last_write = _Request(0.0)
 
+    def at(self, key: str) -> RecordingConnection:
+        return RecordingConnection(self._connection.at(key), self._name, self._log, self._clock)
+
     def send(
         self,
         method: str,

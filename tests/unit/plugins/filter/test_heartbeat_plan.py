@@ -45,6 +45,13 @@ def refusal(*leases, units=(), missing_ok=False, there=()):
     return refused
 
 
+def polls(one, hosts, others=(), there=(), whole=True):
+    """How often this host polls, in seconds, if so many have the lease, and the others have other leases."""
+    group = [plan(one)["places"]] * hosts + [plan(other)["places"] for other in others]
+    made = heartbeat_plan([one], there=there, group=group, whole=whole)
+    return made["leases"]["db"]["config"]["poll_interval"]
+
+
 # -- the daemon's configuration
 
 
@@ -75,6 +82,46 @@ def test_the_holder_is_left_to_the_daemon_which_knows_its_host():
 def test_what_a_template_has_made_a_text_is_a_number_or_a_truth_value_again(option, given, written):
     value = plan(lease(**{option: given}))["leases"]["db"]["config"][option]
     assert (value, type(value)) == (written, type(written))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "lease_duration", "seconds"),
+    [(1, 30, 1), (2, 30, 1), (3, 30, 1.5), (10, 30, 5), (30, 30, 15), (31, 30, 15), (31, 60, 15.5), (1000, 3600, 60)],
+)
+def test_the_more_hosts_share_a_lease_the_less_often_each_polls(hosts, lease_duration, seconds):
+    assert polls(lease(lease_duration=lease_duration), hosts) == seconds
+
+
+@pytest.mark.parametrize("hosts", range(3, 31))
+def test_all_standbys_together_poll_less_often_than_two_that_poll_each_second(hosts):
+    assert 1.3 < (hosts - 1) / polls(lease(), hosts) < 2
+
+
+def test_a_poll_interval_that_is_set_stays_as_it_is():
+    assert polls(lease(poll_interval="2s"), 30) == 2
+    assert polls(lease(poll_interval=""), 30) == 15
+
+
+def test_only_hosts_with_the_same_lease_count():
+    others = [lease(key="another"), lease(bucket="another"), lease(endpoint_url="https://another"), lease("db")]
+    assert polls(lease(), 5, [*others, lease(state="absent")]) == 3
+    assert polls(lease(), 5, [lease("another-name", key="hosts/db")]) == 3
+
+
+def test_a_run_that_does_not_see_all_hosts_lets_none_poll_more_often():
+    before = there(poll_interval=15)
+    assert polls(lease(), 3, there=before, whole=False) == 15
+    assert polls(lease(), 60, there=there(poll_interval=5), whole=False) == 15
+    assert polls(lease(lease_duration=26), 3, there=before, whole=False) == 13
+    assert polls(lease(), 3, there=before) == 1.5
+    assert (
+        polls(lease(), 3, there=["/etc/s3-leader/db.json", '{"key": "hosts/db", "bucket": "leader-election"}']) == 1.5
+    )
+
+
+def test_a_configuration_with_no_number_in_it_does_not_count():
+    before = [line.replace(": 7", ': "7"') for line in there(poll_interval=7)]
+    assert polls(lease(), 3, there=before, whole=False) == 1.5
 
 
 @pytest.mark.parametrize("empty", [None, ""])

@@ -12,7 +12,7 @@ from support.leases import OLD_TERM, somebody_elses
 from support.stores.odd import Store
 
 SECRETS = {"secret_key": "wJalrXUtnFEMI-the-secret-key", "session_token": "FwoGZXIvYXdzEBYaD-the-session-token"}
-RESULT_KEYS = {"changed", "is_leader", "term", "reason", "lease", "requests", "deadline"}
+RESULT_KEYS = {"changed", "is_leader", "term", "slot", "reason", "lease", "requests", "deadline"}
 
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -86,7 +86,7 @@ def test_the_verdict_is_the_result():
 
 def test_the_deadline_and_the_requests_are_counted_from_the_start():
     def operate(task):
-        task.lease.store.requests = 3
+        task.lease.store.sent = 3
         return ACQUIRED._replace(deadline=task.lease.started + 29.5)
 
     told = run(operate)
@@ -220,7 +220,7 @@ def test_a_configuration_that_cannot_be_used_is_one(aws):
 
 def test_what_the_store_refused_is_told_with_the_lease_and_what_to_do():
     def operate(task):
-        task.lease.store.requests = 2
+        task.lease.store.sent = 2
         raise StoreRefused("answered 403", "Grant s3:PutObject")
 
     assert nobody_leads(run(operate), 2) == "The lease s3://bucket/jobs/a: answered 403. Grant s3:PutObject"
@@ -228,7 +228,7 @@ def test_what_the_store_refused_is_told_with_the_lease_and_what_to_do():
 
 def test_a_store_that_did_not_answer_is_told_with_how_long_it_was_tried():
     def operate(task):
-        task.lease.store.requests = 4
+        task.lease.store.sent = 4
         task.lease.started -= 18.0
         raise StoreUnreachable("no answer within 5 s")
 

@@ -176,6 +176,9 @@ def test_a_configuration_that_botocore_cannot_read_is_told(aws):
 
 def test_an_operation_is_driven_over_the_store_with_the_tasks_timeout():
     class Watched:
+        def of(self, slot):
+            return self
+
         def read(self, until, known):
             return Absent(1.0)
 

@@ -15,7 +15,7 @@ NOW = 1795409400.0
 """The store's clock."""
 STARTED = 5000.0
 """The host's, when the task began."""
-KEYS = {"changed", "is_leader", "lease", "term", "reason", "requests", "deadline"}
+KEYS = {"changed", "is_leader", "lease", "term", "slot", "reason", "requests", "deadline"}
 
 
 def seen(age=4.0, etag="e1", **fields):
@@ -93,6 +93,7 @@ def test_nobody_leads_by_a_failure():
         is_leader=False,
         lease=None,
         term=None,
+        slot=None,
         requests=3,
         deadline=None,
     )

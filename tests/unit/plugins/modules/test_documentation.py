@@ -64,7 +64,7 @@ def test_what_is_returned_of_all_below_a_prefix_is_documented():
     told = yaml.safe_load(module_of("s3_leader_info").RETURN)
     done = _listed.result([], Location("bucket", "jobs/"), 1)
     assert set(done) - {"changed"} == set(told) - SOMETIMES
-    assert told["leases"]["returned"] == "success, when O(prefix) is set"
+    assert told["leases"]["returned"] == "success, when O(prefix) or O(slots) is set"
 
 
 def test_what_is_returned_is_documented():

@@ -106,7 +106,8 @@ def _keep(order: Order, kept: KeptCommand) -> None:
         raise StoreError(error.why, error.advice) from None
     if held is None:
         return
-    heartbeat = Heartbeat(me._replace(sent=[]), timing(order), order.metadata, store, clock, kept)
+    its_store = store.of(kept.slot)
+    heartbeat = Heartbeat(me._replace(sent=[]), timing(order), order.metadata, its_store, clock, kept)
     until = heartbeat.until(held)
     kept.confirmed(held, until)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from ... import processes, protocol
+from ... import processes, protocol, slots
 from ...clock import Clock
 from ...driver import drive, fresh_nonce
 from ...protocol import free_in, term_of
@@ -64,6 +64,8 @@ class KeptCommand:
         """When the lease ends, for the runner, too: it may have no time to listen, and must know the latest."""
         self._is_held = False
         self._term = 0
+        self.slot = 0
+        """The one that is held; 0 for a lease without slots."""
         self._trouble = ""
         self._runs = False
         """The command was let go."""
@@ -92,9 +94,16 @@ class KeptCommand:
         clock = Interruptible(self._clock, self.wait)
         patience = max(order.endpoint.patience, order.wait)
         want = Want(
-            order.lease_duration, patience, order.wait, POLL, order.takeover, order.metadata, order.hold_at_least
+            order.lease_duration,
+            patience,
+            order.wait,
+            POLL,
+            order.takeover,
+            order.metadata,
+            order.hold_at_least,
+            slots=order.slots,
         )
-        steps = protocol.acquire(me, want, clock.now(), fresh_nonce)
+        steps = (slots.acquire if order.slots else protocol.acquire)(me, want, clock.now(), fresh_nonce)
         try:
             self.listen()
             verdict = drive(overheard(steps, before, after), store, self._timing.request_timeout, clock)
@@ -105,13 +114,18 @@ class KeptCommand:
                 self._line.tell(left="")
             return None
         if verdict.is_leader and verdict.deadline is not None and isinstance(verdict.lease, Seen):
+            self.slot = verdict.slot
             return Held(verdict.lease, verdict.deadline, self._clock.now())
         self._line.tell(conflict=sentence(verdict))
         return None
 
     def _take_back(self, me: Claimant, store: Store) -> None:
         """Release a lease that may have been acquired."""
-        steps = protocol.release(me, None, self._clock.now(), self._timing.patience_to_release, fresh_nonce)
+        now, patience = self._clock.now(), self._timing.patience_to_release
+        if self._order.slots:
+            steps = slots.release(me, self._order.slots, now, patience, fresh_nonce)
+        else:
+            steps = protocol.release(me, None, now, patience, fresh_nonce)
         try:
             drive(steps, store, self._timing.request_timeout, self._clock)
             self._line.tell(left="")
@@ -134,13 +148,12 @@ class KeptCommand:
             self._cancelled = self._cancelled or "cancel" in message
             if "run" in message and self._is_held and self._clock.now() < self._until and not self._runs:
                 self._runs = True
-                self._command.let_go(
-                    dict(
-                        S3_LEADER_TERM=str(self._term),
-                        S3_LEADER_HOLDER=self._order.holder,
-                        S3_LEADER_DEADLINE="%.3f" % self._deadline.value,
-                    )
+                told = dict(
+                    S3_LEADER_TERM=str(self._term),
+                    S3_LEADER_HOLDER=self._order.holder,
+                    S3_LEADER_DEADLINE="%.3f" % self._deadline.value,
                 )
+                self._command.let_go(dict(told, S3_LEADER_SLOT=str(self.slot)) if self.slot else told)
         command = self._command
         ended_before = command.status is not None
         command.reap()
@@ -204,7 +217,7 @@ class KeptCommand:
         if self._cancelled or self._is_over or self._line.closed:
             raise Stop()
 
-    def answered(self, outcome: Outcome) -> None:
+    def answered(self, outcome: Outcome, slot: int = 0) -> None:
         pass
 
     def trouble(self, why: str) -> None:
@@ -212,7 +225,7 @@ class KeptCommand:
         if self._is_over or self._cancelled:  # it could not be given back
             self._line.tell(left=why)
 
-    def promote(self, held: Held, until: float) -> None:
+    def promote(self, held: Held, until: float, slot: int = 0) -> None:
         raise TypeError("the lease has been acquired before")
 
     def confirmed(self, held: Held, until: float) -> None:
@@ -240,5 +253,5 @@ class KeptCommand:
     def released(self, successor: str) -> None:
         self._line.tell(left="")
 
-    def reload(self, held: Optional[Held]) -> None:
+    def reload(self, held: Optional[Held], slot: int = 0) -> None:
         raise TypeError("a keeper is not reloaded")

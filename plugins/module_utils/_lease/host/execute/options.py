@@ -51,6 +51,8 @@ class Order(NamedTuple):
     hold_at_least: float
     takeover: str
     metadata: Mapping[str, str]
+    slots: int = 0
+    """How many may hold it at the same time; 0 for a lease without slots."""
 
     @property
     def renew_interval(self) -> float:
@@ -98,7 +100,10 @@ def parse(arguments: Sequence[str]) -> Order:
         hold_at_least=given.hold_at_least,
         takeover=given.takeover,
         metadata=settings.check_metadata(_pairs(given.metadata)),
+        slots=given.slots or 0,
     )
+    if given.slots is not None:
+        settings.check_slots(given.slots, order.location.key, "--slots")
     settings.check_holder(order.holder)
     settings.check_durations(order.lease_duration, order.endpoint.request_timeout)
     order.renew_interval  # noqa: B018  (checks that renewals fit in)
@@ -146,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long before the end of a lost lease the command gets SIGTERM; just before the end, SIGKILL "
         "(default: %(default)ds)",
     )
+    option("--slots", type=int, metavar="N", help="let N hold it at the same time; all have to name the same number")
     option("--hold-at-least", type=duration, default=0, help="how long after its acquisition nobody takes it again")
     option("--takeover", choices=settings.TAKEOVERS, default="store_clock", help="default: %(default)s")
     option("--metadata", metavar="NAME=VALUE", action="append", default=[], help="a note in the lease, for people")
@@ -155,8 +161,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _of_a_key(parser: argparse.ArgumentParser) -> Dict[str, object]:
     """Return the options that only a lease has which the command acquires itself, with their defaults."""
-    names = ("bucket", "holder", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata", *ENDPOINT)
-    return {name: parser.get_default(name) for name in names}
+    names = ("bucket", "holder", "slots", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata")
+    return {name: parser.get_default(name) for name in (*names, *ENDPOINT)}
 
 
 def _pairs(given: List[str]) -> Dict[str, str]:

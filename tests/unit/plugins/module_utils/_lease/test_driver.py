@@ -61,6 +61,9 @@ class Remembering:
         self.asked.append(("race", bodies, replaces, until, quoted, dated))
         return Raced((Written("e1", 1.0), Unknown("412", precondition_failed=True)))
 
+    def of(self, slot):
+        return self
+
     def forget_connection(self):
         self.asked.append("forget")
 

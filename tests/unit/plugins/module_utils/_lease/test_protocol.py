@@ -216,6 +216,12 @@ def test_a_session_stays_leader_with_its_term_by_acquiring_again():
     assert (verdict.is_leader, verdict.why) == (True, Why.RENEWED)
 
 
+def acquiring_after_slow_reads():
+    dialogue = acquiring().answer(RELEASED, after=4)
+    dialogue.wait()
+    return dialogue.answer(Unchanged(STORE_TIME + 100), after=8)
+
+
 def test_the_dotnet_library_is_told_an_end_that_has_the_margin_in_it():
     body = acquiring().answer(RELEASED).written()
     assert body["leaseUntilUtc"] == "2026-11-23T04:51:48.100Z"  # 04:51:16 + 0.1 s of the request + 30 s + 2 s
@@ -224,7 +230,7 @@ def test_the_dotnet_library_is_told_an_end_that_has_the_margin_in_it():
 @pytest.mark.parametrize(
     ("operation", "latest"),
     [
-        (lambda: acquiring().answer(RELEASED, after=8), 100 + 8),
+        (acquiring_after_slow_reads, 100 + 8),
         (lambda: renewing(holding(mine(lease_duration=100.0), lapses_at=130.0), start=100.0), 100 - 30),
         (lambda: renewing().answer(seen(mine()), after=8), 8),
     ],
@@ -240,10 +246,10 @@ def test_the_dotnet_library_is_told_no_end_before_the_leaders_own(operation, lat
 
 
 def test_rule_6_the_deadline_counts_from_before_the_first_send():
-    dialogue = acquiring(start=100.0).answer(RELEASED, after=1)
+    dialogue = acquiring(start=100.0).answer(RELEASED, after=0.125)
     dialogue.answer(LOST, after=5).answer(RELEASED, after=1).wait()
     verdict = dialogue.answer(Written("e2", STORE_TIME), after=1).verdict
-    assert verdict.deadline == 131.0
+    assert verdict.deadline == 130.125
 
 
 def test_rule_8_what_is_confirmed_after_its_deadline_is_taken_anew_with_the_next_term():
@@ -655,7 +661,7 @@ def test_the_wait_ends_in_time_with_the_holder_named():
 def test_a_lease_that_is_nearly_due_is_looked_at_when_it_is_due():
     dialogue = acquiring(wait_timeout=60, poll_interval=10).answer(seen(record(), age=31))
     assert dialogue.expect(Pause).at_least == 1
-    assert dialogue.expect(Pause).at_most == 1 + 4
+    assert dialogue.expect(Pause).at_most == 1 + 1
 
 
 def test_rule_14_an_observer_takes_over_what_it_saw_unchanged_for_the_duration_in_the_record():

@@ -11,6 +11,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record im
     EXPIRED,
     MAX_BODY,
     MAX_HISTORY,
+    MAX_SLOTS,
     MAX_TERM,
     RELEASED,
     Ended,
@@ -79,6 +80,8 @@ records = st.builds(
         max_size=MAX_HISTORY,
     ).map(tuple),
     successor=texts,
+    slots=st.integers(0, MAX_SLOTS),
+    slots_before=st.integers(0, MAX_SLOTS),
 )
 
 

@@ -164,6 +164,7 @@ def test_all_states_are_documented_ones():
             HELD,
             "the acquisition failed before it was complete, so the lease has no leader. Acquire it again",
         ),
+        (Why.NO_SLOT, HELD, HELD, wording.standing(HELD) + ". None of them is held by this session"),
         (
             Why.LAPSED,
             EXPIRED,
@@ -214,6 +215,31 @@ def test_a_dry_run_says_what_would_be(why, lease, before, sentence):
 )
 def test_who_lost_the_lease_learns_who_ended_the_term_when_and_why(ended, sentence):
     assert wording.sentence(Verdict(False, Why.TAKEN, TAKEN_AFTER, TAKEN_AFTER, ended=ended)) == sentence
+
+
+def test_a_slot_that_is_led_is_named():
+    verdict = Verdict(True, Why.RENEWED, HELD, HELD, slot=2, slots=(ABSENT, HELD, HELD))
+    assert wording.sentence(verdict) == "slot 2 of 3: still leader with term 7, renewed for 30 s"
+
+
+def test_who_gets_no_slot_is_told_how_many_are_held_and_which_is_the_first_to_be_free():
+    verdict = Verdict(False, Why.HELD, HELD, HELD, slot=2, slots=(UNREADABLE, HELD, EXPIRED))
+    told = "2 of 3 slots are held. The first to be free is slot 2: "
+    assert wording.sentence(verdict) == told + wording.standing(HELD)
+
+
+@pytest.mark.parametrize(
+    ("slots", "told"),
+    [
+        ((HELD, ABSENT, HELD), "2 of 3 slots are held. The first to be free is slot 2: "),
+        ((UNREADABLE, HELD), "2 of 2 slots are held. The first to be free is slot 2: "),
+        ((UNREADABLE,), "1 of 1 slots are held. The first to be free is slot 1: "),
+    ],
+    ids=["one is free", "one is no lease", "none will be"],
+)
+def test_the_standing_of_a_lease_with_slots_is_that_of_the_first_to_be_free(slots, told):
+    first = slots[int(told[-3]) - 1]
+    assert wording.standing_of_slots(slots) == told + wording.standing(first)
 
 
 def test_every_end_there_is_stands_in_the_table_above():

@@ -44,6 +44,8 @@ def test_a_lease_is_told_in_seconds_and_in_times_of_the_stores_clock():
     assert wording.lease(HELD, LOCATION) == dict(
         bucket="bucket",
         key="jobs/a",
+        slot=None,
+        slots=None,
         state="held",
         holder="web-2",
         session="5f2f2b0f",

@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_path(folder):
         ("renew_interval", 0.5, "use 1 to 3600 seconds"),
         ("stop_grace", 0, "use 1 to 3600 seconds"),
         ("stop_grace", -1, "use 1 to 3600 seconds"),
-        ("poll_interval", 11, "use 1 to 10 seconds"),
+        ("poll_interval", 61, "use 1 to 60 seconds"),
         ("takeover_delay", -1, "use 0 to 3600 seconds"),
         ("takeover_delay", 3601, "use 0 to 3600 seconds"),
         ("request_timeout", 61, "use 1 to 60 seconds"),

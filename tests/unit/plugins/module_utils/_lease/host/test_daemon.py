@@ -617,13 +617,22 @@ def test_a_new_program_holds_what_the_old_one_held(host, replaced, monkeypatch):
     host.reload(held(lapses_at=1030.123456789))
     [(path, arguments, environment)] = replaced
     assert (path, arguments) == ("/usr/local/bin/s3-leader", ["/usr/local/bin/s3-leader", "heartbeat", "db"])
-    assert inherited(monkeypatch, environment) == (THERE, held(lapses_at=1030.123456789), 1018.0, True, 12.0, True, "")
+    assert inherited(monkeypatch, environment) == (
+        THERE,
+        held(lapses_at=1030.123456789),
+        1018.0,
+        True,
+        12.0,
+        True,
+        "",
+        0,
+    )
 
 
 def test_a_new_program_of_a_standby_is_the_same_claimant(host, replaced, monkeypatch):
     host.reload(None)
     handover = inherited(monkeypatch, replaced[0][2], holder="renamed", place=AWS + "/elsewhere")
-    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, 0.0, True, "")
+    assert handover == (THERE._replace(holder="renamed"), None, 0.0, False, 0.0, True, "", 0)
 
 
 def test_a_new_program_knows_what_the_old_one_has_sent(make, replaced, monkeypatch):

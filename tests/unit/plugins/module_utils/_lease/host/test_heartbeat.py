@@ -105,6 +105,9 @@ class OneObject:
     def race(self, bodies, *how):
         return Raced(tuple(self.write(body, *how) for body in bodies))
 
+    def of(self, slot):
+        return self
+
     def forget_connection(self):
         pass
 
@@ -147,13 +150,13 @@ class Host:
     def longest_silence(self):
         return max(after - before for before, after in zip(self.signs, self.signs[1:]))
 
-    def answered(self, outcome):
+    def answered(self, outcome, slot):
         self.answers.append(outcome)
 
     def trouble(self, why):
         self.heard.append(f"trouble: {why}")
 
-    def promote(self, held, until):
+    def promote(self, held, until, slot):
         if self.full:
             self.before_it_fails()
             raise OSError("No space left on device")
@@ -177,7 +180,7 @@ class Host:
         self.heard.append("released")
         self.successors.append(successor)
 
-    def reload(self, held):
+    def reload(self, held, slot):
         self.heard.append("reload" if held else "reload without the lease")
 
 
@@ -201,8 +204,8 @@ class Lab:
     def fail_with(self, fault):
         self.store.fault = fault
 
-    def slow(self, seconds):
-        """From now on, each request takes this long, unless its time is up before."""
+    def slow(self, seconds, requests=("read", "write")):
+        """From now on, each of these requests takes this long, unless its time is up before."""
         bounded = self.clock.bounded
 
         def cut(call, most):
@@ -220,7 +223,8 @@ class Lab:
             return asked
 
         self.clock.bounded = cut
-        self.store.read, self.store.write = slowed(self.store.read), slowed(self.store.write)
+        for name in requests:
+            setattr(self.store, name, slowed(getattr(self.store, name)))
         return self
 
 
@@ -250,7 +254,7 @@ def test_a_host_may_wait_longer_than_others_before_it_takes_over():
     lab = Lab(times=TIMING._replace(takeover_delay=60)).at(70, Stop)
     led = []
     promote = lab.host.promote
-    lab.host.promote = lambda held, until: (led.append(lab.clock.time - 100), promote(held, until))
+    lab.host.promote = lambda held, until, slot: (led.append(lab.clock.time - 100), promote(held, until, slot))
     lab.loop.run()
     assert len(led) == 1
     assert 60 <= led[0] < 63
@@ -397,16 +401,16 @@ def test_what_lands_after_it_was_looked_for_is_given_back_too():
 
 
 def test_so_is_what_lands_late_when_no_pause_comes_after_the_look():
-    lab = Lab(times=SLOW).slow(1).at(2.5, Stop)  # read, write, look, and the next write is not sent
+    lab = Lab(times=SLOW).slow(0.125).at(0.3125, Stop)  # read, write, look, and the next write is not sent
     read, write, late = lab.store.read, lab.store.write, []
 
     def refuse(*arguments):
         late.append(arguments)
-        lab.clock.sleep(1)
+        lab.clock.sleep(0.125)
         return Unknown("412", precondition_failed=True)
 
     def land_and_read(*known):
-        if lab.clock.time >= 103 and late:
+        if lab.clock.time >= 100.375 and late:
             lab.store.write = write
             write(*late.pop())
         return read(*known)
@@ -519,7 +523,7 @@ def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_stop(
 def test_a_leader_without_a_pause_between_its_renewals_hears_that_it_is_to_reload():
     lab = Lab(times=SLOW).slow(TIMING.renew_interval).at(52, Reload).at(102, Stop)
     reloaded = []
-    lab.host.reload = lambda held: reloaded.append((lab.clock.time, held.seen.record.sequence))
+    lab.host.reload = lambda held, _slot: reloaded.append((lab.clock.time, held.seen.record.sequence))
     lab.loop.run()
     [(at, sequence)] = reloaded
     assert at < 100 + 52 + TIMING.renew_interval
@@ -541,14 +545,14 @@ def test_what_is_to_stop_sends_nothing_more_for_an_acquisition():
 
 
 def test_what_is_to_stop_does_not_begin_to_lead():
-    lab = Lab(times=SLOW).slow(10).at(15, Stop)  # during the last request of the acquisition
+    lab = Lab(times=SLOW).slow(10, ["write"]).at(5, Stop)  # during the last request of the acquisition
     lab.loop.run()
     assert lab.host.heard == ["released"]
     assert lab.store.record.released
 
 
 def test_a_reload_waits_until_the_acquisition_is_over():
-    lab = Lab(times=SLOW).slow(4).at(2, Reload).at(9, Stop)
+    lab = Lab(times=SLOW).slow(4, ["write"]).at(2, Reload).at(9, Stop)
     lab.loop.run()
     assert lab.host.heard == ["promote 8", "reload", "demote: asked to stop", "released"]
 
@@ -557,7 +561,7 @@ def test_a_new_program_renews_before_it_is_replaced_again():
     lab, held = held_by_another_program()
     written = len(lab.store.written)
     replaced = []
-    lab.host.reload = lambda _held: replaced.append(len(lab.store.written))
+    lab.host.reload = lambda _held, _slot: replaced.append(len(lab.store.written))
     lab.at(10, Reload).at(12, Stop)
     Heartbeat(ME, TIMING, {}, lab.store, lab.clock, lab.host).run(*held)
     assert replaced == [written + 1]
@@ -592,7 +596,7 @@ def test_a_daemon_ends_in_time_although_each_of_its_requests_takes_as_long_as_it
 )
 def test_a_standby_is_never_silent_for_as_long_as_its_watchdog_waits(record, answer, full, request_timeout):
     times = TIMING._replace(request_timeout=request_timeout, lease_duration=400)
-    lab = Lab(record, times).slow(request_timeout).at(450, Stop)
+    lab = Lab(record, times).slow(request_timeout).at(620, Stop)
     lab.store.fault_of_writes, lab.host.full = answer, full
     lab.host.before_it_fails = lambda: lab.fail_with(Unknown("no answer"))  # nor can the lease be given back
     lab.loop.run()

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import functools
+import random
+import statistics
+
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Overdue
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import (
@@ -40,7 +44,7 @@ HANGS = "hangs"
 class World:
     """A clock that starts at 0 and only moves when somebody waits, a store with one object, and the host."""
 
-    def __init__(self, record=FREE):
+    def __init__(self, record=FREE, timing=TIMING):
         self.time = 0.0
         self.requests = []
         """When each was sent, and what it was."""
@@ -65,7 +69,7 @@ class World:
         """Who takes the lease as soon as it is released."""
         self.promoted = []
         self.put(record)
-        self.loop = Heartbeat(ME._replace(sent=[]), TIMING, {"app": "db"}, self, self, self)
+        self.loop = Heartbeat(ME._replace(sent=[]), timing, {"app": "db"}, self, self, self)
 
     def at(self, seconds, happening):
         self.happens[seconds] = happening
@@ -121,6 +125,9 @@ class World:
             return LOST
         return answer
 
+    def of(self, slot):
+        return self
+
     def forget_connection(self):
         self.heard.append("forget the connection")
 
@@ -139,13 +146,13 @@ class World:
         self.sleep(min(seconds, 0.25))
         assert self.time < 1000, "it goes on and on"
 
-    def answered(self, outcome):
+    def answered(self, outcome, slot):
         self.heard.append(outcome)
 
     def trouble(self, why):
         self.heard.append(f"trouble: {why}")
 
-    def promote(self, held, until):
+    def promote(self, held, until, slot):
         if self.full:
             raise OSError("No space left on device")
         self.promoted.append((held.seen.record.term, until))
@@ -170,7 +177,7 @@ class World:
         if self.follower:
             self.put(self.follower)
 
-    def reload(self, held):
+    def reload(self, held, slot):
         pass
 
     def fail(self, fault):
@@ -208,6 +215,32 @@ def test_rule_14_a_standby_goes_by_what_it_has_observed_however_old_the_record_i
     world.time = 100.0
     world.at(140, Stop).loop.run()
     assert 132 <= min(world.times("write")) < 136
+
+
+@pytest.mark.parametrize("poll_interval", [1, 15, 20, 23, 60])
+def test_however_rarely_a_standby_polls_it_looks_when_the_lease_is_due(poll_interval):
+    worlds = [World(BUSY, TIMING._replace(poll_interval=poll_interval)) for _each in range(20)]
+    assert all(32 <= min(world.lead(until=40).times("write")) <= 33.25 for world in worlds)
+
+
+def test_standbys_that_start_together_see_a_release_as_soon_as_one_that_polls_each_second():
+    hosts, poll_interval = 30, 15
+    rng = random.Random(14)
+    waits = []
+    for _round in range(100):
+        released_at = rng.uniform(poll_interval, 4 * poll_interval)
+        polls = [first_poll(TIMING._replace(poll_interval=poll_interval), released_at) for _each in range(hosts - 1)]
+        waits.append(min(polls) - released_at)
+    assert 0.3 < statistics.mean(waits) < 0.8
+
+
+def first_poll(timing, after):
+    """When a standby that starts at 0, and whose leader renews every 5 s, polls for the first time after this."""
+    world = World(BUSY, timing)
+    for number in range(20):
+        world.at(5.0 * number, functools.partial(world.put, BUSY._replace(sequence=number)))
+    world.at(after + 25, Stop).loop.run()
+    return min(at for at in world.times("read") if at > after)
 
 
 def test_a_standby_that_has_sent_no_write_asks_nothing_more_when_told_to_stop():
