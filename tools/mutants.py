@@ -115,7 +115,7 @@ def fail_a_test(mutant: Mutant, tests: t.Sequence[str]) -> str:
 
 def violate(mutant: Mutant, seeds: t.Iterable[int]) -> str:
     """Return the first of the schedules that the mutant does not stand."""
-    from simulation import core, schedule
+    from simulation import core, draw
 
     file = mutant.name.partition(" ")[0]
     change = core.Change(file, (CORE / file).read_text(encoding="ascii"), mutant.source)
@@ -124,7 +124,7 @@ def violate(mutant: Mutant, seeds: t.Iterable[int]) -> str:
     except Exception as error:  # whatever it is, somebody will notice
         return f"seed 0: {error!r}"
     for seed in seeds:
-        violation = schedule.caught(seed, mutated)
+        violation = draw.caught(seed, mutated)
         if violation:
             return f"seed {seed}: {violation}"
     return ""

@@ -25,7 +25,7 @@ import coverage
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-DECISIONS = ("protocol.py", "driver.py", "store.py")
+DECISIONS = ("protocol.py", "slots.py", "driver.py", "store.py")
 """Files of the core whose branches are counted: on a sample, since counting takes its time."""
 SAMPLE = 1000
 CHUNK = 100
@@ -54,20 +54,20 @@ class Tally:
 
 
 def run(seeds: range) -> Tally:
-    from simulation.schedule import Schedule
+    from simulation.draw import schedule
 
     tally = Tally()
     began = time.process_time()
     gc.disable()  # faster: what a schedule leaves behind can wait
     for seed in seeds:
-        schedule = Schedule(seed)
-        wrong = schedule.verdict()
+        drawn = schedule(seed)
+        wrong = drawn.verdict()
         if wrong:
             tally.violations[seed] = wrong
         tally.schedules += 1
-        tally.events += schedule.world.events
-        tally.fewest = min(tally.fewest, schedule.world.events)
-        tally.faults.update(schedule.world.faults)
+        tally.events += drawn.world.events
+        tally.fewest = min(tally.fewest, drawn.world.events)
+        tally.faults.update(drawn.world.faults)
     gc.collect()
     tally.seconds = time.process_time() - began
     return tally
@@ -112,11 +112,11 @@ def cover(first: int) -> None:
 
 def replay(seed: int) -> int:
     """Print the timeline of one schedule."""
-    from simulation.schedule import Schedule
+    from simulation.draw import schedule
 
-    schedule = Schedule(seed, trace=True)
-    wrong = schedule.verdict()
-    print("\n".join(schedule.world.timeline or []))
+    drawn = schedule(seed, trace=True)
+    wrong = drawn.verdict()
+    print("\n".join(drawn.world.timeline or []))
     print(f"Violation: {wrong}" if wrong else "No rule was violated.")
     return int(bool(wrong))
 
@@ -124,7 +124,7 @@ def replay(seed: int) -> int:
 def hunt(name: str, first: int) -> str:
     """Return the seed that catches a mutant, as tests/simulation/corpus.txt has it, or a comment."""
     from simulation import mutants
-    from simulation.schedule import caught
+    from simulation.draw import caught
 
     core = mutants.load(name)
     for turn, seed in enumerate(range(first, first + ENOUGH), 1):

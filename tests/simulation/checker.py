@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import typing as t
 
 from . import machine
@@ -101,8 +102,10 @@ class Checker:
 
     # -- what processes are told
 
-    def leads(self, process: Process, clock: t.Any, me: t.Any, verdict: t.Any, held: t.Any) -> None:
-        """A process was told that it leads; maybe it handed over what it held."""
+    def leads(
+        self, process: Process, clock: t.Any, me: t.Any, verdict: t.Any, held: t.Any, heard_at: float | None = None
+    ) -> None:
+        """A process was told that it leads; maybe it handed over what it held. It knew so before, maybe."""
         now, name = self._world.now, process.name
         if verdict.deadline is None:
             raise Violation(f"{name} was made leader without a deadline (rule 8)")
@@ -129,7 +132,7 @@ class Checker:
         if (
             earlier
             and not self._bucket.clock_lies
-            and now > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + self._skew
+            and (heard_at or now) > earlier.at + earlier.record.lease_duration * (1 + 2 * DRIFT) + GRAIN + self._skew
         ):
             raise Violation(f"{name} leads on in term {term}, which had lapsed (rule 22)")
         delay = process.host.loaded.takeover_delay if process.host else 0.0
@@ -276,7 +279,20 @@ class Checker:
         """How often the object has changed."""
         return len(self._versions)
 
-    def leaders_but(self, session: str) -> list[Belief]:
+    def others_changed(self, since: float, session: str) -> bool:
+        """Tell whether anybody but this session has changed the object since then."""
+        return any(record is None or record.session != session for record in self.changed_to(since))
+
+    def changed_to(self, since: float) -> list[t.Any]:
+        """Return the records that came to stand in the store since then; None for what is none."""
+        etags = itertools.takewhile(lambda version: version[0] > since, reversed(self._versions))
+        return [self._commits[etag].record if etag in self._commits else None for _begun, etag in etags]
+
+    def stood(self, since: float) -> list[t.Any]:
+        """Return the records that stood in the store at some instant since then, with when they came there."""
+        return [self._commits[etag] for etag in self._stood_since(since) if etag in self._commits]
+
+    def leaders_but(self, session: str, _slot: int = 0) -> list[Belief]:
         """Return who leads now, but for this session."""
         return [belief for belief in self._beliefs.values() if belief.session != session and belief.stands]
 

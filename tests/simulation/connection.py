@@ -19,10 +19,15 @@ class Connection:
     origin = "the store"
     bucket_url = place = HERE
 
-    def __init__(self, process: Process, network: Network, request_timeout: float) -> None:
+    def __init__(self, process: Process, network: Network, request_timeout: float, key: str = "") -> None:
         self._process = process
         self._request_timeout = request_timeout
         self._network = network
+        self._key = key
+
+    def at(self, key: str) -> Connection:
+        """Return what sends for the object of a slot."""
+        return Connection(self._process, self._network, self._request_timeout, key)
 
     def send(
         self,
@@ -46,7 +51,8 @@ class Connection:
             wake()
 
         waits = self._request_timeout
-        request = Request(self._process.name, method, headers, body, answered, stamp.at, waits, stamp.lasts)
+        name = self._process.name
+        request = Request(name, method, headers, body, answered, stamp.at, waits, stamp.lasts, self._key)
         self._network.send(request)
         self._process.block()
         response = answers[0]

@@ -37,6 +37,7 @@ MODULES = (
     "store",
     "driver",
     "wording",
+    "slots",
     "host/timing",
     "host/heartbeat",
     "host/leases",

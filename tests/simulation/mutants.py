@@ -12,6 +12,7 @@ from . import core
 from .core import Change
 
 protocol = functools.partial(Change, "protocol.py")
+slots = functools.partial(Change, "slots.py")
 types = functools.partial(Change, "types.py")
 store = functools.partial(Change, "store.py")
 driver = functools.partial(Change, "driver.py")
@@ -20,6 +21,7 @@ at_once = functools.partial(Change, "at_once.py")
 heartbeat = functools.partial(Change, "host/heartbeat.py")
 
 TWO_LEADERS = "still does"
+TWO_NUMBERS = "still does (rule 30)"
 NOBODY_LEADS = "of peace that"
 UNTRUE = "(rule 16)"
 """Said of the lease, and never so."""
@@ -54,6 +56,24 @@ NOBODY_ASKS = protocol(
     "    form, at = Form(), view.at\n" + DOES_NOT_RACE,
 )
 """Or rule 18 keeps everybody from leading."""
+
+LOOKS_AT_SLOT_1 = """            yield from self.look(1, self._until)
+"""
+LOOKS_AT_THE_OTHERS = """        for slot in range(2, max(self._slots, slots_before) + 1):
+            yield from self.look(slot, self._until)
+"""
+REFUSES_WHO_MEANS_ANOTHER_NUMBER = """        try:
+            self._refuse_others()
+        except StoreRefused:
+            yield from self._give_back(1, held)
+            raise
+"""
+SAYS_HOW_MANY_THERE_ARE = """        want = self._want
+        renewing = protocol.renew(
+            self._me, held, want.lease_duration, self.now, want.patience, self._fresh_nonce, settles=True
+        )
+        renewed = yield from self.of(1, renewing)
+"""
 
 MUTANTS: dict[str, Mutant] = {
     "rule 1: a replacement has no condition": Mutant(
@@ -273,6 +293,79 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 28: nobody waits longer": Mutant(
         protocol("delay = 0.0 if chosen else want.takeover_delay", "delay = 0.0"),
+    ),
+    "rule 29: nobody looks again after a slow read": Mutant(
+        protocol("if pause and not (mine", "if False and not (mine"),
+    ),
+    "rule 30: who took another slot does not look at slot 1 afterwards": Mutant(
+        slots(LOOKS_AT_SLOT_1, ""),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: who takes another slot need not find its number in slot 1": Mutant(
+        slots(
+            "            if not self.is_settled:\n                if verdict",
+            "            if False:\n                if verdict",
+        ),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: who changes the number does not look at the others afterwards": Mutant(
+        slots(LOOKS_AT_THE_OTHERS, ""),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: who changes the number looks only at the slots that it means": Mutant(
+        slots("range(2, max(self._slots, slots_before) + 1)", "range(2, self._slots + 1)"),
+        slots("max(self._slots, said.slots, said.slots_before)", "self._slots"),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: who changes the number does not note it": Mutant(
+        protocol("slots_before=_slots_before(record, want.slots),", "slots_before=0,"),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: who goes on with a change forgets what there was before it": Mutant(
+        protocol("return max(record.slots, record.slots_before)", "return record.slots"),
+        slots("max(self._slots, said.slots, said.slots_before)", "max(self._slots, said.slots)"),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: a change is over before the others are looked at": Mutant(
+        slots(
+            LOOKS_AT_THE_OTHERS + REFUSES_WHO_MEANS_ANOTHER_NUMBER + SAYS_HOW_MANY_THERE_ARE,
+            SAYS_HOW_MANY_THERE_ARE + LOOKS_AT_THE_OTHERS + REFUSES_WHO_MEANS_ANOTHER_NUMBER,
+        ),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: nobody who means another number is refused": Mutant(
+        slots("and due[slot] != 0", "and False"),
+        shows=TWO_NUMBERS,
+    ),
+    "rule 30: a lease that has expired refuses, too": Mutant(
+        slots("and due[slot] != 0", "and True"), shows=NOBODY_LEADS
+    ),
+    "rule 30: another slot is tried before slot 1 says how many there are": Mutant(
+        slots("if self.is_settled else [1]", "if True else [1]"), shows=NOBODY_LEADS
+    ),
+    "rule 30: the own slot is not kept": Mutant(
+        slots("        if self.own_slot:\n            return [self.own_slot]\n", ""),
+    ),
+    "rule 30: a claim that was not completed is renewed": Mutant(
+        slots("    if not reader.is_settled:\n        return reader.none(Why.UNFINISHED, slot)\n", ""),
+    ),
+    "rule 8: slot 1 is looked at, however long that takes": Mutant(
+        slots("return verdict if self.now < held.lapses_at else None", "return verdict"),
+    ),
+    "rule 30: who looks leads by a claim that was not completed": Mutant(
+        slots("Verdict(leads and reader.is_settled, Why.FOUND", "Verdict(leads, Why.FOUND"),
+    ),
+    "rule 30: another slot is renewed, and then refused": Mutant(
+        slots("            self._refuse_to_renew()\n", ""), shows=NOBODY_LEADS
+    ),
+    "rule 30: an observer watches one after the other": Mutant(
+        slots("and due[slot] != 0", "and self.due_in(slot) != 0"),
+        slots("        due = {slot: self.due_in(slot) for slot in self.views}", "        pass"),
+        shows=NOBODY_LEADS,
+    ),
+    "rule 14: a slot that was lost was observed before": Mutant(
+        slots("= View(verdict.lease, self.now, self.now)", "= self.views[slot]._replace(found=verdict.lease)"),
+        shows=TWO_LEADERS,
     ),
     "heartbeat: the services get no time to stop": Mutant(
         heartbeat("return held.lapses_at - self._timing.stop_grace", "return held.lapses_at"),

@@ -13,7 +13,7 @@ import re
 import typing as t
 
 CORE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_lease"
-FILES = ("protocol", "driver", "store", "store_time", "clock", "host/heartbeat")
+FILES = ("protocol", "slots", "driver", "store", "store_time", "clock", "host/heartbeat")
 SURVIVORS = pathlib.Path(__file__).parent / "survivors.txt"
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {

@@ -148,14 +148,21 @@ class Network:
         self._world.after(there, lambda: self._arrive(request, back, answered))
 
     def _arrive(self, request: Request, back: float, answered: Answered | None) -> None:
+        bucket = self.bucket_of(request)
+
         def respond(response: t.Any) -> None:
             if self._world.timeline is not None:
-                told = f"{request.who}'s {request.method} {_condition(request.headers)}: {response.status}"
-                self._world.tell("store", f"{told}, now {self._bucket.etag[:6] or 'nothing'}")
+                asked = " ".join(filter(None, (request.method, request.key, _condition(request.headers))))
+                told = f"{request.who}'s {asked}: {response.status}"
+                self._world.tell("store", f"{told}, now {bucket.etag[:6] or 'nothing'}")
             if answered is not None:
                 self._world.after(back, lambda: answered(response))
 
-        self._bucket.process(request, respond)
+        bucket.process(request, respond)
+
+    def bucket_of(self, _request: Request) -> Bucket:
+        """Return the object that a request is about."""
+        return self._bucket
 
     def _lasts(self, request: Request, late: float) -> float:
         """Return the seconds for which a late request can still do something."""

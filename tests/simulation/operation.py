@@ -27,6 +27,13 @@ class Operation:
         self._changes = checker.changes
         self._leaders = checker.leaders_but("")
         self._step_began = self._began
+        self._decode = core.record.decode
+        self._slow = core.protocol.SLOW
+        self._looks = 0
+        """Reads that showed what there is; all that matters is whether there was one before the first write."""
+        self._look_was_slow = False
+        """It was, and left time for another one."""
+        self._session_found = ""
         self._open_writes = 0
         """Those that may have landed, for all that the process knows."""
         checker.begins(process)
@@ -35,11 +42,17 @@ class Operation:
         """Return the steps unchanged, and check each of them."""
         return self._types.overheard(steps, self._before, self._after)
 
-    def _before(self, _step: t.Any) -> None:
+    def _before(self, step: t.Any) -> None:
         self._step_began = self._process.world.now
+        if isinstance(step, self._types.Write):
+            self._hurries(step)
 
     def _after(self, step: t.Any, answer: t.Any) -> None:
         name, types = self._process.name, self._types
+        if isinstance(step, types.Read) and isinstance(answer.outcome, (types.Absent, types.Seen, types.Unchanged)):
+            self._looks += 1
+            self._look_was_slow = answer.at - answer.asked > self._slow and answer.at < step.until
+            self._session_found = getattr(getattr(answer.outcome, "record", None), "session", "")
         stood_still = self._process.stood_still(self._step_began)  # and may not have heard the answer
         if isinstance(step, (types.Write, types.Race)) and (stood_still or not self._knows_that_it_was_refused(step)):
             self._open_writes += self._checker.may_have_written(self._process)
@@ -53,6 +66,14 @@ class Operation:
                 )
         elif took > max(0.0, min(self._request_timeout, step.until - answer.asked)) + ROUNDING:
             raise Violation(f"{name} waited {took:.3f} s for an answer, longer than it may (rule 8)")
+
+    def _hurries(self, write: t.Any) -> None:
+        """Whoever takes a lease after a single look, and a slow one, may be one of a crowd."""
+        record = self._decode(write.body)
+        takes = record.sequence == 1 and not record.released and record.session != self._session_found
+        if takes and self._looks == 1 and self._look_was_slow:
+            raise Violation(f"{self._process.name} took the lease after a single look, and a slow one (rule 29)")
+        self._looks = 2
 
     def _knows_that_it_was_refused(self, step: t.Any) -> bool:
         bodies = [step.body] if isinstance(step, self._types.Write) else step.bodies
@@ -90,7 +111,7 @@ class Operation:
         name = self._process.name
         if self._checker.may_have_written(self._process):
             raise Violation(f"{name} wrote in a dry run")
-        still = [belief for belief in self._leaders if belief in self._checker.leaders_but(session)]
+        still = [belief for belief in self._leaders if belief in self._checker.leaders_but(session, verdict.slot)]
         if verdict.is_leader and still and not self._checker.store_misleads:
             raise Violation(
                 f"{name} was told that it would lead, and {still[0].process.name} led all the time (rule 15)"

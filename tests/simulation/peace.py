@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .checker import Violation
-from .host import NEVER_STARTS, NO_SPACE, Surroundings, restart_after
+from .host import NEVER_STARTS, NO_SPACE, Host, Surroundings, restart_after
 from .times import GRAIN
 from .world import Process
 
@@ -99,11 +99,17 @@ class Peace:
         return self._around.core.store.decode(self._around.bucket.body)
 
     def _restart(self, since: float) -> float:
-        """Return the seconds for which a daemon that lost the lease around then stays out."""
-        hosts = [process.host for process in self._daemons]
-        return max(
-            restart_after(host.loaded) if host.ended_at > since - restart_after(host.loaded) else 0.0 for host in hosts
-        )
+        """Return the seconds from then on for which a daemon does not watch, since it had the lease, or still took it
+        for its own: what an operator did to the object, it sees only when it renews.
+        """
+        return max(self._out(process.host, since) for process in self._daemons)
+
+    @staticmethod
+    def _out(host: Host, since: float) -> float:
+        if host.ended_at <= since - restart_after(host.loaded):
+            return 0.0
+        unaware = min(host.ended_at - since, host.loaded.renew_interval + host.loaded.request_timeout)
+        return restart_after(host.loaded) + max(0.0, unaware)
 
     def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
         world = self._world

@@ -248,8 +248,3 @@ class Schedule:
         self._bucket.put(None)
         self._around.network.deleted()
         self._checker.excuse()
-
-
-def caught(seed: int, core: t.Any = None) -> str:
-    """Return what the schedule finds wrong with the core, or ''."""
-    return Schedule(seed, core=core).verdict()

@@ -35,6 +35,8 @@ class Request(t.NamedTuple):
     """Seconds after which its sender turns away at the latest."""
     lasts: int | None
     """Seconds after which the store has to refuse it; None where it is signed in headers."""
+    key: str = ""
+    """Of a slot's object; '' where there is only one object."""
 
 
 class Bucket:

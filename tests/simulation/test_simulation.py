@@ -11,8 +11,8 @@ import random
 import pytest
 
 from simulation import mutations
+from simulation.draw import caught, schedule
 from simulation.mutants import MUTANTS, load, shown
-from simulation.schedule import Schedule, caught
 
 FRESH = 500
 
@@ -34,9 +34,9 @@ def test_the_corpus_has_a_seed_for_each_mutant():
 def test_a_seed_is_a_schedule():
     timelines = []
     for _run in range(2):
-        schedule = Schedule(7, trace=True)
-        assert schedule.verdict() == ""
-        timelines.append(schedule.world.timeline)
+        drawn = schedule(7, trace=True)
+        assert drawn.verdict() == ""
+        timelines.append(drawn.world.timeline)
     assert len(timelines[0]) > 20
     assert timelines[0] == timelines[1]
 

@@ -57,7 +57,7 @@ class Times:
     @property
     def two_polls(self) -> float:
         """Two polls, with the jitter of rule 20."""
-        return 2 * self.poll * 1.2
+        return 2 * self.poll * 1.5
 
     def play(self) -> Pace:
         """Return times for a playbook. Ages are whole seconds: with the brisk durations, every margin counts."""

@@ -241,17 +241,19 @@ class Life:
         return operation, verdict
 
 
-def _heartbeat(me: t.Any, timing: t.Any, metadata: t.Any, store: t.Any, clock: t.Any, systemd_host: t.Any) -> t.Any:
+def _heartbeat(
+    me: t.Any, timing: t.Any, metadata: t.Any, store: t.Any, clock: t.Any, systemd_host: t.Any, *slots: int
+) -> t.Any:
     """Tell the host in which session the daemon is about to run its loop, and later whenever it leads."""
     process, resume = machine.Now.process, systemd_host.resume
     process.host.me = me
 
-    def told(held: t.Any, until: float) -> None:
+    def told(held: t.Any, until: float, slot: int) -> None:
         process.host.leads()
-        resume(held, until)
+        resume(held, until, slot)
 
     systemd_host.resume = told
-    return process.does.core.host.heartbeat.Heartbeat(me, timing, metadata, store, clock, systemd_host)
+    return process.does.core.host.heartbeat.Heartbeat(me, timing, metadata, store, clock, systemd_host, *slots)
 
 
 def _carry_out_for_daemon(steps: t.Any, store: t.Any, request_timeout: float, clock: t.Any) -> t.Any:
