@@ -41,7 +41,7 @@ bench: $(call ready,bench) | $(LINK) ## measure the figures that the documentati
 simulate: $(call ready,test) | $(LINK) ## run the core through schedules of faults; SEED=7 replays one; ARGS="--seconds 60"
 	@$(call within,test) python tools/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-mutants: $(call ready,test) | $(LINK) ## break every decision of the core, and see who notices; ARGS="protocol -k _poll_pause"
+mutants: $(call ready,test) | $(LINK) ## break every decision of the core, and see who notices; ARGS="protocol -k poll_pause"
 	@$(call within,test) python tools/mutants.py $(ARGS)
 
 model: ## search every state of the protocol's model (needs spin and gcc); ARGS="--trail RULE_5_ANYBODYS"

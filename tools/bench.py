@@ -4,7 +4,10 @@
 
 `make bench ARGS=preflight` tells what preflights find, how long they take, and how many requests.
 `make bench ARGS=heartbeat` tells what a daemon costs, beside a loop of boto3.
+`make bench ARGS=fleet` tells what a lease costs by the number of hosts, and how soon the next one leads.
+`make bench ARGS=memory` tells what each further lease of a host costs, beside as many loops of boto3.
 `make bench ARGS=keeper` tells what it costs to keep a lease while a playbook runs, beside a loop of boto3.
+`make bench ARGS=crowd` tells what becomes of 10, 100 and 1,000 contenders in the same second, beside as many of boto3.
 `make bench ARGS=late` tells how many PUTs that are held back beyond their time land, on SeaweedFS and Ceph; needs root.
 """
 
@@ -27,9 +30,12 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.run import preflight
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from bench_check import bench_check
+from bench_crowd import CROWDS, WITHIN, bench_crowd
+from bench_fleet import bench_fleet
 from bench_heartbeat import bench_heartbeat
 from bench_keeper import bench_keeper
 from bench_late import bench_late
+from bench_memory import bench_memory
 from support import playbook
 from support.proxy import FaultProxy
 from support.stores.odd import ChecksThenPuts
@@ -224,12 +230,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each task is timed (default: %(default)s)")
     parser.add_argument(
-        "what", nargs="?", choices=("tasks", "check", "preflight", "heartbeat", "keeper", "late"), default="tasks"
+        "what",
+        nargs="?",
+        choices=("tasks", "check", "preflight", "heartbeat", "fleet", "memory", "keeper", "crowd", "late"),
+        default="tasks",
     )
     parser.add_argument("--runs", type=int, default=10, help="preflights on SeaweedFS (default: %(default)s)")
     parser.add_argument("--racy-runs", type=int, default=100, help="on a racy store (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="to watch daemons for (default: %(default)s)")
+    parser.add_argument("--moves", type=int, default=9, help="of the lease of a fleet, each way (default: %(default)s)")
     parser.add_argument("--puts", type=int, default=200, help="held back in each way (default: %(default)s)")
+    parser.add_argument("--within", type=float, default=WITHIN, help="seconds in which crowds begin (default: 1)")
     arguments = parser.parse_args()
     if arguments.what == "check":
         bench_check(arguments.rounds)
@@ -242,9 +253,23 @@ def main() -> None:
         print(f"Starting SeaweedFS, daemons and loops, then measuring for {arguments.seconds:g} s.", flush=True)
         bench_heartbeat(arguments.seconds)
         return
+    if arguments.what == "fleet":
+        print(
+            "Starting SeaweedFS and the daemons of 86 hosts, then moving their leases; this takes minutes.", flush=True
+        )
+        bench_fleet(arguments.seconds, arguments.moves)
+        return
+    if arguments.what == "memory":
+        print(f"Starting SeaweedFS, daemons and loops, then measuring for {arguments.seconds:g} s.", flush=True)
+        bench_memory(arguments.seconds)
+        return
     if arguments.what == "keeper":
         print(f"Starting SeaweedFS, a play and a loop, then measuring for {arguments.seconds:g} s.", flush=True)
         bench_keeper(arguments.seconds)
+        return
+    if arguments.what == "crowd":
+        print("Letting crowds compete for a lease that nobody has held before, in an untested store.", flush=True)
+        bench_crowd(CROWDS, arguments.within)
         return
     if arguments.what == "late":
         print(f"Holding {arguments.puts} PUTs back in each way, on each store; this takes minutes.", flush=True)

@@ -99,16 +99,23 @@ def start_loop(program: str, server: SeaweedFS, bucket: str, stack: contextlib.E
     return process.pid
 
 
+def start_daemon(
+    server: SeaweedFS, folder: pathlib.Path, options: dict[str, t.Any], stack: contextlib.ExitStack
+) -> Daemon:
+    """Start a daemon with these options, and the keys of the server. It ends with the stack."""
+    keys = f"[default]\naws_access_key_id={server.access_key}\naws_secret_access_key={server.secret_key}\n"
+    place = dict(key="lease", endpoint_url=server.endpoint_url, region=server.region)
+    daemon = Daemon(folder, {**place, **options}, keys)
+    stack.callback(daemon.close)
+    daemon.start()
+    return daemon
+
+
 def start_all(server: SeaweedFS, folder: pathlib.Path, stack: contextlib.ExitStack) -> dict[str, Subject]:
     """Start what is measured, by name, and whom the standbys watch. All of it ends with the stack."""
 
     def daemon(bucket: str, holder: str) -> Daemon:
-        keys = f"[default]\naws_access_key_id={server.access_key}\naws_secret_access_key={server.secret_key}\n"
-        place = dict(bucket=bucket, key="lease", endpoint_url=server.endpoint_url, region=server.region)
-        made = Daemon(folder / holder, {**place, **TIMES, "holder": holder}, keys)
-        stack.callback(made.close)
-        made.start()
-        return made
+        return start_daemon(server, folder / holder, {**TIMES, "bucket": bucket, "holder": holder}, stack)
 
     for bucket in BUCKETS:
         server.create_bucket(bucket)
@@ -128,19 +135,32 @@ def start_all(server: SeaweedFS, folder: pathlib.Path, stack: contextlib.ExitSta
 
 def cost_of(server: SeaweedFS, subject: Subject) -> Cost:
     """What the process takes now, and has taken so far, its threads that have ended included."""
-    rollup = pathlib.Path(f"/proc/{subject.pid}/smaps_rollup").read_text()
-    kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return Cost(memory_of(subject.pid, "Pss"), cpu_of(subject.pid), requests_of(server, subject.bucket, subject.method))
+
+
+def memory_of(pid: int, kind: str) -> int:
+    """Bytes of a kind, such as Pss (proc(5))."""
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith(f"{kind}:"))
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds that the process has used so far, its threads that have ended included. Raises ProcessLookupError."""
     clock = ctypes.c_int()
-    if ctypes.CDLL(None).clock_getcpuclockid(subject.pid, ctypes.byref(clock)):
-        raise ProcessLookupError(f"the process {subject.pid} has ended")
-    counted = sum(
+    if ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)):
+        raise ProcessLookupError(f"the process {pid} has ended")
+    return time.clock_gettime(clock.value)
+
+
+def requests_of(server: SeaweedFS, bucket: str, method: str) -> float:
+    """How many requests with this method have come to the bucket so far."""
+    return sum(
         float(line.split()[-1])
         for line in server.metrics().splitlines()
         if line.startswith("SeaweedFS_s3_request_total{")
-        and f'bucket="{subject.bucket}"' in line
-        and f'type="{subject.method}"' in line
+        and f'bucket="{bucket}"' in line
+        and f'type="{method}"' in line
     )
-    return Cost(kilobytes * 1024, time.clock_gettime(clock.value), counted)
 
 
 def print_title(what: str) -> None:

@@ -24,6 +24,7 @@ from linearizability.processes import Mishaps, Processes, RandomFaults
 from stress_commands import stress_commands
 from stress_races import stress_races
 from stress_runs import stress_runs
+from stress_slots import stress_slots
 from support.stores.both import STORES
 from support.stores.served import Served
 
@@ -106,6 +107,7 @@ def main() -> int:
     parser.add_argument("--check", type=pathlib.Path, help="no fight: check the history in this folder once more")
     parser.add_argument("--store", choices=STORES, default="seaweedfs", help="which (default: %(default)s)")
     parser.add_argument("--races", type=int, help="instead, let eight ask for a lease at once in so many rounds")
+    parser.add_argument("--slots", type=int, help="instead, let forty ask for one of three slots in so many rounds")
     parser.add_argument("--runs", type=int, help="instead, let something happen to so many runs that keep a lease")
     parser.add_argument("--commands", type=int, help="instead, let something happen to so many of s3-leader exec")
     arguments = parser.parse_args()
@@ -129,6 +131,9 @@ def stress(arguments: argparse.Namespace, server: Served) -> bool:
     if arguments.races:
         print(f"{arguments.races} rounds of races on {arguments.store}", flush=True)
         return stress_races(arguments.races, server, BUCKET)
+    if arguments.slots:
+        print(f"{arguments.slots} rounds of races for slots on {arguments.store}", flush=True)
+        return stress_slots(arguments.slots, server, BUCKET)
     if arguments.runs:
         print(f"Seed {arguments.seed}: {arguments.runs} rounds of two playbook runs", flush=True)
         return stress_runs(arguments.runs, RUNS_AT_ONCE, arguments.seed, server)
