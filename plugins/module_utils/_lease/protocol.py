@@ -331,6 +331,8 @@ WRITES_APART = 2.0
 """Seconds between two writes to one key: R2 and GCS allow one a second."""
 SLOW = 0.15
 """Seconds; an idle store answers a read sooner."""
+LATEST_SECOND_LOOK = 10.0
+"""Seconds after a slow read; or a machine that slept meanwhile would stay out for as long."""
 POLL_JITTER = 0.5
 """A poll comes earlier or later by up to this part of the interval. After one such pause, polls that began at the same
 instant are spread over a whole interval: the time of each, modulo the interval, is uniform and independent of the
@@ -400,7 +402,7 @@ def look(until: float, known: Optional[Seen] = None) -> Steps[View]:
 def before_second_look(view: View, until: float) -> Optional[Pause]:
     """Return the pause before the lease is read once more, if reading it took long (rule 29)."""
     took, time_left = view.at - view.asked, until - view.at
-    return Pause(0.0, min(2 * took, time_left / 2)) if took > SLOW and time_left > 0 else None
+    return Pause(0.0, min(2 * took, LATEST_SECOND_LOOK, time_left / 2)) if took > SLOW and time_left > 0 else None
 
 
 def put(draft: Record, replaces: Optional[str], until: float, form: Form) -> Steps[Union[Landed, View]]:
