@@ -191,8 +191,8 @@ IMPOSSIBLE: dict[str, list[Operation]] = {
 
 
 WRITES = {Why.ACQUIRED, Why.RENEWED, Why.RELEASED, Why.BROKEN}
-NOT_HERE = {Why.NEVER_TAKEN_OVER, Why.UNREADABLE}
-"""No session asks for the one, and nobody writes the other."""
+NOT_HERE = {Why.NEVER_TAKEN_OVER, Why.UNREADABLE, Why.NO_SLOT}
+"""No session asks for the first, nobody writes the second, and these leases have no slots."""
 
 
 @pytest.mark.parametrize("why", [why for why in Why if why not in WRITES | NOT_HERE], ids=lambda why: why.value)

@@ -17,7 +17,7 @@ from system.lab.watcher import Watcher
 from system.role.deployment import Deployment, changes, leader, lease_in
 
 ROLE = "leaderelection.s3.heartbeat"
-OLD, NEW = '"leads with term %d, renewed at', '"leads with the new code and term %d, renewed at'
+OLD, NEW = '"leads with %sterm %s"', '"leads with the new code and %sterm %s"'
 
 
 @pytest.fixture
