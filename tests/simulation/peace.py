@@ -30,7 +30,7 @@ class Peace:
         self._checker = around.checker
         self._daemons = [process for process in processes if process.host]
         protocol, longest = around.core.protocol, around.times.longest
-        self._pause = protocol.SLOWEST_RETRY
+        self._pause = max(protocol.SLOWEST_RETRY, protocol.LATEST_SECOND_LOOK)
         lied = 2 * longest if around.bucket.clock_lies else 0.0
         refused = 2 * self._times.two_polls if refuses_every else 0.0
         self._poll = self._times.two_polls + ROUND_TRIPS + self._times.slowest_timeout - 1 + lied + refused

@@ -95,6 +95,11 @@ def test_half_of_the_time_that_is_left_is_for_the_second_look():
     assert acquiring().answer(FREE, after=4).expect(Pause).at_most == 7
 
 
+def test_who_slept_during_the_look_looks_again_within_ten_seconds():
+    pause = acquiring(patience=1000.0).answer(FREE, after=60).expect(Pause)
+    assert pause.at_most == protocol.LATEST_SECOND_LOOK == 10
+
+
 def test_who_has_no_time_left_to_look_again_writes():
     acquiring().answer(FREE, after=18).expect(Write)
 
