@@ -57,6 +57,12 @@ NOBODY_ASKS = protocol(
 )
 """Or rule 18 keeps everybody from leading."""
 
+KEEPS_ITS_SLOT = """        if self.own_slot == 1 or (self.own_slot and self.is_settled):
+            return [self.own_slot]
+"""
+KEEPS_ITS_SLOT_IN_ANY_CASE = """        if self.own_slot:
+            return [self.own_slot]
+"""
 LOOKS_AT_SLOT_1 = """            yield from self.look(1, self._until)
 """
 LOOKS_AT_THE_OTHERS = """        for slot in range(2, max(self._slots, slots_before) + 1):
@@ -303,8 +309,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "rule 30: who takes another slot need not find its number in slot 1": Mutant(
         slots(
-            "            if not self.is_settled:\n                if verdict",
-            "            if False:\n                if verdict",
+            "            if not self.is_settled:\n                if own",
+            "            if False:\n                if own",
         ),
         shows=TWO_NUMBERS,
     ),
@@ -344,7 +350,7 @@ MUTANTS: dict[str, Mutant] = {
         slots("if self.is_settled else [1]", "if True else [1]"), shows=NOBODY_LEADS
     ),
     "rule 30: the own slot is not kept": Mutant(
-        slots("        if self.own_slot:\n            return [self.own_slot]\n", ""),
+        slots(KEEPS_ITS_SLOT, ""),
     ),
     "rule 30: a claim that was not completed is renewed": Mutant(
         slots("    if not reader.is_settled:\n        return reader.none(Why.UNFINISHED, slot)\n", ""),
@@ -356,7 +362,12 @@ MUTANTS: dict[str, Mutant] = {
         slots("Verdict(leads and reader.is_settled, Why.FOUND", "Verdict(leads, Why.FOUND"),
     ),
     "rule 30: another slot is renewed, and then refused": Mutant(
-        slots("            self._refuse_to_renew()\n", ""), shows=NOBODY_LEADS
+        slots("            self._refuse_to_renew()\n", ""),
+        slots(KEEPS_ITS_SLOT, KEEPS_ITS_SLOT_IN_ANY_CASE),
+        shows=NOBODY_LEADS,
+    ),
+    "rule 30: who may lead in another slot takes slot 1": Mutant(
+        slots("            self._refuse_to_renew()\n", ""),
     ),
     "rule 30: an observer watches one after the other": Mutant(
         slots("and due[slot] != 0", "and self.due_in(slot) != 0"),

@@ -55,7 +55,8 @@ class Operation:
             self._session_found = getattr(getattr(answer.outcome, "record", None), "session", "")
         stood_still = self._process.stood_still(self._step_began)  # and may not have heard the answer
         if isinstance(step, (types.Write, types.Race)) and (stood_still or not self._knows_that_it_was_refused(step)):
-            self._open_writes += self._checker.may_have_written(self._process)
+            # Who stood still may not know that it had not begun to send.
+            self._open_writes += stood_still or self._checker.may_have_written(self._process)
         if stood_still:
             return
         took = answer.at - answer.asked

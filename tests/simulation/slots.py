@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import typing as t
 
 from .checker import Checker, Violation
@@ -56,6 +57,9 @@ class SlotSchedule(Schedule):
             world.after(rng.uniform(0, times.trouble), self._disturb)
         if rng.random() < 0.1:
             world.after(rng.uniform(0, times.trouble), self._interfere)
+        changes = random.Random(f"{seed} changes")
+        for _change in range(4 if changes.random() < 0.2 else 0):
+            world.after(changes.uniform(0, times.trouble), self._begin_a_change)
 
     def _run(self) -> None:
         world, across = self.world, self._across
@@ -118,7 +122,7 @@ class SlotSchedule(Schedule):
             session="somebody",
             term=stood.term + 1,
             sequence=1 + gone,
-            nonce="somebody's",
+            nonce=f"somebody's in {stood.term + 1}",
             proof=None,
             slots=self._numbers.peaceful % MOST + 1,
             slots_before=stood.slots,

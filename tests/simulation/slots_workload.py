@@ -194,7 +194,8 @@ class SlotLife(Life):
             self._across.completed.add((self._me.session, verdict.slot, verdict.lease.record.term))
         if verdict.is_leader and verdict.lease.record.slots != number:
             raise Violation(f"{name} leads in one of {verdict.lease.record.slots}, and was told {number} (rule 30)")
-        if self._across.others_changed(began, self._me.session) or pauses or not self._across.is_settled(number, began):
+        disturbed = self._across.others_changed(began, self._me.session) or self._process.stood_still(began)
+        if disturbed or pauses or not self._across.is_settled(number, began):
             return verdict
         if reads > number + 1 + unclear:
             raise Violation(f"{name} took {reads} reads to claim one of {number} (rule 30)")

@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 
 class Watches(Dict[int, Watch]):
-    """What a caller has observed of each slot (rule 14). It survives errors."""
+    """What a caller has observed of each slot, or of a lease without slots, as 0 (rule 14). It survives errors."""
 
     def __missing__(self, slot: int) -> Watch:
         self[slot] = Watch()
@@ -73,10 +73,14 @@ def acquire(
     dry_run: bool = False,
     watches: Optional[Watches] = None,
 ) -> Steps[Verdict]:
-    """Get one of ``want.slots`` slots, or keep the one that the session has. Arguments and verdict are the protocol's.
+    """Get one of ``want.slots`` slots, or keep the one that the session has; or a lease without slots, as the protocol
+    does. Arguments and verdict are the protocol's.
 
     Raises StoreRefused if somebody holds one of another number of slots.
     """
+    watches = Watches() if watches is None else watches
+    if not want.slots:
+        return (yield from protocol.acquire(me, want, start, fresh_nonce, dry_run, watches[0]))
     return (yield from _Claim(me, want, start, fresh_nonce, dry_run, watches).acquire())
 
 
@@ -221,14 +225,14 @@ class _Claim(_Reader):
         start: float,
         fresh_nonce: Callable[[], str],
         dry_run: bool,
-        watches: Optional[Watches],
+        watches: Watches,
     ) -> None:
         super().__init__(me, want.slots, start)
         self._want = want._replace(wait_timeout=0.0)
         self._give_up = start + (0.0 if dry_run else want.wait_timeout)
         self._fresh_nonce = fresh_nonce
         self._dry_run = dry_run
-        self._watches = Watches() if watches is None else watches
+        self._watches = watches
 
     def acquire(self) -> Steps[Verdict]:
         looked_twice = False
@@ -290,15 +294,11 @@ class _Claim(_Reader):
                 raise _differs(record, slot, self._slots)
 
     def _refuse_to_renew(self) -> None:
-        """Raise StoreRefused if another slot is the own one, and slot 1 does not say how many there are. Once it has
-        expired, the session may take slot 1, and say so.
+        """Raise StoreRefused if another slot is the own one, and slot 1 does not say how many there are. Once the
+        session cannot lead in it any more, it may take slot 1, and say so.
         """
-        slot = self.own_slot
-        if slot > 1 and not self.is_settled:
-            found = self.views[slot].found
-            mine = own(found, self._me)
-            if mine and is_live(mine, age_of(found)):
-                raise self._unsettled()
+        if self.own_slot > 1 and not self.is_settled and free_in(self.views[self.own_slot].found) != 0:
+            raise self._unsettled()
 
     def _unsettled(self) -> StoreRefused:
         return StoreRefused("slot 1 does not say any more that there are %d slots" % self._slots, _SAME)
@@ -307,7 +307,7 @@ class _Claim(_Reader):
         """Return the slots to try: the own one, or else all that are free, in an order of the session's own. It is only
         slot 1 as long as that does not say how many there are.
         """
-        if self.own_slot:
+        if self.own_slot == 1 or (self.own_slot and self.is_settled):
             return [self.own_slot]
         begin = zlib.crc32(self._me.session.encode("utf-8"))
         order = [(begin + turn) % self._slots + 1 for turn in range(self._slots)] if self.is_settled else [1]
@@ -328,8 +328,8 @@ class _Claim(_Reader):
         if slot != 1:
             yield from self.look(1, self._until)
             if not self.is_settled:
-                if verdict.why is Why.RENEWED:
-                    raise self._unsettled()
+                if own(verdict.before, self._me):
+                    raise self._unsettled()  # it may have been promised for longer (rule 24)
                 yield from self._give_back(slot, held)
                 return None
         return verdict if self.now < held.lapses_at else None

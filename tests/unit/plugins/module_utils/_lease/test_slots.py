@@ -194,6 +194,13 @@ def test_a_store_that_one_slot_was_tested_with_is_not_tested_for_the_next_one():
     assert len([one for one in store.requests if one.startswith("Write")]) == 1
 
 
+def test_a_lease_without_slots_is_acquired_at_its_own_object():
+    store = Store()
+    verdict = acquire(store, count=0)
+    assert (verdict.is_leader, verdict.slot, verdict.slots) == (True, 0, ())
+    assert store.requests == ["Read 0", "Write 0"]
+
+
 # -- none is free
 
 
@@ -321,6 +328,35 @@ def test_a_slot_that_is_kept_is_not_led_by_when_slot_1_says_another_number():
     with pytest.raises(StoreRefused, match="slot 1 does not say any more that there are 3 slots"):
         acquire(store)
     assert not store.records[2].released
+
+
+JUST_OVER = 30.5
+"""Seconds since a write by which its lease has lapsed, and is not free for others yet: who wrote it may still lead."""
+
+
+def test_nor_is_it_given_back_while_the_session_may_still_lead_in_it():
+    store = Store(free(slots=5), mine(), None)
+    store.modified[2] = NOW - JUST_OVER
+    with pytest.raises(StoreRefused, match="slot 1 does not say any more that there are 3 slots"):
+        acquire(store)
+    assert store.requests == reads(5)
+    assert not store.records[2].released
+
+
+def test_nor_if_the_number_is_changed_just_when_it_is_claimed_anew():
+    store = Store(free(), mine(), None, before_5=lambda store: store.put(1, free(slots=5)))
+    store.modified[2] = NOW - JUST_OVER
+    with pytest.raises(StoreRefused, match="slot 1 does not say any more that there are 3 slots"):
+        acquire(store)
+    assert store.requests == [*reads(3), "Write 2", "Read 1"]
+    assert not store.records[2].released
+
+
+def test_when_nobody_can_lead_in_it_any_more_the_session_takes_slot_1_and_says_how_many_there_are():
+    store = Store(free(slots=5), mine(), None)
+    store.modified[2] = NOW - 33
+    verdict = acquire(store)
+    assert (verdict.is_leader, verdict.slot, store.records[1].slots, store.records[1].slots_before) == (True, 1, 3, 0)
 
 
 # -- without an earlier result
