@@ -452,8 +452,7 @@ def acquire(task: Task) -> Verdict:
         proof=recall(lease.me.store),
         slots=lease.slots,
     )
-    acquiring = slots.acquire if lease.slots else protocol.acquire
-    verdict = lease.drive(acquiring(lease.me, want, lease.started, fresh_nonce, task.check_mode))
+    verdict = lease.drive(slots.acquire(lease.me, want, lease.started, fresh_nonce, task.check_mode))
     proof = protocol.proof_of(verdict.lease, lease.me)
     if verdict.is_leader and proof and proof != want.proof and not task.check_mode:
         remember(proof)

@@ -39,7 +39,6 @@ from ..types import (
     Unknown,
     Verdict,
     Want,
-    Watch,
     Why,
     Write,
     overheard,
@@ -131,7 +130,6 @@ class Heartbeat:
         """``slots``: how many the lease has; ``slot``: the one that is held already. 0 for none."""
         self._sent: List[str] = [] if me.sent is None else me.sent
         self._me = me
-        self._watch = Watch()
         self._watches = slotted.Watches()
         self._slots = slots
         self._slot = slot
@@ -230,10 +228,7 @@ class Heartbeat:
             slots=self._slots,
         )
         while True:
-            if self._slots:
-                steps = slotted.acquire(self._me, want, clock.now(), self._fresh_nonce, watches=self._watches)
-            else:
-                steps = protocol.acquire(self._me, want, clock.now(), self._fresh_nonce, watch=self._watch)
+            steps = slotted.acquire(self._me, want, clock.now(), self._fresh_nonce, watches=self._watches)
             try:
                 verdict = drive(self._overheard(steps), self._store, timing.request_timeout, clock)
                 self._slot = verdict.slot

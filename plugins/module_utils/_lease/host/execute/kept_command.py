@@ -103,7 +103,7 @@ class KeptCommand:
             order.hold_at_least,
             slots=order.slots,
         )
-        steps = (slots.acquire if order.slots else protocol.acquire)(me, want, clock.now(), fresh_nonce)
+        steps = slots.acquire(me, want, clock.now(), fresh_nonce)
         try:
             self.listen()
             verdict = drive(overheard(steps, before, after), store, self._timing.request_timeout, clock)
