@@ -353,13 +353,13 @@ MUTANTS: dict[str, Mutant] = {
         slots(KEEPS_ITS_SLOT, ""),
     ),
     "rule 30: a claim that was not completed is renewed": Mutant(
-        slots("    if not reader.is_settled:\n        return reader.none(Why.UNFINISHED, slot)\n", ""),
+        slots("    if not reader.is_claimed(slot):\n        return reader.none(Why.UNFINISHED, slot)\n", ""),
     ),
     "rule 8: slot 1 is looked at, however long that takes": Mutant(
         slots("return verdict if self.now < held.lapses_at else None", "return verdict"),
     ),
     "rule 30: who looks leads by a claim that was not completed": Mutant(
-        slots("Verdict(leads and reader.is_settled, Why.FOUND", "Verdict(leads, Why.FOUND"),
+        slots("Verdict(leads and reader.is_claimed(slot), Why.FOUND", "Verdict(leads, Why.FOUND"),
     ),
     "rule 30: another slot is renewed, and then refused": Mutant(
         slots("            self._refuse_to_renew()\n", ""),

@@ -94,7 +94,7 @@ def inspect(me: Claimant, slots: int, start: float, patience: float) -> Steps[Ve
     leads = mine is not None and mine.proof is not None and is_live(mine, age_of(view.found))
     if leads and slot != 1:
         yield from reader.look(1, reader.now + patience)
-    return Verdict(leads and reader.is_settled, Why.FOUND, view.found, view.found, slot=slot, slots=reader.all())
+    return Verdict(leads and reader.is_claimed(slot), Why.FOUND, view.found, view.found, slot=slot, slots=reader.all())
 
 
 @tells_of_doubt
@@ -115,7 +115,7 @@ def renew(
         return reader.none(Why.NO_SLOT)
     if slot != 1:
         yield from reader.look(1, reader.now + patience)
-    if not reader.is_settled:
+    if not reader.is_claimed(slot):
         return reader.none(Why.UNFINISHED, slot)
     renewing = protocol.renew(me, None, lease_duration, reader.now, patience, fresh_nonce, dry_run)
     return reader.about(slot, (yield from reader.of(slot, renewing)))
@@ -182,6 +182,11 @@ class _Reader:
         """Slot 1 says that there are as many slots as the caller means."""
         said = record_of(self.views[1].found)
         return said is not None and said.slots == self._slots and not said.slots_before
+
+    def is_claimed(self, slot: int) -> bool:
+        """Slot 1 and this one say that there are as many slots as the caller means, as after a claim to it."""
+        record = record_of(self.views[slot].found)
+        return self.is_settled and record is not None and record.slots == self._slots
 
     @property
     def own_slot(self) -> int:

@@ -385,6 +385,11 @@ def test_a_slot_is_not_renewed_unless_slot_1_says_how_many_there_are():
     assert (renew(store).is_leader, renew(store).why) == (False, Why.UNFINISHED)
 
 
+def test_a_slot_is_not_renewed_that_was_claimed_as_one_of_another_number():
+    store = Store(held(), mine(slots=5), None)
+    assert (renew(store).is_leader, renew(store).why) == (False, Why.UNFINISHED)
+
+
 def release(store, **how):
     return store.drive(slots.release(ME, 3, store.time, 15.0, nonces(), **how))
 
@@ -407,6 +412,13 @@ def test_all_slots_are_told_and_whether_one_is_the_sessions():
     verdict = store.drive(slots.inspect(ME, 3, store.time, 15.0))
     assert (verdict.is_leader, verdict.slot, verdict.why) == (True, 2, Why.FOUND)
     assert [isinstance(one, Absent) for one in verdict.slots] == [False, False, True]
+
+
+@pytest.mark.parametrize("records", [(free(slots=5), mine(), None), (held(), mine(slots=5), None)])
+def test_who_has_not_completed_its_claim_is_not_told_that_it_leads(records):
+    store = Store(*records)
+    verdict = store.drive(slots.inspect(ME, 3, store.time, 15.0))
+    assert (verdict.is_leader, verdict.slot) == (False, 2)
 
 
 def test_who_has_none_is_told_of_the_first_to_be_free():
