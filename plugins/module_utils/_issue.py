@@ -24,13 +24,15 @@ from ._version import VERSION
 LEFT_OUT = "The names of the host, the bucket and the key are left out, and so is everything about credentials."
 _CREDENTIALS = re.compile(r"(the credentials (?:cannot be used|could not be fetched)).*", re.DOTALL)
 """Their sources say what they like."""
+_HOST = re.compile(r"(?<![\w/.-])(?:(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?|[\w.-]+:\d+)(?![\w/.-])", re.ASCII | re.IGNORECASE)
+"""A name with a domain, or with a port, in what a server calls itself."""
 _LONGEST_HARMLESS = 2
 """Characters of a name that identifies nothing, but is a part of many words."""
 
 
 def text(found: Report, endpoint: Endpoint, location: Location, url: str, contenders: int, rounds: int) -> str:
     """Return the report. ``url`` is that of the lease, as it is sent for."""
-    hide = _hiding(endpoint, location, url)
+    hide = _hiding(endpoint, location, url, found.server)
     rows = [
         ("store", _store(found.server, url)),
         ("leaderelection.s3", VERSION),
@@ -52,7 +54,7 @@ def text(found: Report, endpoint: Endpoint, location: Location, url: str, conten
 
 
 def _store(server: str, url: str) -> str:
-    claim = "it calls itself `{}`".format(server.replace("`", "'")[:100]) if server else "it does not say what it is"
+    claim = "it calls itself `{}`".format(_HOST.sub("HOST", server).replace("`", "'")[:100]) if server else "it does not say what it is"
     public = known_stores.public_name(url)
     return f"{public or 'on a host of its own'}, by {url.partition(':')[0]}; {claim}"
 
@@ -64,11 +66,12 @@ def _table(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> list[str
     return [row(head), row(["---"] * len(head)), *map(row, rows)]
 
 
-def _hiding(endpoint: Endpoint, location: Location, url: str) -> t.Callable[[str], str]:
+def _hiding(endpoint: Endpoint, location: Location, url: str, server: str) -> t.Callable[[str], str]:
     """Return a function that puts words in capitals in the place of names."""
     parts = urlsplit(url)
     names: dict[str, list[str | None]] = {
         "STORE": [parts.netloc, parts.hostname],
+        "HOST": [*_HOST.findall(server)],
         "BUCKET": [location.bucket],
         "KEY": [location.key],
         "ACCOUNT": [endpoint.expected_bucket_owner, endpoint.profile],

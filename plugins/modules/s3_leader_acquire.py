@@ -53,7 +53,8 @@ options:
         is refused, and told who it is.
       - A run keeps the slot that it has. To find a free one takes a read for each slot, and one more after a slot was
         taken.
-      - A lease without O(slots) at the same O(key) is another lease, and so is none of the slots.
+      - A claim without O(slots) at the same O(key) is for another lease, and does not see who holds the slots. Not every
+        store can have both, so use the key of a lease with slots for nothing else.
       - From 1 to 100. Without it, the lease has no slots, and one contender holds it.
     type: int
     version_added: 1.1.0
@@ -163,7 +164,7 @@ EXAMPLES = r"""
 
 - name: Let at most three runs deploy at the same time
   leaderelection.s3.s3_leader_acquire:
-    key: deploy/shop
+    key: deploy/any-shop
     slots: 3
     keepalive: true
     wait_timeout: 1h

@@ -94,6 +94,7 @@ def test_a_slot_is_kept_while_the_run_lasts(play, key):
     [
         ("acquire", dict(slots=0), "slots is 0: use 1 to 100"),
         ("acquire", dict(slots=101), "slots is 101: use 1 to 100"),
+        ("acquire", dict(slots=True), "slots is true: use 1 to 100"),
         ("release", dict(slots=3, force=True), "force is true: with slots, it would have to say which. Use the key of"),
         ("info", dict(slots=3, source="local", name="db"), "slots is 3: they are slots of one lease in the store"),
     ],

@@ -96,6 +96,8 @@ class Checker:
         """When a daemon last saw that its time to lead was over."""
         self.led_at = -1.0
         """When somebody was told last to lead."""
+        self._led: set[tuple[str, int]] = set()
+        """The session and the term of each who was told to lead."""
         self.forgotten = ""
         """What a lease does not name of the last terms, in words."""
         bucket.on_commit = self.committed
@@ -146,6 +148,7 @@ class Checker:
         self._unaware.discard(me.session)
         self._beliefs[me.session] = Belief(process, process.life, clock, me.session, term, verdict.deadline)
         self.led_at = now
+        self._led.add((me.session, term))
         self._world.tell(name, f"leads with term {term} until {process.true_time(verdict.deadline):.3f}")
 
     def peer_leads(self, process: Process, clock: t.Any, name: str, until: float, etag: str) -> None:
@@ -433,9 +436,11 @@ class Checker:
         goes_on = (new.session, new.released) == (old.session, old.released) and new.sequence > old.sequence
         led = not old.released and (old.proof or old.foreign)
         terms = [one.term for one in old.history]
+        named = [one.term for one in new.history]
+        if new.released and new.session == old.session and (old.session, old.term) not in self._led and named == terms:
+            return  # a claim was taken back
         if led and not goes_on:
             terms = [old.term, *terms][: self._core.record.MAX_HISTORY]
-        named = [one.term for one in new.history]
         if named != terms and not self.forgotten:
             self.forgotten = f"the lease names {named} as its last terms instead of {terms}"
 

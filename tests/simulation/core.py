@@ -65,6 +65,8 @@ _REPLACED: dict[str, t.Any] = {
     ),
 }
 
+MOST_SLOTS = 5
+"""Fewer than a lease may have: where nobody knows how many there were, all are looked at."""
 _AGAIN = {"record": ("decode",), "wording": ("plain",)}
 """Faster: the same few bodies and sentences are read again and again."""
 
@@ -103,6 +105,8 @@ def load(name: str, changes: t.Sequence[Change] = ()) -> t.Any:
         sys.modules[module.__name__] = module
         exec(compile(source, str(FOLDER / file), "exec"), module.__dict__)
         setattr(room, module_name, module)
+        if module_name == "protocol":
+            module.MAX_SLOTS = MOST_SLOTS
         for again in _AGAIN.get(module_name, ()):
             setattr(module, again, functools.lru_cache(1000)(getattr(module, again)))
     return package

@@ -71,7 +71,7 @@ LOOKS_AT_THE_OTHERS = """        for slot in range(2, max(self._slots, slots_bef
 REFUSES_WHO_MEANS_ANOTHER_NUMBER = """        try:
             self._refuse_others()
         except StoreRefused:
-            yield from self._give_back(1, held)
+            yield from self._give_back(1, held, verdict.before)
             raise
 """
 SAYS_HOW_MANY_THERE_ARE = """        want = self._want

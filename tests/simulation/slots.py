@@ -9,12 +9,13 @@ import random
 import typing as t
 
 from .checker import Checker, Violation
+from .core import MOST_SLOTS
 from .host import Surroundings
 from .network import Network
 from .peace import OPERATION, ROUND_TRIPS
 from .schedule import LEAST_EVENTS, Schedule, real_core
 from .slots_checker import Across, slot_of
-from .slots_workload import MOST, PAUSE, RETIRES, Numbers, SlotLife
+from .slots_workload import PAUSE, RETIRES, Numbers, SlotLife
 from .store import Bucket, Request
 from .times import GRAIN, Times
 from .world import Process, World
@@ -40,7 +41,7 @@ class SlotSchedule(Schedule):
         rng = world.rng
         self._times = times = Times(rng, self._core, seed)
         self._numbers = Numbers(rng)
-        self._buckets = {slot: Bucket(world, self._core, times.skew) for slot in range(1, MOST + 1)}
+        self._buckets = {slot: Bucket(world, self._core, times.skew) for slot in range(1, MOST_SLOTS + 1)}
         self._bucket = self._buckets[1]
         checkers = {slot: Checker(world, bucket, self._core, times.skew) for slot, bucket in self._buckets.items()}
         self._across = across = Across(world, self._core, checkers)
@@ -87,7 +88,7 @@ class SlotSchedule(Schedule):
         held_back = times.hold_at_least and times.hold_at_least + 2 * GRAIN
         takeover = max(longest + protocol.margin(longest), held_back)
         # Somebody finds slot 1 free and says how many there are; then the others find theirs.
-        poll = times.two_polls + ROUND_TRIPS + MOST * 0.5
+        poll = times.two_polls + ROUND_TRIPS + MOST_SLOTS * 0.5
         if rng.random() < 0.2:
             self._leave_alone(rng.choice(self._processes))
         several, began = min(number, len(self._processes)), world.now
@@ -124,7 +125,7 @@ class SlotSchedule(Schedule):
             sequence=1 + gone,
             nonce=f"somebody's in {stood.term + 1}",
             proof=None,
-            slots=self._numbers.peaceful % MOST + 1,
+            slots=self._numbers.peaceful % MOST_SLOTS + 1,
             slots_before=stood.slots,
         )
         self.world.tell("somebody", "begins to change the number")
@@ -179,7 +180,7 @@ class SlotSchedule(Schedule):
         old = record.decode(self._old_lease(released=rng.random() < 0.5))
         slots = rng.choice((0, *self._numbers.all, *self._numbers.all))
         changed = slot == 1 and slots and rng.random() < 0.3
-        body: bytes = record.encode(old._replace(slots=slots, slots_before=rng.randint(1, MOST) if changed else 0))
+        body: bytes = record.encode(old._replace(slots=slots, slots_before=rng.randint(1, MOST_SLOTS) if changed else 0))
         return body
 
     def _interfere(self) -> None:

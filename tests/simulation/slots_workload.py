@@ -19,7 +19,6 @@ from .world import Process
 
 NUMBERS = ((1,), (2,), (3,), (2, 3), (2, 3), (1, 3), (1, 3), (3, 5))
 """What those of a schedule may mean."""
-MOST = 5
 PAUSE = 4.0
 """Seconds between two plays at most."""
 RETIRES = "retires"

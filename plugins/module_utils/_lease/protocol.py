@@ -59,7 +59,7 @@ import functools
 import math
 from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar, Union, cast
 
-from .record import BROKEN, EXPIRED, RELEASED, Ended, Proof, Record, Unreadable, encode, with_ended
+from .record import BROKEN, EXPIRED, MAX_SLOTS, RELEASED, Ended, Proof, Record, Unreadable, encode, with_ended
 from .types import (
     Absent,
     Answer,
@@ -240,7 +240,7 @@ def _slots_before(record: Optional[Record], slots: int) -> int:
     """Return how many slots there may have been, if slot 1 does not say that there are so many (rule 30)."""
     if not slots or record is None or (record.slots == slots and not record.slots_before):
         return 0
-    return max(record.slots, record.slots_before)
+    return max(record.slots, record.slots_before) or MAX_SLOTS  # a lease without slots does not say it
 
 
 def history_of(found: Found, now: float, how: str, by: str = "", reason: str = "") -> Tuple[Ended, ...]:
@@ -280,15 +280,26 @@ def renewal(record: Record, now: float, lease_duration: float, nonce: str, promi
 
 
 def tombstone(
-    me: Claimant, found: Seen, now: float, reason: str, nonce: str, by_force: bool, successor: str = ""
+    me: Claimant,
+    found: Seen,
+    now: float,
+    reason: str,
+    nonce: str,
+    by_force: bool,
+    successor: str = "",
+    undoes: Optional[Found] = None,
 ) -> Record:
     """Draft the record of a released lease, which keeps the term and names who released it (rule 4). ``now`` is the
-    store's time.
+    store's time. ``undoes``: what a claim replaced by which nobody has led.
     """
     record = record_of(found)
     own_kind = record if record and not record.foreign else None
+    says = own_kind if undoes is None else record_of(undoes) or own_kind
     acquired_at = (own_kind.acquired_at if own_kind else None) or now
-    hold_at_least = own_kind.hold_at_least if own_kind and not by_force else 0.0
+    hold_at_least = own_kind.hold_at_least if own_kind and not by_force and undoes is None else 0.0
+    history = history_of(found, now, BROKEN if by_force else RELEASED, me.holder, reason)
+    if record and undoes is not None:
+        history = record.history
     metadata = {"released_by": me.holder}
     if record:
         metadata["held_by"] = record.holder
@@ -311,10 +322,10 @@ def tombstone(
         metadata=metadata,
         proof=record.proof if record else None,
         hold_at_least=hold_at_least,
-        history=history_of(found, now, BROKEN if by_force else RELEASED, me.holder, reason),
+        history=history,
         successor=successor,
-        slots=own_kind.slots if own_kind else 0,
-        slots_before=own_kind.slots_before if own_kind else 0,
+        slots=says.slots if says else 0,
+        slots_before=says.slots_before if says else 0,
     )
 
 
@@ -660,6 +671,7 @@ def acquire(
     lapsed_term = 0  # a term of ours that was confirmed too late to lead
     while True:
         found, at = view.found, view.at
+        _refuse_a_slot(found, want)
         unchanged_for = watch.unchanged_for(_version(found), at)
         mine = own(found, me)
         left = 0.0 if mine else takeable_in(found, me, want, unchanged_for)  # rule 22: take our own at once
@@ -787,9 +799,11 @@ def release(
     dry_run: bool = False,
     force_foreign: bool = False,
     successor: str = "",
+    undoes: Optional[Found] = None,
 ) -> Steps[Verdict]:
     """Release the lease, for anybody or for a successor. Another session's lease is left alone (rule 5).
 
+    ``undoes``: the release takes back a claim by which nobody has led, and which replaced this.
     With ``force``, the lease that was read first is broken, whoever holds it; one that is taken over meanwhile is not.
     An object that cannot be read as a lease is replaced only with ``force_foreign``, too: it may be somebody's data.
     """
@@ -810,7 +824,8 @@ def release(
         if not ours and not breakable:
             return _lost(found, before, me, held)
         why = Why.RELEASED if ours else Why.BROKEN
-        draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours, successor if ours else "")
+        for_whom = successor if ours else ""
+        draft = tombstone(me, found, view.store_time, reason, fresh_nonce(), not ours, for_whom, undoes)
         if dry_run:
             return Verdict(False, why, found._replace(record=draft), before)
         result = yield from put(draft, found.etag, until, form_of(proof_of(found, me)))
@@ -841,6 +856,16 @@ def poll_pause(want: Want, left: Optional[float], time_left: float) -> Pause:
     if left is not None and left <= latest:
         earliest, latest = left, left + min(want.poll_interval * DUE_JITTER, DUE_LATEST)
     return Pause(min(earliest, time_left), min(latest, time_left))
+
+
+def _refuse_a_slot(found: Found, want: Want) -> None:
+    """Raise StoreRefused for a claim without slots to an object that says how many slots there are (rule 30)."""
+    record = record_of(found)
+    if record and record.slots and not want.slots:
+        raise StoreRefused(
+            "this object is one of the %d slots of another lease, and would not say so any more" % record.slots,
+            "Claim one of the slots, or take another key",
+        )
 
 
 def _identity(found: Found) -> Tuple[str, object]:

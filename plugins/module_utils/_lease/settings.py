@@ -190,7 +190,7 @@ def check_session(session: str) -> None:
 
 def check_slots(slots: int, key: str, name: str = "slots") -> None:
     """Raise BadOption for a number of slots that is out of range, or whose objects would have too long a key."""
-    if not 1 <= slots <= MAX_SLOTS:
+    if isinstance(slots, bool) or not 1 <= slots <= MAX_SLOTS:  # True is an int, too
         raise BadOption(name, slots, "use 1 to %d" % MAX_SLOTS)
     check_key(Location("", key).of(slots).key)
 

@@ -18,7 +18,7 @@ The operations are generators like the protocol's, but for each request they nam
 from __future__ import annotations
 
 import zlib
-from typing import Callable, Dict, List, Optional, Tuple, TypeVar
+from typing import Callable, Dict, Iterable, List, Optional, Tuple, TypeVar
 
 from . import protocol
 from .protocol import (
@@ -134,7 +134,7 @@ def release(
     """Release the slot that the session has, without an earlier result that names it."""
     reader = _Reader(me, slots, start)
     yield from reader.read(start + patience)
-    slot = reader.own_slot
+    slot = reader.own_among(reader.views)
     if not slot:
         return reader.none(Why.NO_SLOT)
     releasing = protocol.release(me, None, reader.now, patience, fresh_nonce, reason=reason, dry_run=dry_run)
@@ -191,7 +191,10 @@ class _Reader:
     @property
     def own_slot(self) -> int:
         """The slot that the session has, or had last; 0 if there is none."""
-        return next((slot for slot in range(1, self._slots + 1) if own(self.views[slot].found, self._me)), 0)
+        return self.own_among(range(1, self._slots + 1))
+
+    def own_among(self, slots: Iterable[int]) -> int:
+        return next((slot for slot in slots if own(self.views[slot].found, self._me)), 0)
 
     def first_due(self) -> int:
         """Return the slot that is the first to be free."""
@@ -256,7 +259,7 @@ class _Claim(_Reader):
                 continue
             if found.is_leader or self.now >= self._give_up:
                 return found
-            due = min(map(self._due, range(1, self._slots + 1)))
+            due = min(map(self._due, self._order()))
             yield poll_pause(self._want, due, self._give_up - self.now)
 
     def _take_one(self) -> Steps[Optional[Verdict]]:
@@ -297,6 +300,8 @@ class _Claim(_Reader):
             record = record_of(view.found)
             if record and not record.released and record.slots != self._slots and due[slot] != 0:
                 raise _differs(record, slot, self._slots)
+            if slot > self._slots and isinstance(view.found, Seen) and record is None:
+                raise StoreRefused("slot %d is unreadable, and would not count any more (rule 16)" % slot, _SAME)
 
     def _refuse_to_renew(self) -> None:
         """Raise StoreRefused if another slot is the own one, and slot 1 does not say how many there are. Once the
@@ -309,14 +314,17 @@ class _Claim(_Reader):
         return StoreRefused("slot 1 does not say any more that there are %d slots" % self._slots, _SAME)
 
     def _chances(self) -> List[int]:
-        """Return the slots to try: the own one, or else all that are free, in an order of the session's own. It is only
-        slot 1 as long as that does not say how many there are.
-        """
+        """Return the slots to try: the own one, or else all that are free."""
         if self.own_slot == 1 or (self.own_slot and self.is_settled):
             return [self.own_slot]
+        return [slot for slot in self._order() if self.due_in(slot) == 0]
+
+    def _order(self) -> List[int]:
+        """Return the slots that may be taken, in an order of the session's own. It is only slot 1 as long as that does
+        not say how many there are.
+        """
         begin = zlib.crc32(self._me.session.encode("utf-8"))
-        order = [(begin + turn) % self._slots + 1 for turn in range(self._slots)] if self.is_settled else [1]
-        return [slot for slot in order if self.due_in(slot) == 0]
+        return [(begin + turn) % self._slots + 1 for turn in range(self._slots)] if self.is_settled else [1]
 
     def _take(self, slot: int) -> Steps[Optional[Verdict]]:
         """Try to take a slot. None means that all have to be read again."""
@@ -335,7 +343,7 @@ class _Claim(_Reader):
             if not self.is_settled:
                 if own(verdict.before, self._me):
                     raise self._unsettled()  # it may have been promised for longer (rule 24)
-                yield from self._give_back(slot, held)
+                yield from self._give_back(slot, held, verdict.before)
                 return None
         return verdict if self.now < held.lapses_at else None
 
@@ -347,7 +355,7 @@ class _Claim(_Reader):
         try:
             self._refuse_others()
         except StoreRefused:
-            yield from self._give_back(1, held)
+            yield from self._give_back(1, held, verdict.before)
             raise
         want = self._want
         renewing = protocol.renew(
@@ -356,8 +364,10 @@ class _Claim(_Reader):
         renewed = yield from self.of(1, renewing)
         return renewed._replace(why=verdict.why, before=verdict.before) if renewed.is_leader else None
 
-    def _give_back(self, slot: int, held: Held) -> Steps[None]:
-        releasing = protocol.release(self._me, held, self.now, self._want.patience, self._fresh_nonce)
+    def _give_back(self, slot: int, held: Held, before: Found) -> Steps[None]:
+        """Take a claim back: slot 1 says again what it said before, and nobody's lead is made out of it."""
+        patience = self._want.patience
+        releasing = protocol.release(self._me, held, self.now, patience, self._fresh_nonce, undoes=before)
         self.about(slot, (yield from self.of(slot, releasing)))
 
 

@@ -9,6 +9,7 @@ import botocore
 import pytest
 from ansible.module_utils.ansible_release import __version__ as ansible_version
 from ansible_collections.leaderelection.s3.plugins.module_utils import _issue
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight import known_stores
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.preflight.report import ESSENTIAL, Check, Report
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._version import VERSION
@@ -64,11 +65,19 @@ def test_the_reason_of_a_store_that_is_refused_comes_first(told):
         ),
         ("http://127.0.0.1:9000", "", "on a host of its own, by http; it does not say what it is"),
         ("http://127.0.0.1:9000", "`a`|b", "it calls itself `'a'\\|b`"),
+        ("http://127.0.0.1:9000", "weed on gw-7.corp.example:8333", "it calls itself `weed on HOST`"),
+        ("http://127.0.0.1:9000", "weed 3.1 10.0.0.7:80 gw:80", "it calls itself `weed 3.1 HOST HOST`"),
+        ("http://127.0.0.1:9000", "MinIO/RELEASE.2025-09-07 a/1.x", "it calls itself `MinIO/RELEASE.2025-09-07 a/1.x`"),
         ("http://127.0.0.1:9000", "x" * 1000, f"it calls itself `{'x' * 100}`"),
     ],
 )
 def test_the_store_is_named_as_far_as_it_is_public(told, url, server, words):
     assert words in told(url=url, server=server)
+
+
+def test_the_host_on_which_a_store_says_that_it_runs_is_not_named(told):
+    server = "weed on gw-7.corp.example:8333"
+    assert "gw-7" not in told(known_stores.check("https://s3.example", server), server=server)
 
 
 def test_no_name_and_no_secret_is_in_it(told):

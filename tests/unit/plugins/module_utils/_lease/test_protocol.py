@@ -868,3 +868,9 @@ def test_a_dry_run_reads_and_predicts():
 )
 def test_whether_one_leads_is_told_by_session_and_age(found, leads):
     assert Dialogue(protocol.inspect(ME, 0.0, 15.0)).answer(found).verdict.is_leader is leads
+
+
+def test_a_slot_is_not_claimed_as_a_lease_without_slots():
+    for found in (seen(record(slots=3)), seen(record(holder="", slots=3))):
+        with pytest.raises(StoreRefused, match="one of the 3 slots of another lease"):
+            acquiring().answer(found)

@@ -227,6 +227,12 @@ def test_waiting_ends_when_a_slot_is_due():
     assert store.time < 1000.0 + 3
 
 
+def test_what_may_not_be_taken_yet_does_not_make_a_claimant_poll_faster():
+    store = Store(held(slots=3, slots_before=5), None, None, None, None)
+    assert not acquire(store, wait_timeout=20.0, poll_interval=10.0).is_leader
+    assert store.requests.count("pause") <= 4
+
+
 def test_waiting_ends_at_its_timeout():
     store = Store(*(held(lease_duration=300.0) for _slot in range(3)))
     assert not acquire(store, wait_timeout=60.0).is_leader
@@ -267,6 +273,17 @@ def test_while_somebody_holds_one_of_another_number_a_claim_is_refused_and_says_
     assert not any(one.startswith("Write") for one in store.requests)
 
 
+def test_who_watches_does_not_take_one_of_another_number_for_free_by_the_store_s_clock():
+    store = Store(free(), held(slots=5), None)
+    store.modified[2] = NOW - 60
+    with pytest.raises(StoreRefused, match="slot 2 as one of 5"):
+        acquire(store, takeover="observed")
+
+
+def test_what_was_released_as_one_of_another_number_refuses_nobody():
+    assert acquire(Store(held(), free(slots=5), held())).slot == 2
+
+
 def test_so_is_one_that_meets_a_lease_without_slots():
     store = Store(held(slots=0), None, None)
     with pytest.raises(StoreRefused, match="app-9 holds slot 1 as a lease without slots"):
@@ -297,8 +314,10 @@ def test_while_the_number_is_being_changed_slot_1_says_so():
 def test_who_changes_the_number_gives_slot_1_back_if_somebody_holds_one_of_the_number_before():
     store = Store(free(slots=5), None, None, before_7=lambda store: store.put(4, held(slots=5)))
     with pytest.raises(StoreRefused, match="slot 4 as one of 5"):
-        acquire(store)
-    assert (store.records[1].released, store.records[1].slots, store.records[1].slots_before) == (True, 3, 5)
+        acquire(store, hold_at_least=600.0)
+    given_back = store.records[1]
+    assert (given_back.released, given_back.slots, given_back.slots_before) == (True, 5, 0)  # as it was before
+    assert (given_back.hold_at_least, given_back.history) == (0, ())  # nobody has led
 
 
 def test_who_takes_another_slot_gives_it_back_if_the_number_was_changed_meanwhile():
@@ -308,6 +327,26 @@ def test_who_takes_another_slot_gives_it_back_if_the_number_was_changed_meanwhil
         acquire(store)
     assert store.requests[:6] == [*reads(3), "Write 3", "Read 1", "Write 3"]
     assert store.records[3].released
+
+
+def test_a_slot_that_is_given_back_because_nobody_has_led_in_it_is_not_held_back():
+    store = Store(free(), held(), None, before_5=lambda store: store.put(1, free(slots=5, slots_before=3)))
+    store.put(1, held())
+    verdict = acquire(store, hold_at_least=600.0)
+    assert (verdict.is_leader, verdict.slot, store.records[3].released) == (True, 1, True)
+    assert (store.records[3].hold_at_least, store.records[3].history) == (0, ())
+
+
+def test_where_slot_1_does_not_say_how_many_there_were_all_that_there_may_have_been_are_looked_at():
+    store = Store(free(slots=0), None, None, *[None] * 96, held(slots=100))
+    with pytest.raises(StoreRefused, match="slot 100 as one of 100"):
+        acquire(store)
+
+
+def test_a_slot_that_would_not_count_any_more_must_be_readable():
+    store = Store(free(slots=3), None, Unreadable("schema 9"))
+    with pytest.raises(StoreRefused, match="slot 3 is unreadable"):
+        acquire(store, 2)
 
 
 def test_while_somebody_else_changes_the_number_to_the_same_one_nobody_takes_another_slot():
@@ -401,6 +440,12 @@ def test_the_slot_that_the_session_has_is_found_and_released():
     assert (store.records[2].slots, store.records[2].metadata["reason"]) == (3, "done")
 
 
+def test_a_slot_is_released_whatever_number_is_named():
+    store = Store(held(slots=4), None, None, mine(slots=4))
+    verdict = release(store)
+    assert (verdict.why, verdict.slot, store.records[4].released) == (Why.RELEASED, 4, True)
+
+
 def test_who_has_none_releases_none():
     store = Store(held(), free(), free())
     assert release(store).why is Why.NO_SLOT
@@ -419,6 +464,22 @@ def test_who_has_not_completed_its_claim_is_not_told_that_it_leads(records):
     store = Store(*records)
     verdict = store.drive(slots.inspect(ME, 3, store.time, 15.0))
     assert (verdict.is_leader, verdict.slot) == (False, 2)
+
+
+def test_who_has_lost_its_slot_is_not_told_that_it_leads():
+    store = Store(held(), mine(), None)
+    store.modified[2] = NOW - 31
+    assert not store.drive(slots.inspect(ME, 3, store.time, 15.0)).is_leader
+
+
+def test_who_looks_is_not_told_that_it_leads_if_the_number_was_changed_meanwhile():
+    store = Store(held(), mine(), None, before_4=lambda store: store.put(1, free(slots=5)))
+    assert not store.drive(slots.inspect(ME, 3, store.time, 15.0)).is_leader
+
+
+def test_who_renews_does_not_lead_if_the_number_was_changed_meanwhile():
+    store = Store(held(), mine(), None, before_4=lambda store: store.put(1, free(slots=5)))
+    assert (renew(store).is_leader, renew(store).why) == (False, Why.UNFINISHED)
 
 
 def test_who_has_none_is_told_of_the_first_to_be_free():
