@@ -369,11 +369,6 @@ MUTANTS: dict[str, Mutant] = {
     "rule 30: who may lead in another slot takes slot 1": Mutant(
         slots("            self._refuse_to_renew()\n", ""),
     ),
-    "rule 30: an observer watches one after the other": Mutant(
-        slots("and due[slot] != 0", "and self.due_in(slot) != 0"),
-        slots("        due = {slot: self.due_in(slot) for slot in self.views}", "        pass"),
-        shows=NOBODY_LEADS,
-    ),
     "rule 14: a slot that was lost was observed before": Mutant(
         slots("= View(verdict.lease, self.now, self.now)", "= self.views[slot]._replace(found=verdict.lease)"),
         shows=TWO_LEADERS,

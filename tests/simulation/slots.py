@@ -58,7 +58,7 @@ class SlotSchedule(Schedule):
             world.after(rng.uniform(0, times.trouble), self._disturb)
         if rng.random() < 0.1:
             world.after(rng.uniform(0, times.trouble), self._interfere)
-        changes = random.Random(f"{seed} changes")
+        self._changes = changes = random.Random(f"{seed} changes")
         for _change in range(4 if changes.random() < 0.2 else 0):
             world.after(changes.uniform(0, times.trouble), self._begin_a_change)
 
@@ -118,6 +118,7 @@ class SlotSchedule(Schedule):
         if not stood or not stood.released or not self._across.leaders():
             return
         gone = self.world.rng.random() < 0.5
+        others = [number for number in range(1, MOST_SLOTS + 1) if number != stood.slots]
         ghost = stood._replace(
             holder="" if gone else "somebody",
             session="somebody",
@@ -125,7 +126,7 @@ class SlotSchedule(Schedule):
             sequence=1 + gone,
             nonce=f"somebody's in {stood.term + 1}",
             proof=None,
-            slots=self._numbers.peaceful % MOST_SLOTS + 1,
+            slots=self._changes.choice(others),
             slots_before=stood.slots,
         )
         self.world.tell("somebody", "begins to change the number")

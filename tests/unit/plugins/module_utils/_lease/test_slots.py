@@ -280,6 +280,18 @@ def test_who_watches_does_not_take_one_of_another_number_for_free_by_the_store_s
         acquire(store, takeover="observed")
 
 
+def test_who_watches_watches_all_of_another_number_at_once():
+    store, watches = Store(free(), held(slots=5), held(slots=5)), slots.Watches()
+
+    def claim():
+        return store.drive(slots.acquire(ME, want(takeover="observed"), store.time, nonces(), watches=watches))
+
+    with pytest.raises(StoreRefused, match="as one of 5"):
+        claim()
+    store.time += 40
+    assert claim().is_leader
+
+
 def test_what_was_released_as_one_of_another_number_refuses_nobody():
     assert acquire(Store(held(), free(slots=5), held())).slot == 2
 
