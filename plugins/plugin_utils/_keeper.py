@@ -27,7 +27,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.exec
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Heartbeat, Lost, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, RUNS_GRACE, keeping
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Claimant, Held, Outcome
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Answer, Claimant, Held, Outcome, Step
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import Handle
 
 from . import _end_run, _kept, _processes, _run
@@ -165,6 +165,9 @@ class Run:
         if select.select([self._run], [], [], 0)[0]:
             self._died = True
             raise Stop()
+
+    def requested(self, step: Step, answer: Answer) -> None:
+        pass
 
     def answered(self, outcome: Outcome, slot: int = 0) -> None:
         pass

@@ -44,6 +44,7 @@ MODULES = (
     "host/config",
     "host/runtime",
     "host/systemd",
+    "host/metrics",
     "host/daemon",
 )
 

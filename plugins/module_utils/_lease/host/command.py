@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         "--abandoned", action="store_true", help="only if the host does not lead, and no other fence is at work"
     )
     command("guard", _guard, "keep stopping services that run here without their lease; systemd runs it")
+    brings = command("textfiles", _textfiles, "keep bringing the daemons' metrics to node_exporter; systemd runs it")
+    brings.add_argument("folder", metavar="FOLDER")
+    brings.add_argument("--remove", action="store_true", help="only remove what was brought there")
     return parser
 
 
@@ -154,6 +157,16 @@ def _guard(_given: argparse.Namespace) -> int:
     from . import guard
 
     guard.guard()
+    return 0
+
+
+def _textfiles(given: argparse.Namespace) -> int:
+    from . import textfiles
+
+    if given.remove:
+        textfiles.remove(given.folder)
+    else:
+        textfiles.bring(given.folder)
     return 0
 
 

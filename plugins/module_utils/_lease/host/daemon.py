@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, NamedTuple, Optional, Type, TypeVar
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from .. import BEGAN
 from ..clock import Clock
@@ -27,12 +27,13 @@ from ..protocol import own, term_of
 from ..record import Record, decode, encode
 from ..settings import check_session
 from ..store import Store
-from ..types import Absent, Claimant, Found, Held, Outcome, Seen, Unchanged
+from ..types import Absent, Answer, Claimant, Found, Held, Outcome, Seen, Step, Unchanged
 from ..wording import plain, standing, standing_of_slots, terms
 from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop, trouble_of
+from .metrics import Metrics
 from .timing import Timing
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ CALM = 30.0
 """Seconds without an error after which a standby's series of errors is over: reads may work while writes do not."""
 STARTING = 20.0
 """Seconds that systemd has to start the services; after that, the leader gives up."""
+METRICS_APART = 1.0
+"""Seconds between two writes of the metrics, unless leadership changes or is renewed."""
 BUSY = 0.1
 """Seconds until a notification that systemd had no room for is sent again."""
 MOST = 1e15
@@ -129,6 +132,10 @@ class SystemdHost:
         self._troubled_at = 0.0
         self._hidden = False
         """The status could not be written."""
+        timing, slots = config.timing, config.slots or 0
+        self._metrics = Metrics(config.name, config.location, me.holder, slots, timing.time_to_take_over)
+        self._measured: Tuple[Optional[float], float] = (None, -METRICS_APART)
+        """Until when this host led when the metrics were written last, and when that was."""
 
     def wait(self, seconds: float) -> None:
         systemd.wait(seconds, self._clock, self._meanwhile)
@@ -165,10 +172,14 @@ class SystemdHost:
             except Reload:
                 self.reload(None)
 
+    def requested(self, step: Step, answer: Answer) -> None:
+        self._metrics.requested(step, answer)
+
     def answered(self, outcome: Outcome, slot: int = 0) -> None:
         before = self._leases.get(slot)
         if isinstance(outcome, (Absent, Seen)):
             self._leases[slot] = outcome
+            self._metrics.found(outcome, slot)
             if _who(outcome) != _who(before):
                 self._say("watching", "%s is %s" % ("slot %d" % slot if slot else "the lease", standing(outcome)))
         elif isinstance(outcome, Unchanged) and isinstance(before, Seen):
@@ -234,6 +245,7 @@ class SystemdHost:
     def resume(self, held: Held, until: float, slot: int = 0) -> None:
         """Lead on after a program that was replaced. The renewal that follows looks after the services."""
         self._slot, self._leases[slot], self._until = slot, held.seen, until
+        self._metrics.leads(held.seen, slot, held.heard_at, until)
         self._arm(until)
 
     def demote(self, why: str) -> None:
@@ -242,6 +254,7 @@ class SystemdHost:
         except OSError as error:
             self._say("error", "%s. systemd removes it when this process ends" % error, systemd.WARNING)
         self._until = self._served_at = None
+        self._metrics.ended()
         self._served = False
         if not self.serving():  # otherwise the leader's watchdog makes sure that this process ends in time
             self._alive()
@@ -321,6 +334,7 @@ class SystemdHost:
         )
         try:
             self._publish(json.dumps(shown))
+            self._measure()
             if self._hidden:
                 self._say("recovered", "the status can be written again")
             self._hidden = False
@@ -335,6 +349,13 @@ class SystemdHost:
         except OSError:
             runtime.remove(self._path("status.json"))  # a stale one would be wrong
             runtime.write(self._path("status.json"), status)  # on a full disk, there is room for it now
+
+    def _measure(self) -> None:
+        now = self._clock.now()
+        until, at = self._measured
+        if until != self._until or now >= at + METRICS_APART:
+            runtime.write(self._path(runtime.METRICS), self._metrics.text(now, time.time()))
+            self._measured = (self._until, now)
 
     def _environment(self, **more: str) -> str:
         values = dict(

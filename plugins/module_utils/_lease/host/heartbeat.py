@@ -85,6 +85,9 @@ class Host(Protocol):
         Raises Stop if asked for. A request to reload stays for wait().
         """
 
+    def requested(self, step: Step, answer: Answer) -> None:
+        """Take note of a step that was carried out, whatever it says."""
+
     def answered(self, outcome: Outcome, slot: int = 0) -> None:
         """Take note of the outcome of a request, and of the slot that it was about; 0 for a lease without slots."""
 
@@ -186,7 +189,8 @@ class Heartbeat:
         else:
             steps = protocol.release(self._me, held, now, patience, self._fresh_nonce, successor=successor)
         try:
-            verdict = drive(steps, self._its_store(held), self._timing.request_timeout, self._clock)
+            counted = overheard(steps, after=self._host.requested)
+            verdict = drive(counted, self._its_store(held), self._timing.request_timeout, self._clock)
             if verdict.why is Why.RELEASED:
                 self._host.released(successor)
         except StoreError as error:
@@ -249,6 +253,7 @@ class Heartbeat:
             self._may_hold = self._may_hold or wrote
 
         def after(step: Step, answer: Answer) -> None:
+            self._host.requested(step, answer)
             if isinstance(answer.outcome, (Absent, Seen)) and not wrote:
                 mine = own(answer.outcome, self._me) is not None
                 self._may_hold = mine or (self._may_hold and self._slots > 0)  # it may be another slot

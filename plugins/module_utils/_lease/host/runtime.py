@@ -22,8 +22,14 @@ if TYPE_CHECKING:  # loading it takes a tenth of the time of `s3-leader check`
     from typing import Any, Callable, Dict, List, Optional
 
 FOLDER = "/run/s3-leader"
+METRICS = "metrics.prom"
+"""The file of a lease with what its daemon tells Prometheus."""
+UNFINISHED = ".new"
+"""The end of the name of a file that is being written."""
 MOST = 65536
 """Bytes of a status that are read."""
+MOST_METRICS = 1 << 20
+"""Bytes of metrics that are read: each line has the key, which may be long."""
 _EXACT = 2**53
 """Below it, JSON readers keep integers exact."""
 
@@ -98,6 +104,11 @@ def leads_until(name: str) -> Optional[float]:
     return None if found is None else found["until"]
 
 
+def metrics(name: str) -> str:
+    """Return the metrics of this lease's daemon. Raises OSError or ValueError."""
+    return _read(path_of(name, METRICS), MOST_METRICS)
+
+
 def _published(name: str) -> Optional[Dict[str, Any]]:
     try:
         return _checked(json.loads(_read(path_of(name, "status.json"))))
@@ -105,14 +116,14 @@ def _published(name: str) -> Optional[Dict[str, Any]]:
         return None  # an unreadable status tells nothing, least of all that this host leads
 
 
-def _read(path: str) -> str:
-    """Return the text of a file in the folder of the daemon's user, up to MOST bytes; '' if it is no regular file.
+def _read(path: str, most: int = MOST) -> str:
+    """Return the text of a file in the folder of the daemon's user, up to so many bytes; '' if it is no regular file.
 
     This waits for nothing and follows no link, because root reads it, too. Raises OSError or ValueError.
     """
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        content = os.read(file, MOST) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+        content = os.read(file, most) if stat.S_ISREG(os.fstat(file).st_mode) else b""
     finally:
         os.close(file)
     return content.decode("utf-8")
@@ -236,7 +247,7 @@ def keep_others_out(name: str, since: float) -> int:
 
 def write(path: str, text: str) -> None:
     """Replace a file atomically, readable by all. Raises OSError; then the file is unchanged."""
-    unfinished = path + ".new"
+    unfinished = path + UNFINISHED
     with open(unfinished, "w", encoding="utf-8", opener=_no_link) as file:
         file.write(text)
         os.fchmod(file.fileno(), 0o644)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..protocol import WRITES_APART
+from ..protocol import WRITES_APART, margin
 
 ENDING = 2
 """Seconds in which a process under load ends, or a program that was just replaced gets to look for signals."""
@@ -33,6 +33,14 @@ class Timing(NamedTuple):
     def patience_to_release(self) -> float:
         """How long to try to give the lease back: two requests, and the longest pause between two writes."""
         return 2 * self.request_timeout + WRITES_APART * 1.5
+
+    @property
+    def time_to_take_over(self) -> float:
+        """After how many seconds without a renewal a standby takes the lease, if it hears of nothing before.
+
+        It polls once in an interval, give or take half of it.
+        """
+        return self.lease_duration + margin(self.lease_duration) + self.takeover_delay + 1.5 * self.poll_interval
 
     @property
     def time_to_end(self) -> int:

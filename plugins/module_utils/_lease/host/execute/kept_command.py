@@ -217,6 +217,9 @@ class KeptCommand:
         if self._cancelled or self._is_over or self._line.closed:
             raise Stop()
 
+    def requested(self, step: Step, answer: Answer) -> None:
+        pass
+
     def answered(self, outcome: Outcome, slot: int = 0) -> None:
         pass
 

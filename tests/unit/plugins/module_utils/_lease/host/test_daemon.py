@@ -33,8 +33,10 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.hear
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
     Absent,
+    Answer,
     Claimant,
     Held,
+    Read,
     Refused,
     Seen,
     Unchanged,
@@ -855,3 +857,57 @@ def test_a_configuration_that_cannot_be_used_is_an_error_before_systemd_is_told_
     with pytest.raises(BadOption):
         run()
     assert notified() == []
+
+
+def metrics(folder):
+    """What the daemon tells Prometheus: the values of the metrics that have one."""
+    lines = (folder / "metrics.prom").read_text().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name.partition("{")[0].replace("s3_leader_", ""): float(value) for name, value in pairs}
+
+
+def test_a_leaders_metrics_have_its_deadline_by_the_time_of_day(host, folder, monkeypatch):
+    monkeypatch.setattr(daemon.time, "time", lambda: 1.7e9)
+    host.promote(held(), 1018.0)
+    found = metrics(folder)
+    assert (found["is_leader"], found["term"]) == (1, 7)
+    assert found["deadline_timestamp_seconds"] == 1.7e9 + 18
+    assert found["last_renewal_timestamp_seconds"] == 1.7e9 + 0.5
+
+
+def test_metrics_say_at_once_that_the_host_has_ceased_to_lead(host, folder):
+    host.promote(held(), 1018.0)
+    host.demote("asked to stop")
+    found = metrics(folder)
+    assert found["is_leader"] == found["deadline_timestamp_seconds"] == 0
+
+
+def test_every_renewal_is_in_the_metrics_and_a_standby_writes_them_once_in_a_second(host, folder, clock, monkeypatch):
+    written = []
+    write = runtime.write
+    monkeypatch.setattr(runtime, "write", lambda path, text: (written.append(os.path.basename(path)), write(path, text)))
+    for wait in (0, 0.4, 0.7):
+        clock.sleep(wait)
+        host.answered(Absent(1.0))
+    assert written.count("metrics.prom") == 2
+    host.promote(held(), 1018.0)
+    host.confirmed(held(), 1018.1)
+    assert written.count("metrics.prom") == 4
+
+
+def test_metrics_count_the_requests_and_the_terms_of_the_lease(host, folder):
+    host.requested(Read(1000.0), Answer(seen(), 1000.0, 1000.2))
+    host.answered(seen(session="other"))
+    host.promote(held(term=8), 1018.0)
+    assert metrics(folder)["transitions_total"] == 1
+    assert 's3_leader_requests_total{name="db",bucket="leader-election",key="jobs/db",operation="read",outcome="ok"} 1' in (
+        folder / "metrics.prom"
+    ).read_text()
+
+
+def test_metrics_that_cannot_be_written_do_not_disturb_leading_and_are_reported_once(host, folder, journal):
+    (folder / "metrics.prom.new").mkdir()
+    host.promote(held(), 1018.0)
+    host.confirmed(held(), 1020.0)
+    assert json.loads((folder / "status.json").read_text())["until"] == 1020
+    assert sum("metrics.prom" in entry["MESSAGE"] for entry in journal()) == 1

@@ -146,6 +146,9 @@ class World:
         self.sleep(min(seconds, 0.25))
         assert self.time < 1000, "it goes on and on"
 
+    def requested(self, step, answer):
+        pass
+
     def answered(self, outcome, slot):
         self.heard.append(outcome)
 

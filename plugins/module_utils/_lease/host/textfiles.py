@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Private to the collection: it can have breaking changes at any time.
+
+"""Brings the metrics of this host's daemons to the folder in which node_exporter looks for text files.
+
+No daemon writes there itself: the folder may belong to somebody else, and its disk may be full, or not answer for
+longer than a leader has time. And a daemon that was killed cannot remove its file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Dict, Iterator, List, Tuple
+
+from . import runtime, systemd
+
+INTERVAL = 1.0
+"""Seconds between two rounds."""
+_PREFIX, _SUFFIX = "s3-leader@", ".prom"
+
+
+def bring(folder: str) -> None:
+    """Keep the files in this folder like those of the daemons, until the process is ended."""
+    bringing = Textfiles(folder)
+    while True:
+        bringing.look()
+        time.sleep(INTERVAL)
+
+
+def remove(folder: str) -> None:
+    """Remove the files of all leases, unfinished ones among them. Raises OSError."""
+    for file in os.listdir(folder):
+        if file.startswith(_PREFIX) and file.endswith((_SUFFIX, _SUFFIX + runtime.UNFINISHED)):
+            runtime.remove(os.path.join(folder, file))
+
+
+class Textfiles:
+    """The files of the leases in a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._brought: Dict[str, str] = {}
+        """What was written, by lease."""
+        self._trouble = ""
+        """What was reported and lasts."""
+
+    def look(self) -> None:
+        """Bring what has changed, and remove the files of daemons that have ended."""
+        told = dict(self._told())
+        try:
+            for name in {*_there(self._folder), *self._brought} - told.keys():
+                runtime.remove(_path(self._folder, name))
+                self._brought.pop(name, None)
+            for name, text in told.items():
+                if text != self._brought.get(name):
+                    _replace(_path(self._folder, name), text)
+                    self._brought[name] = text
+        except OSError as error:
+            if not self._trouble:
+                systemd.journal(systemd.WARNING, "the metrics cannot be brought to node_exporter: %s" % error)
+            self._trouble = str(error)
+            return
+        if self._trouble:
+            systemd.journal(systemd.INFO, "the metrics can be brought to node_exporter again")
+        self._trouble = ""
+
+    @staticmethod
+    def _told() -> Iterator[Tuple[str, str]]:
+        """Yield the metrics of each daemon that runs here."""
+        for name in runtime.names():
+            try:
+                text = runtime.metrics(name)
+            except (OSError, ValueError):
+                continue
+            if text:
+                yield name, text
+
+
+def _path(folder: str, name: str) -> str:
+    return os.path.join(folder, _PREFIX + name + _SUFFIX)
+
+
+def _there(folder: str) -> List[str]:
+    """Return the leases that have a file in this folder. Raises OSError."""
+    files = [file for file in os.listdir(folder) if file.startswith(_PREFIX) and file.endswith(_SUFFIX)]
+    return [file[len(_PREFIX) : -len(_SUFFIX)] for file in files]
+
+
+def _replace(path: str, text: str) -> None:
+    """Replace a file atomically. Nobody else who may write to the folder has prepared what it is written to."""
+    runtime.remove(path + runtime.UNFINISHED)
+    runtime.write(path, text)
