@@ -16,6 +16,8 @@ from jinja2.defaults import DEFAULT_FILTERS
 
 ROLE = pathlib.Path(__file__).resolve().parents[2] / "roles" / "heartbeat"
 SYSTEMD = 255
+TEXTFILES = "s3-leader-textfiles.service"
+"""The unit that a host has where metrics are brought to node_exporter."""
 
 _JINJA = jinja2.Environment(
     loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
@@ -29,6 +31,7 @@ _JINJA.tests = {**tests.TestModule().tests(), **_JINJA.tests}
 def variables(**given):
     """The role's variables that depend on no host, and what is given in the place of some."""
     known = dict(heartbeat__systemd=SYSTEMD, heartbeat__interpreter="/usr/bin/python3")
+    known["heartbeat_textfile_directory"] = "/srv/metrics"
     for name, value in yaml.safe_load((ROLE / "vars" / "main.yml").read_text()).items():
         if name not in known:
             with contextlib.suppress(jinja2.UndefinedError, jinja2.TemplateError):
@@ -44,7 +47,8 @@ def units(lease, **given):
     """The text of each unit and each drop-in of a host that takes part in a lease, by its path. %i is the lease."""
     known = variables(**given)
     folder = known["heartbeat__units"]
-    found = {f"{folder}/{name}": _template(name, known) for name in known["heartbeat__general_units"]}
+    names = (*known["heartbeat__general_units"], TEXTFILES)
+    found = {f"{folder}/{name}": _template(name, known) for name in names}
     found |= {path: text for path, text in files("lease_files", lease, **given).items() if not path.endswith(".json")}
     return {path: text.replace("%i", lease["name"]) for path, text in found.items()}
 

@@ -24,7 +24,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daemon import SystemdHost
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Record
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Claimant, Held, Seen
-from support.role import ROLE, script, settings, units
+from support.role import ROLE, TEXTFILES, script, settings, units
 
 HOOKS = dict(on_acquired="/bin/true", on_lost="/bin/true", on_error="/bin/true")
 RECORD = Record("web-1", "my-session", 7, 1, "n", 30.0, 1.0, 1.0, 31.0, {}, True)
@@ -175,17 +175,22 @@ def test_on_error_reads_all_that_the_daemon_tells(host, daemon):
     assert pathlib.Path(path.removeprefix("-")).read_text() == told
 
 
-def test_the_role_finds_daemons_and_a_guard_that_have_not_read_what_is_there_now(host):
+def test_the_role_finds_what_runs_and_has_not_read_what_is_there_now(host):
     (host.root / "told").write_text("")  # no job
     run, etc = host.paths["heartbeat__run"], host.paths["heartbeat__etc"]
     places = (run, etc, *[str(host.root / "bin" / "systemctl")] * 2)  # for the command and the code
     os.close(runtime.keep_others_out("db", time.time()))
-    (touch,) = settings(host.units["s3-leader-guard.service"], "ExecStartPre")
-    (folder,) = settings(host.units["s3-leader-guard.service"], "RuntimeDirectory")
-    os.makedirs(host.root / "run" / folder)
-    host.run(*shlex.split(touch))
+    locks = []
+    for name in ("s3-leader-guard.service", TEXTFILES):
+        (touch,) = settings(host.units[name], "ExecStartPre")
+        (folder,) = settings(host.units[name], "RuntimeDirectory")
+        os.makedirs(host.root / "run" / folder)
+        host.run(*shlex.split(touch))
+        locks.append(shlex.split(touch)[-1])
     assert host.file("outdated-daemons.sh", *places) == []
     os.close(runtime.keep_others_out("db", time.time() - 60))
     assert host.file("outdated-daemons.sh", *places) == ["s3-leader@db.service"]
-    os.utime(shlex.split(touch)[-1], (time.time() - 60,) * 2)
-    assert host.file("outdated-daemons.sh", *places) == ["s3-leader@db.service", "s3-leader-guard.service"]
+    for lock in locks:
+        os.utime(lock, (time.time() - 60,) * 2)
+    outdated = host.file("outdated-daemons.sh", *places)
+    assert outdated == ["s3-leader@db.service", "s3-leader-guard.service", TEXTFILES]

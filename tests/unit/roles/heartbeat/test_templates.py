@@ -23,7 +23,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host impo
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.config import Config
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _unit_files, _units
 from support.documents import ROOT, text_of
-from support.role import ROLE, files, items, script, settings, tasks, units, value, variables
+from support.role import ROLE, TEXTFILES, files, items, script, settings, tasks, units, value, variables
 
 LEASE = dict(
     name="db",
@@ -137,7 +137,7 @@ def test_the_picture_of_a_host_has_the_units_of_the_role():
 
 def test_every_template_of_a_unit_is_installed():
     general = {file.name.removesuffix(".j2") for file in (ROLE / "templates").glob("s3-leader?*.*.j2")}
-    assert general == set(VARIABLES["heartbeat__general_units"])
+    assert general == {*VARIABLES["heartbeat__general_units"], TEXTFILES}
 
 
 def test_every_script_that_a_unit_runs_is_installed():
