@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-systemd", action="store_true", help="each end of leadership on each Debian")
     parser.addoption("--chaos-without-hands", action="store_true", help="nobody meddles with services meanwhile")
     parser.addoption("--handovers", type=int, default=5, help="how often a host hands over to another (default: 5)")
+    parser.addoption("--failovers", type=int, default=4, help="how many Prometheus watches (default: 4)")
     parser.addoption("--chaos-seed", type=int, help="which faults, in which order")
 
 
