@@ -27,7 +27,13 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.exec
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Heartbeat, Lost, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, RUNS_GRACE, keeping
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Answer, Claimant, Held, Outcome, Step
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
+    Answer,
+    Claimant,
+    Held,
+    Outcome,
+    Step,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._options import Handle
 
 from . import _end_run, _kept, _processes, _run

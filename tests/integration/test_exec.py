@@ -13,6 +13,7 @@ import select
 import shlex
 import signal
 import sys
+import time
 
 import pytest
 from support import executed, guarded_work
@@ -372,11 +373,80 @@ def test_a_script_that_names_no_shell_is_run_by_one(run, tmp_path):
         (dict(metadata="x"), '--metadata is "x": use NAME=VALUE'),
         (dict(endpoint_url="ftp://x"), '--endpoint-url is "ftp://x": use a URL'),
         (dict(stop_grace=0), "--stop-grace is 0: use 1 to 3600"),
+        (dict(textfile="job.txt"), '--textfile is "job.txt": node_exporter reads no other files than *.prom'),
+        (dict(textfile="/missing/job.prom"), "there is no folder /missing: create it"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused_before_anything_is_sent(run, options, text):
     ended = run("true", **options).wait()
     assert (ended.status, text in ended.err) == (USAGE, True), ended.err
+
+
+# -- What Prometheus is told
+
+
+@pytest.fixture
+def textfile(tmp_path):
+    folder = tmp_path / "textfiles"
+    folder.mkdir()
+    return folder / "nightly.prom"
+
+
+def metrics(textfile):
+    """The values of the metrics that have one."""
+    lines = (line.rsplit(" ", 1) for line in textfile.read_text().splitlines() if not line.startswith("#"))
+    return {name.partition("{")[0].replace("s3_leader_", ""): float(value) for name, value in lines}
+
+
+def test_prometheus_is_told_that_the_command_leads_until_the_deadline_and_that_it_has_ended(lead, file, textfile):
+    before = time.time()
+    one = lead("alice", 60, textfile=textfile)
+    told = wait_for(lambda: textfile.exists() and metrics(textfile), "it tells")
+    assert told["is_leader"] == 1
+    grace = OPTIONS["stop_grace"]
+    assert before < told["deadline_timestamp_seconds"] < time.time() + OPTIONS["lease_duration"] - grace
+    renewed = told["last_renewal_timestamp_seconds"]
+    wait_for(lambda: metrics(textfile)["last_renewal_timestamp_seconds"] > renewed, "it renews the lease")
+    assert 'name="nightly"' in textfile.read_text()
+    one.process.terminate()
+    one.wait()
+    told = metrics(textfile)
+    assert told["is_leader"] == told["deadline_timestamp_seconds"] == 0
+    assert told["last_renewal_timestamp_seconds"] > before
+    assert "takeover_seconds" not in told  # or its absence between two runs would raise an alert
+
+
+def test_what_a_keeper_that_was_killed_has_told_is_over_before_another_one_leads(lead, run, file, textfile):
+    one = lead("alice", 60, textfile=textfile)
+    wait_for(lambda: textfile.exists() and metrics(textfile)["is_leader"], "it tells")
+    os.kill(one.keeper, signal.SIGKILL)
+    one.wait()
+    follows(run, file)
+    assert metrics(textfile)["deadline_timestamp_seconds"] < time.time()
+
+
+def test_one_that_waits_tells_so(lead, run, textfile):
+    lead("alice", 60)
+    run("true", wait=60, textfile=textfile)
+    told = wait_for(lambda: textfile.exists() and metrics(textfile), "it tells")
+    assert told["is_leader"] == 0
+    assert told["term"] > 0
+
+
+@pytest.mark.parametrize("hinder", [os.mkfifo, os.mkdir], ids=["the disk does not answer", "it cannot be written"])
+def test_metrics_that_cannot_be_written_are_told_of_once_and_the_command_keeps_its_lease(
+    lead, stored, file, textfile, hinder
+):
+    hinder(f"{textfile}.new")  # who opens a pipe for writing waits for somebody who reads
+    one = lead("alice", 60, textfile=textfile)
+    for _time in range(3):
+        before = stored()
+        wait_for(lambda before=before: stored() != before, "the lease is renewed")
+    one.process.terminate()
+    ended = one.wait()
+    assert ended.err.count("the metrics cannot be written") == 1
+    assert "is lost" not in ended.err
+    assert is_free(stored())
 
 
 # -- On a terminal

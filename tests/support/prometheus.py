@@ -21,8 +21,6 @@ from .child_process import die_with_parent
 from .ports import free_ports
 from .waiting import wait_for
 
-PACKAGES = {"prometheus": "prometheus", "prometheus-node-exporter": "prometheus-node-exporter", "promtool": "prometheus"}
-"""The package of each command."""
 INTERVAL = 1
 """Seconds between two scrapes, and two evaluations of the alerts."""
 
@@ -38,10 +36,10 @@ class Series(t.NamedTuple):
 
 
 def command(name: str) -> str:
-    """Return the path of a command. Skips the test where there is none."""
+    """Return the path of a command, which is in the package of this name. Skips the test where there is none."""
     path = shutil.which(name)
     if not path:
-        pytest.skip(f"no {name} command: apt-get install {PACKAGES[name]}")
+        pytest.skip(f"no {name} command: apt-get install {name}")
     return path
 
 
@@ -83,7 +81,7 @@ class Prometheus:
         self._stack.close()
 
     def values(self, query: str, at: float | None = None) -> dict[tuple[str, ...], float]:
-        """The values of a query, now or at another time, by the values of their labels, ordered by the labels' names."""
+        """The values of a query, now or at another time, by the values of their labels in the order of their names."""
         found = self._ask("query", query=query, time=f"{at or time.time():.3f}")
         return {_key(one["metric"]): float(one["value"][1]) for one in found}
 

@@ -21,7 +21,11 @@ from ..types import Answer, Found, Outcome, Pause, Raced, Read, Refused, Step, U
 FAMILIES = (
     ("s3_leader_info", "gauge", "The process that takes part in the lease, and the name under which it does."),
     ("s3_leader_is_leader", "gauge", "1 if it leads: only until s3_leader_deadline_timestamp_seconds."),
-    ("s3_leader_deadline_timestamp_seconds", "gauge", "Until when it leads unless it renews the lease; 0 if it does not."),
+    (
+        "s3_leader_deadline_timestamp_seconds",
+        "gauge",
+        "Until when it leads unless it renews the lease; 0 if it does not.",
+    ),
     ("s3_leader_last_renewal_timestamp_seconds", "gauge", "When it last acquired or renewed the lease; 0 if never."),
     ("s3_leader_updated_timestamp_seconds", "gauge", "When it wrote these metrics."),
     ("s3_leader_term", "gauge", "The term of the lease as last seen, by slot, which is 0 for a lease without slots."),
@@ -47,9 +51,11 @@ LATE = 1 / 3
 class Metrics:
     """Counts what happens to one process and one lease, and tells it. Times are in seconds, by the process's clock."""
 
-    def __init__(self, name: str, location: Location, holder: str, slots: int, takeover: float) -> None:
+    def __init__(
+        self, name: str, location: Location, holder: str, slots: int, takeover: Optional[float] = None
+    ) -> None:
         """``name`` tells the process from others of this host. ``slots``: 0 for a lease without. ``takeover``: after
-        how long without a renewal this process takes the lease.
+        how long without a renewal this process takes the lease; None for one that does not always stand by.
         """
         names = dict(name=name, bucket=location.bucket, key=location.key)
         self._names = ",".join('%s="%s"' % (label, escaped(value)) for label, value in names.items())
@@ -130,7 +136,8 @@ class Metrics:
         yield "s3_leader_updated_timestamp_seconds", wall
         yield "s3_leader_slot", self._slot
         yield "s3_leader_slots", self._slots
-        yield "s3_leader_takeover_seconds", self._takeover
+        if self._takeover is not None:
+            yield "s3_leader_takeover_seconds", self._takeover
         yield "s3_leader_transitions_total", self._transitions
         yield "s3_leader_late_renewals_total", self._late
 

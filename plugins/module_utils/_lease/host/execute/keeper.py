@@ -104,6 +104,8 @@ def _keep(order: Order, kept: KeptCommand) -> None:
         held = kept.acquired(me, store)
     except CannotSend as error:
         raise StoreError(error.why, error.advice) from None
+    finally:
+        kept.measure()
     if held is None:
         return
     its_store = store.of(kept.slot)
@@ -115,4 +117,5 @@ def _keep(order: Order, kept: KeptCommand) -> None:
     except Lost:
         kept.await_end()
     else:
+        kept.measure()  # it was given back since
         kept.bury()

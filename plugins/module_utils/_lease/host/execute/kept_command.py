@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Optional
 
 from ... import processes, protocol, slots
@@ -21,6 +22,7 @@ from ...types import (
     Claimant,
     Held,
     Outcome,
+    Pause,
     Race,
     Seen,
     Step,
@@ -31,17 +33,21 @@ from ...types import (
 )
 from ...wording import plain, sentence, standing
 from ..heartbeat import Ended, Interruptible, Stop, tells, trouble_of
+from ..metrics import Metrics
 from ..timing import Timing
 from .command import Command
 from .line import Line, SharedTime
 from .options import UNAVAILABLE, Order
 from .signals import Signals
+from .textfile import Textfile, name_of
 
 if TYPE_CHECKING:  # it loads botocore
     from ...store import Store
 
 POLL = 1.0
 """Seconds between two looks at a lease that somebody else has."""
+METRICS_APART = 1.0
+"""Seconds between two writes of the metrics while the command waits for the lease."""
 LOOK = 1.0
 """Longest wait in seconds: waits pause during suspend, so the clock is read in between."""
 
@@ -76,6 +82,10 @@ class KeptCommand:
         self._in_background_since: Optional[float] = None
         """When the command had ended, and something of it had not."""
         self._told_of_background = False
+        self._textfile = Textfile(order.textfile) if order.textfile else None
+        self._metrics = Metrics(name_of(order.textfile), order.location, order.holder, order.slots)
+        self._measured_at = -METRICS_APART
+        self._told_of_textfile = False
 
     # -- before the command runs
 
@@ -88,8 +98,13 @@ class KeptCommand:
             wrote = wrote or isinstance(step, (Write, Race))
 
         def after(step: Step, answer: Answer) -> None:
+            self.requested(step, answer)
+            if isinstance(answer.outcome, (Absent, Seen)) and not isinstance(step, Pause):
+                self._metrics.found(answer.outcome, step.slot)
             if tells(step, answer):
                 self._report(answer.outcome)
+            if self._clock.now() >= self._measured_at + METRICS_APART:
+                self.measure()
 
         clock = Interruptible(self._clock, self.wait)
         patience = max(order.endpoint.patience, order.wait)
@@ -136,9 +151,9 @@ class KeptCommand:
         """Tell what the runner waits for."""
         if isinstance(outcome, (Absent, Seen)):
             left = free_in(outcome)
-            time = " (free in %.0f s unless it is renewed)" % left if left else ""
+            until = " (free in %.0f s unless it is renewed)" % left if left else ""
             if left != 0 and self._order.wait:
-                self._line.tell(waits="waits%s: %s" % (time, standing(outcome)))
+                self._line.tell(waits="waits%s: %s" % (until, standing(outcome)))
         elif trouble_of(outcome):
             self._line.tell(waits="waits, and asks again and again: %s" % trouble_of(outcome), trouble=True)
 
@@ -169,6 +184,16 @@ class KeptCommand:
         elif self._clock.now() >= self._in_background_since + REACTION and not self._told_of_background:
             self._told_of_background = True
             self._line.tell(background=True)
+
+    def measure(self) -> None:
+        """Tell Prometheus how things are, where that is wanted."""
+        if self._textfile is None:
+            return
+        self._measured_at = self._clock.now()
+        self._textfile.write(self._metrics.text(self._measured_at, time.time()))
+        if self._textfile.trouble and not self._told_of_textfile:
+            self._told_of_textfile = True
+            self._line.tell(remark="the metrics cannot be written: %s" % self._textfile.trouble)
 
     # -- when no one renews the lease any more
 
@@ -218,7 +243,7 @@ class KeptCommand:
             raise Stop()
 
     def requested(self, step: Step, answer: Answer) -> None:
-        pass
+        self._metrics.requested(step, answer)
 
     def answered(self, outcome: Outcome, slot: int = 0) -> None:
         pass
@@ -236,16 +261,20 @@ class KeptCommand:
             raise Ended("the command was not started")  # the runner is stopped, and the others wait for nothing
         self._trouble = ""
         self._deadline.value, self._term = held.lapses_at, term_of(held.seen)
+        self._metrics.leads(held.seen, self.slot, held.heard_at, until)
+        self.measure()
         if not self._is_held:
             self._is_held = True
             self._line.tell(held=True)
 
     def demote(self, why: str) -> None:
         self._is_held = False
+        self._metrics.ended()
         if not self._runs and not self._cancelled:
             self._line.tell(failed=why, code=UNAVAILABLE)
         elif not (self._is_over or self._cancelled):
             self._line.tell(lost=plain("%s (%s)" % (why, self._trouble) if self._trouble else why))
+        self.measure()
 
     def serving(self) -> bool:
         return self._runs and not self._is_over

@@ -20,6 +20,7 @@ from ...settings import Endpoint, Location
 from .. import store_options
 from ..arguments import duration
 from ..config import ENDPOINT
+from . import textfile
 
 USAGE, UNAVAILABLE, CONFLICT, LOST = 64, 69, 75, 79
 """Exit statuses: the options are unusable; the store could not be asked, or refuses; somebody else has the lease; the
@@ -53,6 +54,8 @@ class Order(NamedTuple):
     metadata: Mapping[str, str]
     slots: int = 0
     """How many may hold it at the same time; 0 for a lease without slots."""
+    textfile: str = ""
+    """Where to tell Prometheus of the lease; '' for nowhere."""
 
     @property
     def renew_interval(self) -> float:
@@ -101,6 +104,7 @@ def parse(arguments: Sequence[str]) -> Order:
         takeover=given.takeover,
         metadata=settings.check_metadata(_pairs(given.metadata)),
         slots=given.slots or 0,
+        textfile="" if given.textfile is None else textfile.checked(given.textfile),
     )
     if given.slots is not None:
         settings.check_slots(given.slots, order.location.key, "--slots")
@@ -155,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--hold-at-least", type=duration, default=0, help="how long after its acquisition nobody takes it again")
     option("--takeover", choices=settings.TAKEOVERS, default="store_clock", help="default: %(default)s")
     option("--metadata", metavar="NAME=VALUE", action="append", default=[], help="a note in the lease, for people")
+    option("--textfile", metavar="PATH.prom", help="write metrics for node_exporter to this file")
     store_options.add_endpoint(parser)
     return parser
 
@@ -162,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
 def _of_a_key(parser: argparse.ArgumentParser) -> Dict[str, object]:
     """Return the options that only a lease has which the command acquires itself, with their defaults."""
     names = ("bucket", "holder", "slots", "lease_duration", "stop_grace", "hold_at_least", "takeover", "metadata")
-    return {name: parser.get_default(name) for name in (*names, *ENDPOINT)}
+    return {name: parser.get_default(name) for name in (*names, "textfile", *ENDPOINT)}
 
 
 def _pairs(given: List[str]) -> Dict[str, str]:

@@ -134,6 +134,8 @@ class _Runner:
             self._status = message["status"]
             if self._command:
                 self._command.status = self._status
+        elif "remark" in message:
+            self._screen.say(self._about(message["remark"]))
         elif "background" in message:
             self._screen.say(_BACKGROUND % os.getpid())
         elif "over" in message:

@@ -883,9 +883,13 @@ def test_metrics_say_at_once_that_the_host_has_ceased_to_lead(host, folder):
 
 
 def test_every_renewal_is_in_the_metrics_and_a_standby_writes_them_once_in_a_second(host, folder, clock, monkeypatch):
-    written = []
-    write = runtime.write
-    monkeypatch.setattr(runtime, "write", lambda path, text: (written.append(os.path.basename(path)), write(path, text)))
+    written, write = [], runtime.write
+
+    def noted(path, text):
+        written.append(os.path.basename(path))
+        write(path, text)
+
+    monkeypatch.setattr(runtime, "write", noted)
     for wait in (0, 0.4, 0.7):
         clock.sleep(wait)
         host.answered(Absent(1.0))
@@ -900,9 +904,10 @@ def test_metrics_count_the_requests_and_the_terms_of_the_lease(host, folder):
     host.answered(seen(session="other"))
     host.promote(held(term=8), 1018.0)
     assert metrics(folder)["transitions_total"] == 1
-    assert 's3_leader_requests_total{name="db",bucket="leader-election",key="jobs/db",operation="read",outcome="ok"} 1' in (
-        folder / "metrics.prom"
-    ).read_text()
+    counted = (
+        's3_leader_requests_total{name="db",bucket="leader-election",key="jobs/db",operation="read",outcome="ok"} 1'
+    )
+    assert counted in (folder / "metrics.prom").read_text()
 
 
 def test_metrics_that_cannot_be_written_do_not_disturb_leading_and_are_reported_once(host, folder, journal):

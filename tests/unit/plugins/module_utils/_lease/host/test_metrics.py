@@ -167,7 +167,7 @@ def test_leading_again_after_the_end_is_no_late_renewal(metrics):
 
 
 @pytest.mark.parametrize(
-    "step, outcome, counted",
+    ("step", "outcome", "counted"),
     [
         (READ, seen(1), {("read", "ok"): 1}),
         (READ, Absent(1.0), {("read", "ok"): 1}),
@@ -205,7 +205,9 @@ def test_a_request_is_in_each_bucket_that_it_is_not_slower_than(metrics):
     for seconds in (0.25, 0.3, 99):
         metrics.requested(READ, Answer(Unchanged(1.0), NOW, NOW + seconds))
     found = samples(metrics)
-    buckets = {bound: found["request_duration_seconds_bucket", "read", bound] for bound in ("0.1", "0.25", "0.5", "10.0")}
+    buckets = {
+        bound: found["request_duration_seconds_bucket", "read", bound] for bound in ("0.1", "0.25", "0.5", "10.0")
+    }
     assert buckets == {"0.1": 0, "0.25": 1, "0.5": 2, "10.0": 2}
     assert found["request_duration_seconds_bucket", "read", "+Inf"] == 3
     assert found["request_duration_seconds_count", "read"] == 3

@@ -34,11 +34,12 @@ def test_all_options_are_known(monkeypatch):
     words = "--key a --bucket b-1 --holder h --lease-duration 20 --stop-grace 5 --takeover never --metadata x=1=2"
     store = "--endpoint-url https://s3 --region r --profile p --credentials-file /c --aws-ca-bundle /ca"
     store += " --expected-bucket-owner 012345678901"
-    more = "--no-validate-certs --addressing-style path --request-timeout 3 -n -E 0"
+    more = "--no-validate-certs --addressing-style path --request-timeout 3 -n -E 0 --textfile /tmp/nightly.prom"
     order = parse([*words.split(), *store.split(), *more.split(), *COMMAND])
     assert (str(order.location), order.holder, order.metadata) == ("s3://b-1/a", "h", {"x": "1=2"})
     assert (order.lease_duration, order.stop_grace, order.takeover) == (20, 5, "never")
     assert (order.wait, order.conflict, order.renew_interval) == (0, 0, pytest.approx(5.75))
+    assert order.textfile == "/tmp/nightly.prom"
     endpoint = order.endpoint
     assert (endpoint.endpoint_url, endpoint.region, endpoint.profile) == ("https://s3", "r", "p")
     assert (endpoint.credentials_file, endpoint.aws_ca_bundle, endpoint.validate_certs) == ("/c", "/ca", False)

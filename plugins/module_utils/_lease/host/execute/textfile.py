@@ -1,0 +1,70 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/license/bsd-2-clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Private to the collection: it can have breaking changes at any time.
+
+"""The file in which s3-leader exec tells Prometheus of its lease, written by whoever renews it.
+
+A thread writes it, since the disk may not answer for longer than the lease lasts.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Optional
+
+from ...bad_option import BadOption
+from .. import runtime
+
+SUFFIX = ".prom"
+PATIENCE = 0.2
+"""Seconds for which a write is waited for."""
+
+
+def checked(path: str) -> str:
+    """Return the absolute path. Raises BadOption if it cannot be written, or node_exporter would not read it."""
+    if not path.endswith(SUFFIX) or os.path.basename(path) == SUFFIX:
+        raise BadOption("--textfile", path, "node_exporter reads no other files than *%s" % SUFFIX)
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise BadOption("--textfile", path, "there is no folder %s: create it" % folder)
+    if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(path):
+        raise BadOption("--textfile", path, "it cannot be written: let %s be writable for this user" % folder)
+    return os.path.abspath(path)
+
+
+def name_of(path: str) -> str:
+    """Return what tells the file from others of its folder, and so its metrics from theirs."""
+    return os.path.basename(path)[: -len(SUFFIX)]
+
+
+class Textfile:
+    """Replaces a file again and again. What cannot be written now is left out: the next text is newer."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._writer: Optional[threading.Thread] = None
+        self.trouble = ""
+        """Why the last text that was tried could not be written."""
+
+    def write(self, text: str) -> None:
+        """Write this text, unless an earlier one is still being written."""
+        if self._writer is not None and self._writer.is_alive():
+            self.trouble = "the disk of %s does not answer" % self._path
+            return
+        self._writer = threading.Thread(target=self._replace, args=(text,), daemon=True)
+        try:
+            self._writer.start()
+        except RuntimeError:  # too many threads hang
+            self._writer = None
+            return
+        self._writer.join(PATIENCE)
+
+    def _replace(self, text: str) -> None:
+        try:
+            runtime.write(self._path, text)
+            self.trouble = ""
+        except OSError as error:
+            self.trouble = str(error)
