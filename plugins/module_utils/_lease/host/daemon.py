@@ -33,7 +33,7 @@ from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
 from .heartbeat import Ended, Heartbeat, Lost, Reload, Stop, trouble_of
-from .metrics import Metrics
+from .metrics import APART, Metrics
 from .timing import Timing
 
 T = TypeVar("T")
@@ -46,8 +46,6 @@ CALM = 30.0
 """Seconds without an error after which a standby's series of errors is over: reads may work while writes do not."""
 STARTING = 20.0
 """Seconds that systemd has to start the services; after that, the leader gives up."""
-METRICS_APART = 1.0
-"""Seconds between two writes of the metrics, unless leadership changes or is renewed."""
 BUSY = 0.1
 """Seconds until a notification that systemd had no room for is sent again."""
 MOST = 1e15
@@ -134,7 +132,7 @@ class SystemdHost:
         """The status could not be written."""
         timing, slots = config.timing, config.slots or 0
         self._metrics = Metrics(config.name, config.location, me.holder, slots, timing.time_to_take_over)
-        self._measured: Tuple[Optional[float], float] = (None, -METRICS_APART)
+        self._measured: Tuple[Optional[float], float] = (None, -APART)
         """Until when this host led when the metrics were written last, and when that was."""
 
     def wait(self, seconds: float) -> None:
@@ -353,7 +351,7 @@ class SystemdHost:
     def _measure(self) -> None:
         now = self._clock.now()
         until, at = self._measured
-        if until != self._until or now >= at + METRICS_APART:
+        if until != self._until or now >= at + APART:
             runtime.write(self._path(runtime.METRICS), self._metrics.text(now, time.time()))
             self._measured = (self._until, now)
 

@@ -44,6 +44,8 @@ OUTCOMES = ("ok", "conflict", "throttled", "unknown", "refused")
 clean answer came; the store would refuse it again, so something has to be fixed."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram's buckets, in seconds."""
+APART = 1.0
+"""Seconds between two writes, unless leadership changes or is renewed."""
 LATE = 1 / 3
 """A renewal is late that comes when less than this part of the time to lead is left."""
 
@@ -156,7 +158,8 @@ class Metrics:
 
 
 def escaped(value: str) -> str:
-    """Return a label's value as the format has it between quotes."""
+    """Return a label's value as the format has it between quotes, which is UTF-8 whatever the value has."""
+    value = value.encode("utf-8", "replace").decode("utf-8")
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

@@ -45,28 +45,36 @@ class Textfiles:
         self._folder = folder
         self._brought: Dict[str, str] = {}
         """What was written, by lease."""
-        self._trouble = ""
-        """What was reported and lasts."""
+        self._is_troubled = False
+        """Something cannot be brought, which was reported."""
 
     def look(self) -> None:
         """Bring what has changed, and remove the files of daemons that have ended."""
         told = dict(self._told())
+        trouble = ""
         try:
-            for name in {*_there(self._folder), *self._brought} - told.keys():
-                runtime.remove(_path(self._folder, name))
-                self._brought.pop(name, None)
-            for name, text in told.items():
-                if text != self._brought.get(name):
-                    _replace(_path(self._folder, name), text)
-                    self._brought[name] = text
+            known = {*_there(self._folder), *self._brought}
         except OSError as error:
-            if not self._trouble:
-                systemd.journal(systemd.WARNING, "the metrics cannot be brought to node_exporter: %s" % error)
-            self._trouble = str(error)
-            return
-        if self._trouble:
+            known, trouble = set(self._brought), str(error)
+        for name in known.union(told):
+            try:
+                self._bring(name, told.get(name, ""))
+            except OSError as error:  # others may be luckier
+                trouble = str(error)
+        if trouble and not self._is_troubled:
+            systemd.journal(systemd.WARNING, "the metrics cannot be brought to node_exporter: %s" % trouble)
+        elif self._is_troubled and not trouble:
             systemd.journal(systemd.INFO, "the metrics can be brought to node_exporter again")
-        self._trouble = ""
+        self._is_troubled = bool(trouble)
+
+    def _bring(self, name: str, text: str) -> None:
+        """Write the file of a lease, if it has changed; without a text, remove it. Raises OSError."""
+        if not text:
+            runtime.remove(_path(self._folder, name))
+            self._brought.pop(name, None)
+        elif text != self._brought.get(name):
+            _replace(_path(self._folder, name), text)
+            self._brought[name] = text
 
     @staticmethod
     def _told() -> Iterator[Tuple[str, str]]:

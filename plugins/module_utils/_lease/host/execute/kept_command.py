@@ -33,7 +33,7 @@ from ...types import (
 )
 from ...wording import plain, sentence, standing
 from ..heartbeat import Ended, Interruptible, Stop, tells, trouble_of
-from ..metrics import Metrics
+from ..metrics import APART, Metrics
 from ..timing import Timing
 from .command import Command
 from .line import Line, SharedTime
@@ -46,8 +46,6 @@ if TYPE_CHECKING:  # it loads botocore
 
 POLL = 1.0
 """Seconds between two looks at a lease that somebody else has."""
-METRICS_APART = 1.0
-"""Seconds between two writes of the metrics while the command waits for the lease."""
 LOOK = 1.0
 """Longest wait in seconds: waits pause during suspend, so the clock is read in between."""
 
@@ -84,7 +82,7 @@ class KeptCommand:
         self._told_of_background = False
         self._textfile = Textfile(order.textfile) if order.textfile else None
         self._metrics = Metrics(name_of(order.textfile), order.location, order.holder, order.slots)
-        self._measured_at = -METRICS_APART
+        self._measured_at = -APART
         self._told_of_textfile = False
 
     # -- before the command runs
@@ -103,7 +101,7 @@ class KeptCommand:
                 self._metrics.found(answer.outcome, step.slot)
             if tells(step, answer):
                 self._report(answer.outcome)
-            if self._clock.now() >= self._measured_at + METRICS_APART:
+            if self._clock.now() >= self._measured_at + APART:
                 self.measure()
 
         clock = Interruptible(self._clock, self.wait)

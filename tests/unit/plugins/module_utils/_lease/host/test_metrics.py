@@ -90,6 +90,11 @@ def test_a_label_may_have_any_character(metrics):
     assert info.samples[0].labels == dict(name="db", bucket="leases", key=key, holder=holder)
 
 
+def test_a_key_that_no_encoding_has_is_written_all_the_same():
+    text = Metrics("db", Location("leases", "jobs/\ud800"), "web-1", 0, 1).text(NOW, WALL)
+    assert 'key="jobs/?"' in text
+
+
 def test_a_standby_claims_nothing(metrics):
     metrics.found(seen(7), 0)
     found = samples(metrics)

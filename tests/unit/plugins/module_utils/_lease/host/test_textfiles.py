@@ -125,6 +125,16 @@ def test_a_full_disk_leaves_the_last_file_and_a_later_round_replaces_it(brings, 
     assert there(folder) == {"s3-leader@db.prom": "a 2\n"}
 
 
+def test_one_that_cannot_be_replaced_keeps_no_other_from_being_brought(brings, folder, journal):
+    (folder / "s3-leader@db.prom").mkdir()
+    tell("a 1\n")
+    tell("b 1\n", "web")
+    brings.look()
+    assert (folder / "s3-leader@web.prom").read_text() == "b 1\n"
+    (entry,) = journal()
+    assert "s3-leader@db.prom" in entry["MESSAGE"]
+
+
 def _full(*_paths):
     raise OSError(28, "No space left on device")
 
