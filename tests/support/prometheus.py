@@ -36,10 +36,10 @@ class Series(t.NamedTuple):
 
 
 def command(name: str) -> str:
-    """Return the path of a command, which is in the package of this name. Skips the test where there is none."""
+    """Return the path of a command. Skips the test where there is none."""
     path = shutil.which(name)
     if not path:
-        pytest.skip(f"no {name} command: apt-get install {name}")
+        pytest.skip(f"no {name} command: apt-get install prometheus prometheus-node-exporter")
     return path
 
 
