@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support import playbook
 from support.playbook import Run
-from support.prometheus import Prometheus, node_exporter
+from support.prometheus import INTERVAL, Prometheus, node_exporter
 from support.stores.seaweedfs import SeaweedFS
 from support.waiting import wait_for
 
@@ -248,7 +248,9 @@ def test_failovers_raise_no_false_alert_and_the_dashboard_shows_what_happened(
     began, first = time.time(), term_of(hosts)
     count = pytestconfig.getoption("--failovers")
     failovers = [fail_over(hosts, prometheus, [*ENDS][turn % len(ENDS)]) for turn in range(count)]
-    ended, last = time.time(), term_of(hosts)
+    last = term_of(hosts)
+    wait_for(lambda: prometheus.values("max(s3_leader_term)") == {(): last}, "Prometheus knows the last term")
+    ended = time.time() + INTERVAL  # values are asked for in such steps
 
     def claims(one: Failover) -> int:
         """For how many seconds two hosts seemed to lead."""
