@@ -80,7 +80,7 @@ def items(task, **known):
 def value(template, **known):
     """What a template that is one expression stands for."""
     expression = template.strip().removeprefix("{{").removesuffix("}}")
-    return _JINJA.compile_expression(expression)(**variables(), **known)
+    return _JINJA.compile_expression(expression)(**{**variables(), **known})
 
 
 def script(name, **given):

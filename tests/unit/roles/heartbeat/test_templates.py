@@ -268,3 +268,26 @@ def test_the_versions_for_credentials_are_documented_and_told():
     assert re.findall(r"\(C\(LoadCredential\w*=\), systemd (\d+)", specs) == NEEDED[1:]
     (message,) = re.findall(r"is too old: (.*?)\.", " ".join(TASKS["requirements.yml"].split()))
     assert re.findall(r"\d+", message) == NEEDED
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_usable"),
+    [
+        ("/var/lib/prometheus/node-exporter", True),
+        ("/srv/a_b@c+d/.x", True),
+        ("srv/metrics", False),
+        ("/srv/my metrics", False),
+        ("/srv/metrics/", False),
+        ("/srv/%i", False),
+        ("/srv/$x", False),
+        ("/srv/../home/x", False),
+        ("/home/x", False),
+        ("/root", False),
+        ("/run/user/0/x", False),
+        ("/rootless", True),
+    ],
+)
+def test_a_folder_of_metrics_is_refused_that_a_unit_cannot_name_or_does_not_see(folder, is_usable):
+    (task,) = (task for task in tasks("requirements.yml") if "folder of metrics" in task["name"])
+    conditions = task["ansible.builtin.assert"]["that"]
+    assert all(value(one, heartbeat_textfile_directory=folder) for one in conditions) == is_usable

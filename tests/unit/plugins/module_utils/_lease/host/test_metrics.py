@@ -198,7 +198,7 @@ def test_every_request_is_counted_by_operation_and_outcome(metrics, step, outcom
     assert requests(metrics) == counted
     durations = {key[1]: value for key, value in samples(metrics).items() if key[0] == "request_duration_seconds_count"}
     for operation in OPERATIONS:
-        assert durations[operation] == sum(value for (one, _), value in counted.items() if one == operation)
+        assert durations[operation] == sum(value for (one, _outcome), value in counted.items() if one == operation)
 
 
 def test_counters_exist_before_anything_is_counted_so_that_a_rate_sees_the_first(metrics):
