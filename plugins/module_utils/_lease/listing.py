@@ -15,6 +15,7 @@ import collections
 import contextlib
 import threading
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Counter, Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote_plus, urlencode
 
@@ -99,8 +100,11 @@ class Listing:
         """Number of requests sent."""
         return sum(store.requests for store in self._stores)
 
-    def read(self) -> List[Listed]:
-        """Return what is there, by key. An object that vanishes meanwhile is left out. Raises StoreError."""
+    def read(self, known: Mapping[str, Seen] = MappingProxyType({})) -> List[Listed]:
+        """Return what is there, by key. An object that vanishes meanwhile is left out. Raises StoreError.
+
+        ``known`` is what an earlier look has found, by key: what still has its ETag is not read again.
+        """
         objects: Dict[str, Object] = {}
         tokens = {""}
         page = self._page("")
@@ -112,7 +116,7 @@ class Listing:
                     "Use a longer prefix, below which there are fewer",
                 )
             if not page.following:
-                return self._read_all([objects[key] for key in sorted(objects)], page.store_time)
+                return self._read_all([objects[key] for key in sorted(objects)], page.store_time, known)
             if page.following in tokens:
                 raise StoreRefused(
                     "%s cannot be listed: %s begins the list anew, again and again"
@@ -133,7 +137,7 @@ class Listing:
             raise TypeError("a page was read without its content")
         return pages.page
 
-    def _read_all(self, objects: Sequence[Object], store_time: float) -> List[Listed]:
+    def _read_all(self, objects: Sequence[Object], store_time: float, known: Mapping[str, Seen]) -> List[Listed]:
         found: Dict[str, Optional[Seen]] = {}
         errors: List[Exception] = []
         todo: Deque[Object] = collections.deque(objects)
@@ -145,7 +149,7 @@ class Listing:
                 except IndexError:
                     return
                 try:
-                    found[one.key] = self._read(one, store_time)
+                    found[one.key] = self._read(one, store_time, known.get(one.key))
                 except Exception as error:  # pylint: disable=broad-exception-caught
                     errors.append(error)
 
@@ -163,20 +167,22 @@ class Listing:
         read = ((one, found[one.key]) for one in objects)
         return [Listed(self._below.at(one.key), seen, one.size) for one, seen in read if seen is not None]
 
-    def _read(self, one: Object, store_time: float) -> Optional[Seen]:
+    def _read(self, one: Object, store_time: float, known: Optional[Seen]) -> Optional[Seen]:
         """Return what the object is, or None if it has vanished. Raises StoreError."""
+        if known is not None and known.etag == one.etag:
+            return known._replace(store_time=store_time)
         no_lease = _no_lease(one)
         if no_lease is not None:
             return Seen(no_lease, one.etag, one.modified, store_time)
         location = self._below.at(one.key)
         store = Store(self._connection.at(one.key), location, self._clock, self._time)
-        return self._look(store, "%s cannot be read" % location)
+        return self._look(store, "%s cannot be read" % location, known)
 
-    def _look(self, store: Store, failed: str) -> Optional[Seen]:
+    def _look(self, store: Store, failed: str, known: Optional[Seen] = None) -> Optional[Seen]:
         self._stores.append(store)
         until = self._clock.now() + self._endpoint.patience
         try:
-            found = drive(look(until), store, self._endpoint.request_timeout, self._clock).found
+            found = drive(look(until, known), store, self._endpoint.request_timeout, self._clock).found
         except StoreError as error:
             raise type(error)("%s: %s" % (failed, error.why), error.advice) from None
         return None if isinstance(found, Absent) else found

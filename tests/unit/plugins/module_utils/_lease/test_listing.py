@@ -477,3 +477,17 @@ STATES = ("held", "held", "not a lease", "free", "held back", "expired")
 )
 def test_the_summary_counts_what_is_there_by_its_state(states, prefix, words):
     assert summary([*map(listed, states)], Location("bucket", prefix)) == words
+
+
+def test_what_still_has_the_etag_that_was_known_is_not_read_again(store, wire):
+    store.put("jobs/a", somebody_elses())
+    store.put("jobs/b", somebody_elses())
+    known = {one.location.key: one.found for one in read(wire)}
+    store.put("jobs/b", somebody_elses(term=42))
+    wire.clock.sleep(60)
+    before = len(store.requests)
+    a, b = listing_of(wire).read(known)
+    assert [request.key for request in store.requests[before:]] == ["", "jobs/b"]
+    assert (a.found.record, a.found.etag, a.found.modified) == known["jobs/a"][:3]
+    assert a.found.age == pytest.approx(60, abs=2)  # it grows older all the same
+    assert b.found.record.term == 42
