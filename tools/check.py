@@ -42,7 +42,7 @@ class Gate(t.NamedTuple):
 GATES = {
     "ruff": Gate("ruff check --output-format=concise"),
     "format": Gate("ruff format --check --diff"),
-    "mypy-plugins": Gate(f"{MYPY} {PACKAGE}/plugins", folder=COLLECTIONS),
+    "mypy-plugins": Gate(f"{MYPY} {PACKAGE}/plugins {PACKAGE}/extensions/eda", folder=COLLECTIONS),
     "mypy-tools": Gate(
         f"{MYPY} --python-version 3.11 {PACKAGE}/tools {PACKAGE}/tests/model/search.py", folder=COLLECTIONS
     ),

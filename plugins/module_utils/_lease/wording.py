@@ -72,7 +72,7 @@ def lease(found: Found, location: Location) -> Dict[str, Any]:
     return dict(
         bucket=location.bucket,
         key=location.key,
-        slot=_slot(location, record),
+        slot=slot_of(location, record),
         slots=(record.slots or None) if record else None,
         state=state(found),
         holder=record.holder if record else None,
@@ -93,7 +93,7 @@ def lease(found: Found, location: Location) -> Dict[str, Any]:
     )
 
 
-def _slot(location: Location, record: Optional[Record]) -> Optional[int]:
+def slot_of(location: Location, record: Optional[Record]) -> Optional[int]:
     """Return which slot of a lease with slots a record is, by its key; None if it is none."""
     if record is None or not record.slots:
         return None

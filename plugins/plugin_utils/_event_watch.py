@@ -1,0 +1,147 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: it can have breaking changes at any time.
+
+"""The options of an event source, and its looks at the store. A look blocks, so it belongs into a thread."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ..module_utils._lease import durations, settings
+from ..module_utils._lease.bad_option import HIDDEN, BadOption
+from ..module_utils._lease.clock import Clock
+from ..module_utils._lease.connection import MISSING_LIBRARY, CannotSend, Connection
+from ..module_utils._lease.driver import drive
+from ..module_utils._lease.listing import Below, Listing
+from ..module_utils._lease.protocol import look
+from ..module_utils._lease.settings import Endpoint, Location
+from ..module_utils._lease.store import Store
+from ..module_utils._lease.types import Found, Seen, StoreError
+from . import _events
+from ._events import Change, State
+
+POLL_INTERVAL = "5s"
+TYPES: dict[str, type] = dict(
+    dict.fromkeys(Endpoint.__dataclass_fields__, str),
+    **dict.fromkeys(("bucket", "key", "prefix", "poll_interval", "state_file"), str),
+    validate_certs=bool,
+    aws_config=dict,
+)
+"""The options, and what each has to be. A duration may be a number, too."""
+_DURATIONS = ("poll_interval", "request_timeout")
+_SECRET = ("access_key", "secret_key", "session_token", "aws_config")
+_DEFAULTS = dict(bucket="S3_LEADER_BUCKET", endpoint_url="AWS_URL", aws_ca_bundle="AWS_CA_BUNDLE")
+"""The variables that stand in for options, as on the command line of s3-leader. botocore reads its own."""
+_SCRATCH = ".preflight-"
+"""In the keys of a preflight's scratch objects, which are no leases."""
+
+
+class Options(t.NamedTuple):
+    """The options of the source, checked."""
+
+    location: Location
+    """Of the lease; or what is below the prefix."""
+    endpoint: Endpoint
+    poll_interval: float
+    state_file: str | None
+
+    @property
+    def key(self) -> str | None:
+        """The key of the only lease; None for a prefix."""
+        return None if isinstance(self.location, Below) else self.location.key
+
+
+def parsed(arguments: t.Mapping[str, t.Any]) -> Options:
+    """Return the options. Raises BadOption."""
+    given = {name: value for name, value in arguments.items() if not name.startswith("eda_")}  # ansible-rulebook's own
+    for name, value in given.items():
+        _check_type(name, value)
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, variable in _DEFAULTS.items():
+        if not given.get(name) and os.environ.get(variable):
+            given[name] = os.environ[variable]
+    key, prefix = given.get("key"), given.get("prefix")
+    if key is None and prefix is None:
+        raise BadOption("key", key, "name the lease to watch, or use prefix to watch all below it, like jobs/")
+    if key is not None and prefix is not None:
+        raise BadOption("prefix", prefix, "key is set, too. Use key for one lease, or prefix for all below it")
+    bucket = given.get("bucket") or settings.DEFAULT_BUCKET
+    location = Below(bucket, str(prefix)) if key is None else Location(bucket, key)
+    for name in _DURATIONS:
+        if name in given:
+            given[name] = durations.seconds(name, given[name])
+    endpoint = Endpoint(**{name: given[name] for name in Endpoint.__dataclass_fields__ if name in given})
+    poll_interval = given.get("poll_interval", durations.parsed(POLL_INTERVAL))
+    settings.check_range("poll_interval", poll_interval)
+    return Options(location.checked(), endpoint, poll_interval, given.get("state_file") or None)
+
+
+def _check_type(name: str, value: object) -> None:
+    if name not in TYPES:
+        # The value may be a secret key.
+        raise BadOption(name, HIDDEN, f"this option does not exist. Use {', '.join(sorted(TYPES))}")
+    wanted = TYPES[name]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is None or isinstance(value, wanted) or (name in _DURATIONS and is_number):
+        return
+    kind = {bool: "true or false", dict: "a map"}.get(wanted, "a string: put it in quotes")
+    raise BadOption(name, HIDDEN if name in _SECRET else value, f"it has to be {kind}")
+
+
+class Watch:
+    """Looks at the leases again and again."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises BadOption or CannotSend if the store cannot be reached with these options."""
+        if MISSING_LIBRARY is not None:
+            raise CannotSend(
+                f"the Python library botocore is missing ({MISSING_LIBRARY})",
+                "Install boto3 for the Python that runs ansible-rulebook",
+            )
+        self._options = options
+        self._clock = Clock()
+        self._known: dict[str, Seen] = {}
+        self._connection: Connection | None = Connection(options.endpoint, options.location)
+
+    def changes(self, state: State) -> t.Iterable[Change]:
+        """Look at the leases, and return what to tell of them after all that was told."""
+        below, key = self._options.location, self._options.key
+        try:
+            found = self._look(state)
+        except (BadOption, CannotSend, StoreError) as error:
+            self._connection = None  # the next one reads the credentials again
+            return _events.failed(state, below, key, str(error), time.time())
+        return _events.looked(state, below, key, found, time.time())
+
+    def _look(self, state: State) -> dict[Location, Found]:
+        """Raises BadOption, CannotSend or StoreError."""
+        options = self._options
+        if self._connection is None:
+            self._connection = Connection(options.endpoint, options.location)
+        if options.key is not None:
+            return {options.location: self._read(self._connection, options.location)}
+        listing = Listing(self._connection, options.location, options.endpoint, self._clock)
+        listed = {one.location: one.found for one in listing.read(self._known) if _SCRATCH not in one.location.key}
+        self._known = {location.key: seen for location, seen in listed.items()}
+        found: dict[Location, Found] = {**listed}
+        for key in sorted(state.lasting() - self._known.keys()):
+            # A listing that is out of date ends no term.
+            location = options.location.at(key)
+            found[location] = self._read(self._connection, location)
+        return found
+
+    def _read(self, connection: Connection, location: Location) -> Found:
+        endpoint, known = self._options.endpoint, self._known.get(location.key)
+        store = Store(connection.at(location.key), location, self._clock)
+        steps = look(self._clock.now() + endpoint.patience, known)
+        found = drive(steps, store, endpoint.request_timeout, self._clock).found
+        if isinstance(found, Seen):
+            self._known[location.key] = found
+        else:
+            self._known.pop(location.key, None)
+        return found

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.listing import Below
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._event_memory import Memory
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._events import Failure, State, Told
+
+BELOW = Below("leases", "jobs/")
+STATE = State(
+    {"jobs/a": Told("web-1", "session-1", 7, ""), "jobs/ü": Told("web-2", "", 0, "expired"), "jobs/c": None},
+    Failure("2026-11-23T04:49:36.000Z", "it answered 503"),
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state.json"
+
+
+@pytest.fixture
+def memory(path):
+    return Memory(str(path), BELOW)
+
+
+@pytest.mark.parametrize("state", [STATE, State(), State({})])
+def test_what_is_saved_is_loaded(memory, state):
+    memory.save(state)
+    assert memory.load() == state
+
+
+def test_without_a_file_nothing_was_told(memory, path):
+    assert memory.load() == State()
+    assert path.exists()  # so it can be written
+
+
+def test_without_a_path_nothing_is_kept():
+    memory = Memory(None, BELOW)
+    memory.save(STATE)
+    assert memory.load() == State()
+
+
+def test_a_file_is_replaced_as_a_whole(memory, path, monkeypatch, tmp_path):
+    memory.save(State())
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        memory.save(STATE)
+    assert [*tmp_path.iterdir()] == [path]
+    assert memory_of(path)["told"] is None
+
+
+def memory_of(path):
+    return json.loads(path.read_text())
+
+
+def changed(**fields):
+    """What a source would have written, but for these fields."""
+    shown = dict(format=1, location=str(BELOW), told=STATE.told, failure=None)
+    return json.dumps({**shown, **fields})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        changed(told=7),
+        changed(told={"jobs/a": ["web-1"]}),
+        changed(told={"jobs/a": ["web-1", "s", "x", ""]}),
+        changed(told={"jobs/a": [1, "s", 7, ""]}),
+        changed(failure=["now"]),
+        changed(failure=7),
+    ],
+)
+def test_what_no_source_has_written_is_refused(memory, path, text):
+    path.write_text(text)
+    with pytest.raises(BadOption, match=r"no event source has written it\. Remove it, or name another file"):
+        memory.load()
+    assert path.read_text() == text
+
+
+def test_what_is_no_text_is_refused(memory, path):
+    path.write_bytes(b"\xff")
+    with pytest.raises(BadOption, match="it cannot be read"):
+        memory.load()
+
+
+def test_the_file_of_another_version_is_refused(memory, path):
+    path.write_text(changed(format=2))
+    with pytest.raises(BadOption, match="another version of the collection has written it"):
+        memory.load()
+
+
+def test_the_file_of_another_source_is_refused(path):
+    Memory(str(path), Below("leases", "hosts/")).save(State())
+    with pytest.raises(BadOption, match=re.escape("it is about s3://leases/hosts/, but this source watches")):
+        Memory(str(path), BELOW).load()
+
+
+def test_a_folder_that_is_not_there_is_refused_before_anything_happens(tmp_path):
+    path = str(tmp_path / "none" / "state.json")
+    with pytest.raises(BadOption, match=re.escape(f'state_file is "{path}": it cannot be written: No such file')):
+        Memory(path, BELOW).load()
+
+
+def test_a_folder_in_the_files_place_is_refused(tmp_path):
+    with pytest.raises(BadOption, match="it cannot be read: Is a directory"):
+        Memory(str(tmp_path), BELOW).load()

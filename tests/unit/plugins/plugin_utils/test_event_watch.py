@@ -1,0 +1,233 @@
+# Copyright (c) 2026 the leaderelection.s3 authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.listing import Below
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.plugin_utils import _event_watch
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._event_watch import Watch, parsed
+from ansible_collections.leaderelection.s3.plugins.plugin_utils._events import State
+from support.leases import somebody_elses
+from support.server import error
+from support.stores.odd import Store
+from support.wire import VirtualClock, Wire
+
+KEYS = dict(access_key="key", secret_key="the-secret")
+HELD = dict(leaseDurationSeconds=60)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    for name in ("S3_LEADER_BUCKET", "AWS_URL", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# -- Options
+
+
+def test_options_have_defaults():
+    options = parsed(dict(key="jobs/a"))
+    assert (options.location, options.endpoint) == (Location("leader-election", "jobs/a"), Endpoint())
+    assert (options.poll_interval, options.state_file, options.key) == (5, None, "jobs/a")
+
+
+def test_a_prefix_has_no_key():
+    options = parsed(dict(bucket="leases", prefix=""))
+    assert (options.location, options.key) == (Below("leases", ""), None)
+
+
+def test_durations_are_texts_or_numbers_and_the_endpoint_takes_the_rest():
+    options = parsed(dict(key="a", poll_interval="1m", request_timeout=2, validate_certs=False, region="", **KEYS))
+    assert options.poll_interval == 60
+    assert options.endpoint == Endpoint(request_timeout=2, validate_certs=False, **KEYS)
+
+
+def test_variables_stand_in_for_options_as_on_the_command_line(monkeypatch):
+    monkeypatch.setenv("S3_LEADER_BUCKET", "leases")
+    monkeypatch.setenv("AWS_URL", "http://127.0.0.1:9000")
+    options = parsed(dict(key="a"))
+    assert (options.location.bucket, options.endpoint.endpoint_url) == ("leases", "http://127.0.0.1:9000")
+    assert parsed(dict(key="a", bucket="mine")).location.bucket == "mine"
+
+
+def test_what_the_rulebook_adds_is_left_alone():
+    assert parsed(dict(key="a", eda_feedback_queue=object())).key == "a"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "key is not set: name the lease to watch, or use prefix"),
+        (dict(key="a", prefix="b"), 'prefix is "b": key is set, too'),
+        (dict(key="a//b"), 'key is "a//b": stores disagree'),
+        (dict(key=""), 'key is "": it has 0 bytes'),
+        (dict(prefix="s3://leases/jobs"), "it is a URL"),
+        (dict(key=7), "key is 7: it has to be a string: put it in quotes"),
+        (dict(key="a", bucket="x"), 'bucket is "x": use 3 to 255'),
+        (dict(key="a", poll_interval="0"), "poll_interval is 0: use 1 to 3600 seconds"),
+        (dict(key="a", poll_interval="soon"), 'poll_interval is "soon": use a number of seconds'),
+        (dict(key="a", poll_interval=True), "poll_interval is true: it has to be"),
+        (dict(key="a", validate_certs="no"), 'validate_certs is "no": it has to be true or false'),
+        (dict(key="a", aws_config="x"), "aws_config is ***: it has to be a map"),
+        (dict(key="a", access_key="key"), "secret_key is not set: access_key is"),
+        (dict(key="a", keys="the-secret"), "keys is ***: this option does not exist. Use access_key, "),
+        (dict(key="a", secret_key=b"the-secret"), "secret_key is ***: it has to be a string"),
+        (dict(key="a", endpoint_url="http://me:the-secret@store"), "endpoint_url is ***: it contains a user"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused_by_its_name_and_no_secret_is_shown(arguments, told):
+    with pytest.raises(BadOption, match=re.escape(told)) as refused:
+        parsed(arguments)
+    assert "the-secret" not in str(refused.value)
+
+
+# -- Looks
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def wire(store):
+    return Wire(store, VirtualClock())
+
+
+@pytest.fixture
+def made(monkeypatch, wire):
+    """The connections that were made, each with its location."""
+    made = []
+
+    def connect(_endpoint, location):
+        made.append(location)
+        return wire.at(location.key)
+
+    monkeypatch.setattr(_event_watch, "Connection", connect)
+    monkeypatch.setattr(_event_watch, "Clock", lambda: wire.clock)
+    return made
+
+
+class Teller:
+    def __init__(self, **options):
+        self.watch = Watch(parsed(dict(bucket="bucket", **options)))
+        self.state = State()
+
+    def __call__(self):
+        """Look, and return what is told: types and keys."""
+        told = []
+        for change in self.watch.changes(self.state):
+            told += [(event["type"], event["key"]) for event in change.events]
+            self.state = change.after
+        return told
+
+
+ACQUIRED = ["leader_acquired", "leader_changed"]
+
+
+def new(key):
+    return [(kind, key) for kind in ACQUIRED]
+
+
+@pytest.fixture
+def asked(store):
+    """The requests since the last time: the key, and whether the ETag of what was known went with it."""
+    before = []
+
+    def asked():
+        since = store.requests[len(before) :]
+        before.extend(since)
+        return [(request.key, request.if_none_match is not None) for request in since]
+
+    return asked
+
+
+def test_a_lease_that_has_not_changed_is_asked_for_by_its_etag(store, made, asked):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(key="jobs/a")
+    assert look() == look() == []
+    assert asked() == [("jobs/a", False), ("jobs/a", True)]
+    store.put("jobs/a", somebody_elses(**HELD, term=42, holderId="web-2"))
+    assert look() == [("leader_lost", "jobs/a"), *new("jobs/a")]
+
+
+def test_a_lease_that_has_not_changed_expires_all_the_same(store, wire, made):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(key="jobs/a")
+    assert look() == []
+    wire.clock.sleep(70)
+    assert look() == [("lease_expired", "jobs/a"), ("leader_lost", "jobs/a")]
+
+
+def test_of_a_prefix_only_what_has_changed_is_read(store, made, asked):
+    for name in "abc":
+        store.put(f"jobs/{name}", somebody_elses(**HELD))
+    store.put("jobs/page", b"<html>")
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    asked()
+    store.put("jobs/b", somebody_elses(**HELD, term=42))
+    store.put("jobs/d", somebody_elses(**HELD))
+    assert look() == [("leader_lost", "jobs/b"), ("leader_acquired", "jobs/b"), *new("jobs/d")]
+    assert sorted(asked()) == [("", False), ("jobs/b", True), ("jobs/d", False)]
+
+
+def test_a_lease_that_is_not_in_the_listing_is_looked_for_before_its_term_ends(store, made, asked, monkeypatch):
+    store.put("jobs/a", somebody_elses(**HELD))
+    store.put("jobs/b", somebody_elses(**HELD))
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    kept = store.on_list
+    monkeypatch.setattr(store, "on_list", lambda query: kept({**query, "prefix": "jobs/b"}))
+    asked()
+    assert look() == []
+    assert ("jobs/a", False) in asked()
+    store.remove("jobs/a")
+    assert look() == [("leader_lost", "jobs/a")]
+    assert look() == []
+
+
+def test_scratch_objects_of_a_preflight_are_no_leases(store, made):
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    store.put("jobs/a.preflight-5f2f2b0f6d1f4f5a.reads", somebody_elses(**HELD))
+    assert look() == []
+
+
+def test_a_store_that_fails_is_told_once_and_a_new_connection_is_made(store, wire, made):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(key="jobs/a")
+    assert look() == []
+    wire.faults.append(lambda request: error(503, "SlowDown"))
+    assert look() == [("store_error", "jobs/a")]
+    assert look() == []
+    wire.faults.clear()
+    assert look() == [("store_recovered", "jobs/a")]
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
+    "refusal", [CannotSend("botocore cannot use its configuration"), BadOption("profile", "p", "x")]
+)
+def test_credentials_that_become_unusable_are_an_error_of_the_store(store, wire, made, monkeypatch, refusal):
+    look = Teller(key="jobs/a")
+    wire.faults.append(lambda request: error(403, "AccessDenied"))
+    assert look() == [("store_error", "jobs/a")]
+
+    def refuse(*_args):
+        raise refusal
+
+    monkeypatch.setattr(_event_watch, "Connection", refuse)
+    assert look() == []
+
+
+def test_without_botocore_the_source_does_not_start(made, monkeypatch):
+    monkeypatch.setattr(_event_watch, "MISSING_LIBRARY", ImportError("No module named 'botocore'"))
+    with pytest.raises(CannotSend, match="Install boto3 for the Python that runs ansible-rulebook"):
+        Teller(key="jobs/a")
