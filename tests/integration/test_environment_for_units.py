@@ -14,6 +14,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "roles" / "heartbeat" / "
 GOOD = """\
 S3_LEADER_NAME="db"
 S3_LEADER_TERM="7"
+S3_LEADER_SLOT="2"
 S3_LEADER_HOLDER="a \\"b\\" \\$c é"
 S3_LEADER_STOP_GRACE="12"
 """
