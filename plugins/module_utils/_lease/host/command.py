@@ -41,6 +41,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return _exec(words[1:])
         if words[:1] == ["list"]:
             return _list(words[1:])
+        if words[:1] == ["webhook"]:
+            return _webhook(words[1:])
         given = _parser().parse_args(words)
         answer: Callable[[argparse.Namespace], int] = given.answer
         return answer(given)
@@ -63,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     # Listed here, and parsed where they are carried out.
     commands.add_parser("exec", help="run a command as long as a lease is held")
     commands.add_parser("list", help="show the leases of a bucket, and who holds them")
+    commands.add_parser(
+        "webhook", help="post what a hook is told to a URL; on_acquired, on_lost and on_error may run it"
+    )
     beat = command("heartbeat", _heartbeat, "take part in a lease; systemd runs it")
     beat.add_argument("name", metavar="NAME")
     beat.add_argument("--check", action="store_true", help="only check the configuration, and send nothing")
@@ -122,6 +127,14 @@ def _list(words: Sequence[str]) -> int:
         return list_command.run(question)
     except (BadOption, CannotSend, StoreError) as error:
         raise Impossible(in_flags(str(error))) from None
+
+
+def _webhook(words: Sequence[str]) -> int:
+    import os
+
+    from . import webhook
+
+    return webhook.run(webhook.parse(words, os.environ), Clock())
 
 
 def _heartbeat(given: argparse.Namespace) -> int:
