@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import runpy
 import subprocess
 import sys
@@ -204,3 +205,14 @@ def test_examples_can_be_used(source):
 def test_the_collection_says_that_it_has_event_sources():
     extensions = yaml.safe_load((ROOT / "meta" / "extensions.yml").read_text())["extensions"]
     assert [ROOT / "extensions" / one["args"]["ext_dir"] for one in extensions] == [SOURCE.parent]
+
+
+def test_the_page_about_events_has_every_option_event_and_field(source):
+    page = (ROOT / "docs" / "events.md").read_text()
+    rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("|"))
+    events = source["_event_watch"]._events
+    own = set(source["_event_watch"].TYPES) - set(source["_event_watch"].Endpoint.__dataclass_fields__)
+    kinds = re.findall(r"C\((\w+)\)", " ".join(yaml.safe_load(source["DOCUMENTATION"])["notes"]))
+    assert len(kinds) == 7
+    for name in [*own, *kinds, *events.FIELDS]:
+        assert f"`{name}`" in rows, name
