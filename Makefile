@@ -26,8 +26,8 @@ help: ## list the targets
 quickstart: $(call ready,test) | $(LINK) ## watch leader election at work on a local S3 server
 	@$(call within,test) python tools/quickstart.py $(ARGS)
 
-test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" selects some
-	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: $(call ready,test) $(call ready,old-boto3) $(call ready,stores) $(call ready,rulebook) | $(LINK) ## run the tests; ARGS="tests/unit -k renew" selects some
+	@$(call within,test) OLD_BOTO3_PYTHON="$(CURDIR)/.venv/old-boto3/bin/python" STORES_PYTHON="$(CURDIR)/.venv/stores/bin/python" RULEBOOK_PYTHON="$(CURDIR)/.venv/rulebook/bin/python" python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-system: $(call ready,test) .venv/wheels/ready | $(LINK) ## run the tests that need hosts, in containers, as root; ARGS="-k reboot" selects some
 	@$(call within,test) WHEELS="$(CURDIR)/.venv/wheels" python tools/lab.py $(ARGS)
