@@ -24,7 +24,9 @@ from ._version import VERSION
 LEFT_OUT = "The names of the host, the bucket and the key are left out, and so is everything about credentials."
 _CREDENTIALS = re.compile(r"(the credentials (?:cannot be used|could not be fetched)).*", re.DOTALL)
 """Their sources say what they like."""
-_HOST = re.compile(r"(?<![\w/.-])(?:(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?|[\w.-]+:\d+)(?![\w/.-])", re.ASCII | re.IGNORECASE)
+_HOST = re.compile(
+    r"(?<![\w/.-])(?:(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?|[\w.-]+:\d+)(?![\w/.-])", re.ASCII | re.IGNORECASE
+)
 """A name with a domain, or with a port, in what a server calls itself."""
 _LONGEST_HARMLESS = 2
 """Characters of a name that identifies nothing, but is a part of many words."""
@@ -54,7 +56,11 @@ def text(found: Report, endpoint: Endpoint, location: Location, url: str, conten
 
 
 def _store(server: str, url: str) -> str:
-    claim = "it calls itself `{}`".format(_HOST.sub("HOST", server).replace("`", "'")[:100]) if server else "it does not say what it is"
+    claim = (
+        "it calls itself `{}`".format(_HOST.sub("HOST", server).replace("`", "'")[:100])
+        if server
+        else "it does not say what it is"
+    )
     public = known_stores.public_name(url)
     return f"{public or 'on a host of its own'}, by {url.partition(':')[0]}; {claim}"
 

@@ -53,8 +53,8 @@ options:
         is refused, and told who it is.
       - A run keeps the slot that it has. To find a free one takes a read for each slot, and one more after a slot was
         taken.
-      - A claim without O(slots) at the same O(key) is for another lease, and does not see who holds the slots. Not every
-        store can have both, so use the key of a lease with slots for nothing else.
+      - A claim without O(slots) at the same O(key) is for another lease, and does not see who holds the slots. Not
+        every store can have both, so use the key of a lease with slots for nothing else.
       - From 1 to 100. Without it, the lease has no slots, and one contender holds it.
     type: int
     version_added: 1.1.0
@@ -120,6 +120,15 @@ options:
     type: str
     choices: [abort, report]
     default: abort
+  textfile:
+    description:
+      - With O(keepalive=true), a file on the controller, for node_exporter to read. It tells Prometheus that the lease
+        is held, until when, and how the store behaves, from each renewal to the end of the run, and stays then.
+      - An absolute path that ends in C(.prom), in a folder in which the user of the run may write. Two runs at a time
+        need one of their own each.
+      - If it cannot be written later, that is told to syslog once, and the lease is kept.
+    type: path
+    version_added: 1.1.0
 seealso:
   - module: leaderelection.s3.s3_leader_renew
   - module: leaderelection.s3.s3_leader_release
@@ -381,6 +390,7 @@ deadline:
       sample: 86402.4
 """
 
+import os
 import typing as t
 
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol, slots
@@ -391,6 +401,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings 
     check_durations,
     check_metadata,
     check_range,
+    check_textfile,
     check_waiting,
     keeping,
 )
@@ -418,6 +429,7 @@ SPEC: dict[str, dict[str, t.Any]] = dict(
     keepalive=dict(type="bool", default=False),
     keep_at_most=dict(type="str"),
     on_lost=dict(type="str", default="abort", choices=["abort", "report"]),
+    textfile=dict(type="path"),
 )
 
 _NOT_HERE = "only a task that runs inside of Ansible, on the controller, can keep a lease"
@@ -437,6 +449,8 @@ def acquire(task: Task) -> Verdict:
         params["takeover"], params["wait_timeout"], params["poll_interval"], duration, lease.endpoint.request_timeout
     )
     check_range("hold_at_least", params["hold_at_least"])
+    if params["textfile"] is not None:
+        _check_textfile(params["textfile"], params["keepalive"])
     if params["keepalive"]:
         if task.keep is None:
             raise BadOption("keepalive", True, f"{_NOT_HERE}. {KEEP_INSTEAD}")
@@ -466,6 +480,14 @@ def acquire(task: Task) -> Verdict:
     ):
         _keep(task, Held(verdict.lease, verdict.deadline, lease.clock.now()), verdict.slot)
     return verdict
+
+
+def _check_textfile(path: str, is_kept: bool) -> None:
+    if not is_kept:
+        raise BadOption("textfile", path, "who keeps the lease writes it: set keepalive to true")
+    if not os.path.isabs(path):
+        raise BadOption("textfile", path, "use an absolute path")
+    check_textfile(path)
 
 
 def _keep(task: Task, held: Held, slot: int) -> None:

@@ -24,7 +24,9 @@ import typing as t
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import processes, wording
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.clock import Clock
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute.signals import Signals
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute.textfile import Textfile, name_of
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Heartbeat, Lost, Stop
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.metrics import Metrics
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.timing import Timing
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import REACTION, RUNS_GRACE, keeping
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import (
@@ -114,6 +116,7 @@ def _keep(params: t.Mapping[str, t.Any], held: Held, lock: int, run: int, begun:
     os.close(begun)
     with contextlib.suppress(Stop, Lost):
         heartbeat.run(held, until, at_once=False)
+    host.measure()
     host.bury()
 
 
@@ -136,8 +139,23 @@ class Run:
         """The main process of the run has ended without a word."""
         self._asked = ""
         """What it was asked for when it was asked to end."""
+        path = params["textfile"]
+        self._textfile = Textfile(path) if path else None
+        self._metrics = Metrics(name_of(path or ""), lease.location, lease.me.holder, 0)
+        self._told_of_textfile = False
         self._signals = Signals([signal.SIGUSR1])
         """It says that something is asked for."""
+
+    def measure(self) -> None:
+        """Tell Prometheus how things are, where that is wanted."""
+        if self._textfile is None:
+            return
+        self._textfile.write(self._metrics.text(self._clock.now(), time.time()))
+        if self._textfile.trouble and not self._told_of_textfile:
+            self._told_of_textfile = True
+            syslog.syslog(
+                syslog.LOG_WARNING, f"leaderelection.s3: the metrics cannot be written: {self._textfile.trouble}"
+            )
 
     def bury(self) -> None:
         """See to it that nothing of a run that has died works on when the lease is over."""
@@ -173,7 +191,7 @@ class Run:
             raise Stop()
 
     def requested(self, step: Step, answer: Answer) -> None:
-        pass
+        self._metrics.requested(step, answer)
 
     def answered(self, outcome: Outcome, slot: int = 0) -> None:
         pass
@@ -188,6 +206,8 @@ class Run:
 
     def confirmed(self, held: Held, until: float) -> None:
         self._trouble = ""
+        self._metrics.leads(held.seen, 0, held.heard_at, until)
+        self.measure()
         self._publish(
             Kept(
                 state=HELD,
@@ -207,6 +227,7 @@ class Run:
     def demote(self, why: str) -> None:
         if self._kept is None:
             return
+        self._metrics.ended()
         if self._asked or self._died:
             self._publish(self._kept._replace(state=ENDED, reason=why))
             return

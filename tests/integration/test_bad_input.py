@@ -263,6 +263,11 @@ def test_a_profile_and_keys_from_the_environment_contradict_each_other_as_well(r
     assert refuses({"by environment": (INFO, {}, words)}, env={"AWS_PROFILE": "prod"}) == ""
 
 
+def test_a_textfile_that_nobody_would_write_is_refused(refuses):
+    case = (ACQUIRE, dict(textfile="/tmp/a.prom"), ("textfile", "/tmp/a.prom", "keepalive"))
+    assert refuses({"not kept": case}) == ""
+
+
 def test_a_value_of_the_wrong_type_is_refused(refuses):
     assert (
         refuses(

@@ -18,6 +18,7 @@ import time
 import pytest
 from support import executed, guarded_work
 from support.executed import OPTIONS, Execution, work
+from support.prometheus import metrics
 from support.proxy import hang
 from support.stores.both import ON_BOTH_STORES
 from support.waiting import wait_for
@@ -390,12 +391,6 @@ def textfile(tmp_path):
     folder = tmp_path / "textfiles"
     folder.mkdir()
     return folder / "nightly.prom"
-
-
-def metrics(textfile):
-    """The values of the metrics that have one."""
-    lines = (line.rsplit(" ", 1) for line in textfile.read_text().splitlines() if not line.startswith("#"))
-    return {name.partition("{")[0].replace("s3_leader_", ""): float(value) for name, value in lines}
 
 
 def test_prometheus_is_told_that_the_command_leads_until_the_deadline_and_that_it_has_ended(lead, file, textfile):

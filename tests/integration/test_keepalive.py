@@ -8,10 +8,12 @@ import functools
 import os
 import pathlib
 import signal
+import time
 
 import pytest
 from support import guarded_work, kept_run
 from support.kept_run import DURATION, at_work
+from support.prometheus import metrics
 from support.proxy import hang
 from support.stores.both import ON_BOTH_STORES
 from support.waiting import wait_for
@@ -83,6 +85,47 @@ def test_the_lease_is_known_where_the_environment_names_its_bucket(start_playboo
     assert done["Release"]["changed"] is True
     assert done["Held"]["msg"] is False
     assert "was not given back" not in done.stderr
+
+
+def test_prometheus_is_told_that_a_run_leads_until_the_deadline_and_that_it_has_ended(
+    start_playbook, store, key, tmp_path
+):
+    textfile = tmp_path / "nightly.prom"
+    play = f"""
+    - leaderelection.s3.s3_leader_acquire:
+        {{key: {key}, keepalive: true, lease_duration: 10s, textfile: "{textfile}"}}
+      name: Acquire
+    - ansible.builtin.wait_for: {{path: {tmp_path}/go-on, timeout: 120}}
+    """
+    run = start_playbook(play, env=dict(store.environment, AWS_URL=store.endpoint_url))
+    told = wait_for(lambda: textfile.exists() and metrics(textfile), "it tells")
+    assert told["is_leader"] == 1
+    assert time.time() < told["deadline_timestamp_seconds"] < time.time() + 10
+    renewed = told["last_renewal_timestamp_seconds"]
+    wait_for(lambda: metrics(textfile)["last_renewal_timestamp_seconds"] > renewed, "it renews the lease")
+    (tmp_path / "go-on").touch()
+    run.wait().succeeded()
+    told = wait_for(lambda: (now := metrics(textfile))["is_leader"] == 0 and now, "it has ended")
+    assert told["deadline_timestamp_seconds"] == 0
+    assert 'name="nightly"' in textfile.read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/tmp/a.txt", 'textfile is "/tmp/a.txt": node_exporter reads no other files than *.prom'),
+        ("/missing/a.prom", 'textfile is "/missing/a.prom": there is no folder /missing: create it'),
+    ],
+)
+def test_a_textfile_that_cannot_be_is_refused_before_anything_is_acquired(start_playbook, store, key, path, message):
+    play = f"""
+    - leaderelection.s3.s3_leader_acquire: {{key: {key}, keepalive: true, textfile: {path}}}
+      name: Acquire
+      ignore_errors: true
+    """
+    done = start_playbook(play, env=dict(store.environment, AWS_URL=store.endpoint_url)).wait().succeeded()
+    assert done["Acquire"]["msg"] == message
+    assert done["Acquire"]["requests"] == 0
 
 
 @ON_BOTH_STORES

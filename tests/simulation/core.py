@@ -107,7 +107,7 @@ def load(name: str, changes: t.Sequence[Change] = ()) -> t.Any:
         exec(compile(source, str(FOLDER / file), "exec"), module.__dict__)
         setattr(room, module_name, module)
         if module_name == "protocol":
-            module.MAX_SLOTS = MOST_SLOTS
+            module.__dict__["MAX_SLOTS"] = MOST_SLOTS
         for again in _AGAIN.get(module_name, ()):
             setattr(module, again, functools.lru_cache(1000)(getattr(module, again)))
     return package

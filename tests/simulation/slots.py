@@ -181,7 +181,9 @@ class SlotSchedule(Schedule):
         old = record.decode(self._old_lease(released=rng.random() < 0.5))
         slots = rng.choice((0, *self._numbers.all, *self._numbers.all))
         changed = slot == 1 and slots and rng.random() < 0.3
-        body: bytes = record.encode(old._replace(slots=slots, slots_before=rng.randint(1, MOST_SLOTS) if changed else 0))
+        body: bytes = record.encode(
+            old._replace(slots=slots, slots_before=rng.randint(1, MOST_SLOTS) if changed else 0)
+        )
         return body
 
     def _interfere(self) -> None:

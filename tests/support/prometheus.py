@@ -116,3 +116,9 @@ def _process(arguments: Sequence[str]) -> Iterator[None]:
             yield
         finally:
             process.kill()
+
+
+def metrics(textfile: pathlib.Path) -> dict[str, float]:
+    """The values of the metrics in a file that have one."""
+    lines = (line.rsplit(" ", 1) for line in textfile.read_text().splitlines() if not line.startswith("#"))
+    return {name.partition("{")[0].replace("s3_leader_", ""): float(value) for name, value in lines}

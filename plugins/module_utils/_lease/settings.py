@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -31,6 +32,7 @@ RANGES = dict(
 """The minimum and the maximum of each option, in seconds."""
 LENGTHS = dict(bucket=(3, 255), key=(1, 1024), holder=(1, MAX_HOLDER), session=(8, 128), reason=(0, 1000))
 """The minimum and the maximum length of each option, in characters; for a key, in bytes."""
+TEXTFILE_SUFFIX = ".prom"
 TAKEOVERS = ("store_clock", "observed", "never")
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 AWS_CONFIG = ("s3", "use_fips_endpoint", "use_dualstack_endpoint", "proxies", "proxies_config", "client_cert")
@@ -193,6 +195,17 @@ def check_slots(slots: int, key: str, name: str = "slots") -> None:
     if isinstance(slots, bool) or not 1 <= slots <= MAX_SLOTS:  # True is an int, too
         raise BadOption(name, slots, "use 1 to %d" % MAX_SLOTS)
     check_key(Location("", key).of(slots).key)
+
+
+def check_textfile(path: str, name: str = "textfile") -> None:
+    """Raise BadOption for a file that cannot be written, or that node_exporter would not read."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not path.endswith(TEXTFILE_SUFFIX) or os.path.basename(path) == TEXTFILE_SUFFIX:
+        raise BadOption(name, path, "node_exporter reads no other files than *%s" % TEXTFILE_SUFFIX)
+    if not os.path.isdir(folder):
+        raise BadOption(name, path, "there is no folder %s: create it" % folder)
+    if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(path):
+        raise BadOption(name, path, "it cannot be written: let %s be writable for this user" % folder)
 
 
 def check_reason(reason: str) -> None:

@@ -12,7 +12,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils import _lease
 
 UTILS = pathlib.Path(_lease.__file__).parent.parent
 PREFIX = "ansible_collections.leaderelection.s3.plugins.module_utils"
-LIGHT = 178_000
+LIGHT = 181_000
 
 
 def imported(path, package):

@@ -22,7 +22,15 @@ from ansible_collections.leaderelection.s3.plugins.plugin_utils._kept import END
 UTC = 1795409376.0
 RECORD = Record("web-1", "5f2f2b0f", 7, 1, "n", 30.0, UTC, UTC, UTC, {})
 STORE = "https://s3.example.com/bucket"
-PARAMS = dict(bucket="bucket", key="jobs/a", session="5f2f2b0f", lease_duration=30, on_lost="abort", keep_at_most=None)
+PARAMS = dict(
+    bucket="bucket",
+    key="jobs/a",
+    session="5f2f2b0f",
+    lease_duration=30,
+    on_lost="abort",
+    keep_at_most=None,
+    textfile=None,
+)
 
 
 def fails(_kept):
@@ -40,7 +48,7 @@ def run(monkeypatch, tmp_path):
 
     def make(**params):
         endpoint = types.SimpleNamespace(request_timeout=5)
-        me = types.SimpleNamespace(store=STORE)
+        me = types.SimpleNamespace(store=STORE, holder="web-1")
         lease = types.SimpleNamespace(endpoint=endpoint, location=Location("bucket", "jobs/a"), me=me)
         made = _keeper.Run(lease, dict(PARAMS, **params), reader)
         confirm(made)
@@ -237,3 +245,12 @@ def test_files_of_the_run_are_let_go_and_their_numbers_are_not_used_again():
     for descriptor in (reader, kept):
         os.close(descriptor)
     one.close()
+
+
+def test_metrics_that_cannot_be_written_are_told_of_once_and_the_lease_is_kept(run, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(_keeper.syslog, "syslog", lambda _level, text: told.append(text))
+    made = run(textfile=str(tmp_path / "missing/nightly.prom"))
+    confirm(made)
+    assert [text for text in told if "the metrics cannot be written" in text] == told[:1]
+    assert known().state == HELD

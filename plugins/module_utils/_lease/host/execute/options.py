@@ -20,7 +20,6 @@ from ...settings import Endpoint, Location
 from .. import store_options
 from ..arguments import duration
 from ..config import ENDPOINT
-from . import textfile
 
 USAGE, UNAVAILABLE, CONFLICT, LOST = 64, 69, 75, 79
 """Exit statuses: the options are unusable; the store could not be asked, or refuses; somebody else has the lease; the
@@ -104,10 +103,12 @@ def parse(arguments: Sequence[str]) -> Order:
         takeover=given.takeover,
         metadata=settings.check_metadata(_pairs(given.metadata)),
         slots=given.slots or 0,
-        textfile="" if given.textfile is None else textfile.checked(given.textfile),
+        textfile="" if given.textfile is None else os.path.abspath(given.textfile),
     )
     if given.slots is not None:
         settings.check_slots(given.slots, order.location.key, "--slots")
+    if given.textfile is not None:
+        settings.check_textfile(given.textfile, "--textfile")
     settings.check_holder(order.holder)
     settings.check_durations(order.lease_duration, order.endpoint.request_timeout)
     order.renew_interval  # noqa: B018  (checks that renewals fit in)

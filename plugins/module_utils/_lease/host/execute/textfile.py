@@ -4,7 +4,7 @@
 
 # Private to the collection: it can have breaking changes at any time.
 
-"""The file in which s3-leader exec tells Prometheus of its lease, written by whoever renews it.
+"""The file in which s3-leader exec, or a run of Ansible, tells Prometheus of its lease, written by whoever renews it.
 
 A thread writes it, since the disk may not answer for longer than the lease lasts.
 """
@@ -15,29 +15,16 @@ import os
 import threading
 from typing import Optional
 
-from ...bad_option import BadOption
+from ...settings import TEXTFILE_SUFFIX
 from .. import runtime
 
-SUFFIX = ".prom"
 PATIENCE = 0.2
 """Seconds for which a write is waited for."""
 
 
-def checked(path: str) -> str:
-    """Return the absolute path. Raises BadOption if it cannot be written, or node_exporter would not read it."""
-    if not path.endswith(SUFFIX) or os.path.basename(path) == SUFFIX:
-        raise BadOption("--textfile", path, "node_exporter reads no other files than *%s" % SUFFIX)
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise BadOption("--textfile", path, "there is no folder %s: create it" % folder)
-    if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(path):
-        raise BadOption("--textfile", path, "it cannot be written: let %s be writable for this user" % folder)
-    return os.path.abspath(path)
-
-
 def name_of(path: str) -> str:
     """Return what tells the file from others of its folder, and so its metrics from theirs."""
-    return os.path.basename(path)[: -len(SUFFIX)]
+    return os.path.basename(path)[: -len(TEXTFILE_SUFFIX)]
 
 
 class Textfile:

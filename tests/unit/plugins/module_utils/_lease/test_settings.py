@@ -301,3 +301,14 @@ def test_a_line_end_that_a_file_left_behind_is_refused_by_name_and_unseen(option
     assert text.startswith(f"{option} is ")
     assert "the-secret" not in text
     assert "the-token" not in text
+
+
+def test_a_textfile_is_a_file_that_can_be_written_and_that_node_exporter_reads(tmp_path):
+    settings.check_textfile(str(tmp_path / "nightly.prom"))
+
+
+@pytest.mark.parametrize("name", ["nightly", "", ".prom", "missing/nightly.prom", "folder.prom"])
+def test_another_one_is_refused(tmp_path, name):
+    (tmp_path / "folder.prom").mkdir()
+    with pytest.raises(BadOption, match=r"^textfile is"):
+        settings.check_textfile(str(tmp_path / name))

@@ -5,27 +5,11 @@ from __future__ import annotations
 
 import os
 
-import pytest
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_option import BadOption
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute.textfile import (
-    Textfile,
-    checked,
-    name_of,
-)
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute.textfile import Textfile, name_of
 
 
-def test_a_path_is_made_absolute_and_its_name_tells_its_metrics_from_others(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert checked("nightly.prom") == str(tmp_path / "nightly.prom")
-    assert name_of(checked("nightly.prom")) == "nightly"
-
-
-@pytest.mark.parametrize("name", ["nightly", "", ".prom", "missing/nightly.prom", "folder.prom"])
-def test_a_path_that_cannot_be_used_is_refused(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder.prom").mkdir()
-    with pytest.raises(BadOption, match="--textfile is"):
-        checked(name)
+def test_its_name_tells_its_metrics_from_others():
+    assert name_of("/srv/metrics/nightly.prom") == "nightly"
 
 
 def test_each_text_replaces_the_one_before(tmp_path):
