@@ -32,6 +32,8 @@ class Memory:
         """Return what was told. Raises BadOption for a file that cannot be used."""
         if self._path is None:
             return State()
+        if os.path.exists(self._path) and not (os.path.isfile(self._path) or os.path.isdir(self._path)):
+            raise BadOption("state_file", self._path, "it is no regular file")
         try:
             with open(self._path, encoding="utf-8") as file:
                 state = self._state(file.read())
@@ -75,7 +77,7 @@ class Memory:
                 None if told is None else {str(key): one and _told(*one) for key, one in told.items()},
                 failure and Failure(*map(_text, failure)),
             )
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             raise BadOption("state_file", self._path, f"no event source has written it. {_ANOTHER}") from None
         if number != FORMAT:
             raise BadOption("state_file", self._path, f"another version of the collection has written it. {_ANOTHER}")

@@ -16,8 +16,7 @@ description:
   - A look at one lease is a conditional GET, which a store answers with 304 as long as nothing has changed. A look at a
     prefix is a listing, and a GET of each object whose ETag is new.
   - The first look tells nothing. With O(state_file), that is the first one ever, and what happens while the rulebook is
-    down is told when it is back, each change once. A change that is being told while the rulebook is killed may be told
-    again.
+    down is told when it is back, each change once. What a look has found while the rulebook is killed may be told again.
   - A store that fails ends nothing. The source says so, and goes on.
 options:
   bucket:
@@ -162,18 +161,20 @@ async def main(queue: asyncio.Queue[t.Any], args: dict[str, t.Any]) -> None:
     memory = _event_memory.Memory(options.state_file, options.location)
     state = memory.load()
     watch = _event_watch.Watch(options)
-    is_kept = True
+    kept, is_kept = state, True
     while True:
-        for change in await asyncio.to_thread(watch.changes, state):
-            for event in change.events:
-                if event["type"] == "store_error":
-                    LOGGER.warning("%s: %s", event["location"], event["error"])
-                await queue.put(event)
-            state = change.after
-            # Nothing is awaited between the last event and this, so that no end of the task comes in between.
-            is_kept = _kept(memory, state, is_kept)
-        if not is_kept:
-            is_kept = _kept(memory, state, is_kept)
+        changes = await asyncio.to_thread(watch.changes, state)
+        try:
+            for change in changes:
+                for event in change.events:
+                    if event["type"] == "store_error":
+                        LOGGER.warning("%s: %s", event["location"], event["error"])
+                    await queue.put(event)
+                state = change.after
+        finally:  # also when the task is canceled: what was told is told once
+            if state is not kept:
+                is_kept = _kept(memory, state, is_kept)
+                kept = state if is_kept else kept
         await asyncio.sleep(options.poll_interval)
 
 

@@ -18,6 +18,7 @@ from ..protocol import term_of
 from ..settings import Location
 from ..types import Answer, Found, Outcome, Pause, Raced, Read, Refused, Step, Unknown, Write
 
+LAST_RENEWAL = "s3_leader_last_renewal_timestamp_seconds"
 FAMILIES = (
     ("s3_leader_info", "gauge", "The process that takes part in the lease, and the name under which it does."),
     ("s3_leader_is_leader", "gauge", "1 if it leads: only until s3_leader_deadline_timestamp_seconds."),
@@ -26,7 +27,7 @@ FAMILIES = (
         "gauge",
         "Until when it leads unless it renews the lease; 0 if it does not.",
     ),
-    ("s3_leader_last_renewal_timestamp_seconds", "gauge", "When it last acquired or renewed the lease; 0 if never."),
+    (LAST_RENEWAL, "gauge", "When it last acquired or renewed the lease; 0 if never."),
     ("s3_leader_updated_timestamp_seconds", "gauge", "When it wrote these metrics."),
     ("s3_leader_term", "gauge", "The term of the lease as last seen, by slot, which is 0 for a lease without slots."),
     ("s3_leader_slot", "gauge", "The slot that it holds or held last; 0 for a lease without slots."),
@@ -70,6 +71,8 @@ class Metrics:
         self._time_to_lead = 0.0
         """From the last renewal, as the deadline was set."""
         self._renewed_at: Optional[float] = None
+        self.renewed_before = 0.0
+        """When an earlier process of this name renewed the lease last, in seconds since 1970; 0 if it is not known."""
         self._transitions = self._late = 0
         self._requests = {(operation, outcome): 0 for operation in OPERATIONS for outcome in OUTCOMES}
         self._durations = {operation: [0] * (len(BUCKETS) + 1) for operation in OPERATIONS}
@@ -79,9 +82,11 @@ class Metrics:
     # -- what happens
 
     def requested(self, step: Step, answer: Answer) -> None:
-        """Count a step of an operation, if it was a request; each write of a race is one."""
+        """Count a step of an operation, if it was a request, also one that did not reach the store; each write of a
+        race is one.
+        """
         outcome = answer.outcome
-        if isinstance(step, Pause) or (isinstance(outcome, Unknown) and not outcome.sent):
+        if isinstance(step, Pause):
             return
         operation = "read" if isinstance(step, Read) else "write"
         for one in outcome.outcomes if isinstance(outcome, Raced) else (outcome,):
@@ -134,7 +139,7 @@ class Metrics:
 
         yield "s3_leader_is_leader", int(self._until is not None and now < self._until)
         yield "s3_leader_deadline_timestamp_seconds", time_of_day(self._until)
-        yield "s3_leader_last_renewal_timestamp_seconds", time_of_day(self._renewed_at)
+        yield LAST_RENEWAL, self.renewed_before if self._renewed_at is None else time_of_day(self._renewed_at)
         yield "s3_leader_updated_timestamp_seconds", wall
         yield "s3_leader_slot", self._slot
         yield "s3_leader_slots", self._slots

@@ -106,17 +106,17 @@ def leads_until(name: str) -> Optional[float]:
 
 def metrics(name: str) -> str:
     """Return the metrics of this lease's daemon. Raises OSError or ValueError."""
-    return _read(path_of(name, METRICS), MOST_METRICS)
+    return read(path_of(name, METRICS), MOST_METRICS)
 
 
 def _published(name: str) -> Optional[Dict[str, Any]]:
     try:
-        return _checked(json.loads(_read(path_of(name, "status.json"))))
+        return _checked(json.loads(read(path_of(name, "status.json"))))
     except (OSError, ValueError, RecursionError):
         return None  # an unreadable status tells nothing, least of all that this host leads
 
 
-def _read(path: str, most: int = MOST) -> str:
+def read(path: str, most: int = MOST) -> str:
     """Return the text of a file in the folder of the daemon's user, up to so many bytes; '' if it is no regular file.
 
     This waits for nothing and follows no link, because root reads it, too. Raises OSError or ValueError.

@@ -19,6 +19,7 @@ import os
 import random
 import re
 import ssl
+import stat
 import sys
 import time
 import urllib.error
@@ -44,8 +45,11 @@ TIMEOUT = 3
 """Seconds that one request may take."""
 FIRST_RETRY, SLOWEST_RETRY = 0.5, 8.0
 """Seconds before the first repetition, and at most before any."""
+MOST = 65536
+"""Characters of a file."""
 DELIVERED, UNDELIVERED = 0, 1
 """Exit statuses."""
+_OURS = ("connection", "content-length", "host", "transfer-encoding")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 
 
@@ -157,7 +161,7 @@ def _answered(order: Order, seconds: float) -> Tried:
         if isinstance(reason, ssl.SSLCertVerificationError):
             return Tried("has no certificate that can be trusted (%s)" % reason.verify_message)
         return Tried("could not be reached (%s)" % reason, again=True)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return Tried("gave no usable answer (%s)" % plain(str(error) or type(error).__name__), again=True)
 
 
@@ -174,6 +178,7 @@ def _checked(url: str) -> str:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname)
         parts.port  # noqa: B018  (raises for an invalid port)
+        (parts.hostname or "").encode("idna")  # of a label that is empty or too long, urllib makes a traceback
     except ValueError:
         good = False
     if not good or not (url.isascii() and url.isprintable()) or " " in url:
@@ -198,6 +203,8 @@ def _headers(path: str) -> Dict[str, str]:
         value = value.strip()
         if not colon or not _TOKEN.fullmatch(name) or not (value.isascii() and value.isprintable()):
             raise BadOption("--headers-file", path, "its line %d is no header. Use lines like Name: value" % number)
+        if name.lower() in _OURS:
+            raise BadOption("--headers-file", path, "its line %d has %s, which the request itself decides" % (number, name))
         headers[name] = value
     return headers
 
@@ -211,9 +218,19 @@ def _context(ca_bundle: Optional[str]) -> ssl.SSLContext:
 
 def _read(option: str, path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(65536)
+        with open(path, encoding="utf-8", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadOption(option, path, "it is no regular file")
+            text = file.read(MOST + 1)
     except OSError as error:
         raise BadOption(option, path, "it cannot be read: %s" % error.strerror) from None
     except UnicodeDecodeError:
         raise BadOption(option, path, "it is no text") from None
+    if len(text) > MOST:
+        raise BadOption(option, path, "it has more than %d characters" % MOST)
+    return text
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open it without waiting for anybody, as a pipe would."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -39,7 +39,7 @@ from .command import Command
 from .line import Line, SharedTime
 from .options import UNAVAILABLE, Order
 from .signals import Signals
-from .textfile import Textfile, name_of
+from .textfile import Textfile, name_of, renewed_before
 
 if TYPE_CHECKING:  # it loads botocore
     from ...store import Store
@@ -82,6 +82,7 @@ class KeptCommand:
         self._told_of_background = False
         self._textfile = Textfile(order.textfile) if order.textfile else None
         self._metrics = Metrics(name_of(order.textfile), order.location, order.holder, order.slots)
+        self._metrics.renewed_before = renewed_before(order.textfile)
         self._measured_at = -APART
         self._told_of_textfile = False
 

@@ -11,12 +11,15 @@ A thread writes it, since the disk may not answer for longer than the lease last
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 from typing import Optional
 
 from ...settings import TEXTFILE_SUFFIX
 from .. import runtime
+from ..metrics import LAST_RENEWAL
 
 PATIENCE = 0.2
 """Seconds for which a write is waited for."""
@@ -25,6 +28,16 @@ PATIENCE = 0.2
 def name_of(path: str) -> str:
     """Return what tells the file from others of its folder, and so its metrics from theirs."""
     return os.path.basename(path)[: -len(TEXTFILE_SUFFIX)]
+
+
+def renewed_before(path: str) -> float:
+    """Return when the lease was last renewed, as the file says that an earlier process has left; 0 if it does not."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in runtime.read(path, runtime.MOST_METRICS).splitlines():
+            if line.startswith(LAST_RENEWAL + "{"):
+                at = float(line.rpartition(" ")[2])
+                return at if math.isfinite(at) else 0.0
+    return 0.0
 
 
 class Textfile:

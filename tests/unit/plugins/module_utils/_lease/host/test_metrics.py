@@ -184,7 +184,7 @@ def test_leading_again_after_the_end_is_no_late_renewal(metrics):
         (WRITE, Unknown("no answer within 3 s"), {("write", "unknown"): 1}),
         (WRITE, Refused("403"), {("write", "refused"): 1}),
         (WRITE._replace(expired=True), Refused("403"), {("write", "ok"): 1}),
-        (WRITE, Unknown("no time", sent=False), {}),
+        (READ, Unknown("it could not be reached", sent=False), {("read", "unknown"): 1}),
         (Pause(1, 2), Unknown("a pause"), {}),
         (
             Race((b"", b""), None, NOW, True, True),

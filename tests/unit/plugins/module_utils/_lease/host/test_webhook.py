@@ -329,3 +329,27 @@ def test_a_file_that_is_no_certificate_is_refused(tmp_path):
     (tmp_path / "bundle").write_text("none")
     with pytest.raises(BadOption, match=r"--ca-bundle is .*: it cannot be used"):
         webhook.parse(["acquired", "--url=http://h", f"--ca-bundle={pathlib.Path(tmp_path, 'bundle')}"], HOOK)
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", f"http://{'a' * 64}.example/"])
+def test_a_host_that_no_name_server_could_know_is_refused(url):
+    with pytest.raises(BadOption, match="--url is"):
+        webhook.parse(["acquired", f"--url={url}"], HOOK)
+
+
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadOption, match="no regular file"):
+        webhook.parse(["acquired", f"--url-file={tmp_path}/pipe"], HOOK)
+
+
+def test_a_file_that_is_too_long_is_not_cut(tmp_path):
+    (tmp_path / "url").write_text("https://hooks.example.com/" + "x" * webhook.MOST)
+    with pytest.raises(BadOption, match="more than 65536 characters"):
+        webhook.parse(["acquired", f"--url-file={tmp_path}/url"], HOOK)
+
+
+def test_headers_that_say_how_long_the_request_is_are_refused(tmp_path):
+    (tmp_path / "headers").write_text("Authorization: secret\nContent-Length: 3\n")
+    with pytest.raises(BadOption, match="line 2 has Content-Length"):
+        webhook.parse(["acquired", "--url=https://hooks.example.com", f"--headers-file={tmp_path}/headers"], HOOK)
