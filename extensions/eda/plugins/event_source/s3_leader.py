@@ -16,7 +16,8 @@ description:
   - A look at one lease is a conditional GET, which a store answers with 304 as long as nothing has changed. A look at a
     prefix is a listing, and a GET of each object whose ETag is new.
   - The first look tells nothing. With O(state_file), that is the first one ever, and what happens while the rulebook is
-    down is told when it is back, each change once. What a look has found while the rulebook is killed may be told again.
+    down is told when it is back, each change once. What a look has found while the rulebook is killed may be told
+    again.
   - A store that fails ends nothing. The source says so, and goes on.
 options:
   bucket:

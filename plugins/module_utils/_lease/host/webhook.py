@@ -204,7 +204,9 @@ def _headers(path: str) -> Dict[str, str]:
         if not colon or not _TOKEN.fullmatch(name) or not (value.isascii() and value.isprintable()):
             raise BadOption("--headers-file", path, "its line %d is no header. Use lines like Name: value" % number)
         if name.lower() in _OURS:
-            raise BadOption("--headers-file", path, "its line %d has %s, which the request itself decides" % (number, name))
+            raise BadOption(
+                "--headers-file", path, "its line %d has %s, which the request itself decides" % (number, name)
+            )
         headers[name] = value
     return headers
 
