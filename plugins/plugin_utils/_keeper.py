@@ -142,7 +142,6 @@ class Run:
         path = params["textfile"]
         self._textfile = Textfile(path) if path else None
         self._metrics = Metrics(name_of(path or ""), lease.location, lease.me.holder, 0)
-        self._told_of_textfile = False
         self._signals = Signals([signal.SIGUSR1])
         """It says that something is asked for."""
 
@@ -150,12 +149,9 @@ class Run:
         """Tell Prometheus how things are, where that is wanted."""
         if self._textfile is None:
             return
-        self._textfile.write(self._metrics.text(self._clock.now(), time.time()))
-        if self._textfile.trouble and not self._told_of_textfile:
-            self._told_of_textfile = True
-            syslog.syslog(
-                syslog.LOG_WARNING, f"leaderelection.s3: the metrics cannot be written: {self._textfile.trouble}"
-            )
+        trouble = self._textfile.write_and_tell(self._metrics.text(self._clock.now(), time.time()))
+        if trouble:
+            syslog.syslog(syslog.LOG_WARNING, f"leaderelection.s3: {trouble}")
 
     def bury(self) -> None:
         """See to it that nothing of a run that has died works on when the lease is over."""

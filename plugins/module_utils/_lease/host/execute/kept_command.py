@@ -84,7 +84,6 @@ class KeptCommand:
         self._metrics = Metrics(name_of(order.textfile), order.location, order.holder, order.slots)
         self._metrics.renewed_before = renewed_before(order.textfile)
         self._measured_at = -APART
-        self._told_of_textfile = False
 
     # -- before the command runs
 
@@ -189,10 +188,9 @@ class KeptCommand:
         if self._textfile is None:
             return
         self._measured_at = self._clock.now()
-        self._textfile.write(self._metrics.text(self._measured_at, time.time()))
-        if self._textfile.trouble and not self._told_of_textfile:
-            self._told_of_textfile = True
-            self._line.tell(remark="the metrics cannot be written: %s" % self._textfile.trouble)
+        trouble = self._textfile.write_and_tell(self._metrics.text(self._measured_at, time.time()))
+        if trouble:
+            self._line.tell(remark=trouble)
 
     # -- when no one renews the lease any more
 

@@ -48,6 +48,15 @@ class Textfile:
         self._writer: Optional[threading.Thread] = None
         self.trouble = ""
         """Why the last text that was tried could not be written."""
+        self._told = False
+
+    def write_and_tell(self, text: str) -> str:
+        """Write this text, and return what is wrong if that is to be told: it is told once."""
+        self.write(text)
+        if not self.trouble or self._told:
+            return ""
+        self._told = True
+        return "the metrics cannot be written: %s" % self.trouble
 
     def write(self, text: str) -> None:
         """Write this text, unless an earlier one is still being written."""
