@@ -40,10 +40,12 @@ MODULES = {
     "release": s3_leader_release.release,
 }
 DEFAULTS: dict[str, t.Any] = {
-    **{name: option.get("default") for name, option in _options.SPEC.items()},
-    **dict(holder="claimant", request_timeout=3, lease_duration=30),
-    **dict(wait_timeout=60, poll_interval=2, takeover="store_clock", metadata={}, hold_at_least=0, keepalive=False),
-    **dict(force=False, force_foreign=False, reason="", lease=None),
+    **{
+        name: option.get("default")
+        for module in (s3_leader_acquire, s3_leader_renew, s3_leader_release)
+        for name, option in module.SPEC.items()
+    },
+    **dict(holder="claimant", request_timeout=3, lease_duration=30, wait_timeout=60, poll_interval=2, hold_at_least=0),
 }
 
 

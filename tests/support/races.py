@@ -29,10 +29,8 @@ NOTHING, EXPIRED, RELEASED = "nothing", "an expired lease", "a released lease"
 BEFORE = (NOTHING, EXPIRED, RELEASED)
 """What stands at the key when they come."""
 DEFAULTS: dict[str, t.Any] = {
-    **{name: option.get("default") for name, option in _options.SPEC.items()},
-    **dict(request_timeout=10, lease_duration=60, wait_timeout=0, poll_interval=2, takeover="store_clock", metadata={}),
-    "hold_at_least": 0,
-    "keepalive": False,
+    **{name: option.get("default") for name, option in s3_leader_acquire.SPEC.items()},
+    **dict(request_timeout=10, lease_duration=60, wait_timeout=0, poll_interval=2, hold_at_least=0),
 }
 """The options of a task that acquires."""
 
