@@ -24,9 +24,10 @@ FORMAT = 1
 class Memory:
     """The file, or none: then everything is forgotten with the process."""
 
-    def __init__(self, path: str | None, below: Location) -> None:
+    def __init__(self, path: str | None, below: Location, store: str) -> None:
+        """``store`` is the URL of the bucket, as in the proofs of the leases."""
         self._path = path
-        self._below = str(below)
+        self._about = dict(store=store, location=str(below))
 
     def load(self) -> State:
         """Return what was told. Raises BadOption for a file that cannot be used."""
@@ -36,7 +37,7 @@ class Memory:
             raise BadOption("state_file", self._path, "it is no regular file")
         try:
             with open(self._path, encoding="utf-8") as file:
-                state = self._state(file.read())
+                state = self._checked(file.read())
         except FileNotFoundError:
             state = State()
         except (OSError, UnicodeDecodeError) as error:
@@ -66,23 +67,23 @@ class Memory:
             raise
 
     def _shown(self, state: State) -> dict[str, t.Any]:
-        return dict(format=FORMAT, location=self._below, told=state.told, failure=state.failure)
+        return dict(format=FORMAT, **self._about, told=state.told, failure=state.failure)
 
-    def _state(self, text: str) -> State:
+    def _checked(self, text: str) -> State:
         """Raises BadOption."""
+        about, state = {}, State()
         try:
             given = json.loads(text)
-            location, number, told, failure = (given[name] for name in ("location", "format", "told", "failure"))
-            state = State(
-                None if told is None else {str(key): one and _told(*one) for key, one in told.items()},
-                failure and Failure(*map(_text, failure)),
-            )
+            version = int(given["format"])
+            if version == FORMAT:
+                about, state = {name: _text(given[name]) for name in self._about}, _state(given)
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             raise BadOption("state_file", self._path, f"no event source has written it. {_ANOTHER}") from None
-        if number != FORMAT:
+        if version != FORMAT:
             raise BadOption("state_file", self._path, f"another version of the collection has written it. {_ANOTHER}")
-        if location != self._below:
-            way_out = f"it is about {location}, but this source watches {self._below}. Give each source its own file"
+        if about != self._about:
+            theirs, ours = (f"{one['location']} of {one['store']}" for one in (about, self._about))
+            way_out = f"it is about {theirs}, but this source watches {ours}. Give each source its own file"
             raise BadOption("state_file", self._path, way_out)
         return state
 
@@ -90,8 +91,16 @@ class Memory:
 _ANOTHER = "Remove it, or name another file; then changes before the first look are not told"
 
 
-def _told(holder: t.Any, session: t.Any, term: t.Any, how: t.Any) -> Told:
-    return Told(_text(holder), _text(session), int(term), _text(how))
+def _state(given: dict[str, t.Any]) -> State:
+    told, failure = given["told"], given["failure"]
+    return State(
+        None if told is None else {str(key): one and _told(*one) for key, one in told.items()},
+        failure and Failure(*map(_text, failure)),
+    )
+
+
+def _told(holder: t.Any, session: t.Any, term: t.Any, how: t.Any, version: t.Any) -> Told:
+    return Told(_text(holder), _text(session), int(term), _text(how), _text(version))
 
 
 def _text(value: t.Any) -> str:

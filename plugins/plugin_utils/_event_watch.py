@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import typing as t
@@ -25,6 +26,7 @@ from ..module_utils._lease.types import Found, Seen, StoreError
 from . import _events
 from ._events import Change, State
 
+LOGGER = logging.getLogger("leaderelection.s3")
 POLL_INTERVAL = "5s"
 TYPES: dict[str, type] = dict(
     dict.fromkeys(Endpoint.__dataclass_fields__, str),
@@ -37,6 +39,7 @@ _DURATIONS = ("poll_interval", "request_timeout")
 _SECRET = ("access_key", "secret_key", "session_token", "aws_config")
 _DEFAULTS = dict(bucket="S3_LEADER_BUCKET", endpoint_url="AWS_URL", aws_ca_bundle="AWS_CA_BUNDLE")
 """The variables that stand in for options, as on the command line of s3-leader. botocore reads its own."""
+_UPGRADE = "Nothing is told of it. Upgrade the collection where ansible-rulebook runs"
 _SCRATCH = ".preflight-"
 """In the keys of a preflight's scratch objects, which are no leases."""
 
@@ -106,7 +109,10 @@ class Watch:
         self._options = options
         self._clock = Clock()
         self._known: dict[str, Seen] = {}
+        self._unread: dict[str, str] = {}
+        """The leases that only a newer version can read, each with why."""
         self._connection: Connection | None = Connection(options.endpoint, options.location)
+        self.store: str = self._connection.bucket_url
 
     def changes(self, state: State) -> t.Iterable[Change]:
         """Look at the leases, and return what to tell of them after all that was told."""
@@ -116,24 +122,43 @@ class Watch:
         except (BadOption, CannotSend, StoreError) as error:
             self._connection = None  # the next one reads the credentials again
             return _events.failed(state, below, key, str(error), time.time())
+        self._log_unread(found)
         return _events.looked(state, below, key, found, time.time())
+
+    def _log_unread(self, found: t.Mapping[Location, Found]) -> None:
+        """Log each lease that only a newer version can read, once as long as it is one."""
+        unread = {str(location): why for location, one in found.items() for why in [_events.too_new(one)] if why}
+        for lease, why in unread.items():
+            if self._unread.get(lease) != why:
+                LOGGER.warning("%s: %s. %s", lease, why, _UPGRADE)
+        self._unread = unread
 
     def _look(self, state: State) -> dict[Location, Found]:
         """Raises BadOption, CannotSend or StoreError."""
-        options = self._options
-        if self._connection is None:
-            self._connection = Connection(options.endpoint, options.location)
+        options, connection = self._options, self._connected()
         if options.key is not None:
-            return {options.location: self._read(self._connection, options.location)}
-        listing = Listing(self._connection, options.location, options.endpoint, self._clock)
+            return {options.location: self._read(connection, options.location)}
+        listing = Listing(connection, options.location, options.endpoint, self._clock)
         listed = {one.location: one.found for one in listing.read(self._known) if _SCRATCH not in one.location.key}
         self._known = {location.key: seen for location, seen in listed.items()}
         found: dict[Location, Found] = {**listed}
-        for key in sorted(state.lasting() - self._known.keys()):
-            # A listing that is out of date ends no term.
+        for key in sorted((state.told or {}).keys() - self._known.keys()):
+            # A listing that is out of date ends no term, and forgets none.
             location = options.location.at(key)
-            found[location] = self._read(self._connection, location)
+            found[location] = self._read(connection, location)
         return found
+
+    def _connected(self) -> Connection:
+        """Raises BadOption or CannotSend."""
+        if self._connection is None:
+            connection = Connection(self._options.endpoint, self._options.location)
+            if connection.bucket_url != self.store:  # what was told is about the other one
+                raise CannotSend(
+                    f"the source would move from {self.store} to {connection.bucket_url}",
+                    "Restore the endpoint, or restart the rulebook with another state_file",
+                )
+            self._connection = connection
+        return self._connection
 
     def _read(self, connection: Connection, location: Location) -> Found:
         endpoint, known = self._options.endpoint, self._known.get(location.key)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._lease.protocol import free_in, record_of
-from ..module_utils._lease.record import BROKEN, EXPIRED, RELEASED, Ended, utc
+from ..module_utils._lease.record import BROKEN, EXPIRED, RELEASED, Ended, Unreadable, utc
 from ..module_utils._lease.settings import Location
 from ..module_utils._lease.types import Absent, Found, Seen
 from ..module_utils._lease.wording import plain, slot_of
@@ -23,7 +23,8 @@ from ..module_utils._lease.wording import plain, slot_of
 Event = t.Dict[str, t.Any]
 
 REMOVED, OVERWRITTEN, UNKNOWN = "removed", "overwritten", "unknown"
-"""How a term ended, beside what a lease tells itself: its object is gone, is no lease any more, or does not tell."""
+"""How a term ended, beside what a lease tells itself: its object is gone, is no lease any more, or does not tell. Then
+nobody knows when it ended, either."""
 FIELDS = (
     *("type", "at", "location", "bucket", "key", "slot", "holder", "session", "term", "acquired_at", "expires_at"),
     *("how", "by", "reason", "previous_holder", "previous_term", "error", "since"),
@@ -39,6 +40,8 @@ class Told(t.NamedTuple):
     term: int
     how: str
     """How its end was told; '' if it lasts."""
+    version: str
+    """The write of the object that was seen then."""
 
 
 class Failure(t.NamedTuple):
@@ -54,10 +57,6 @@ class State(t.NamedTuple):
     told: t.Mapping[str, Told | None] | None = None
     """By key; None for a lease that nobody has had. None instead of all before the first look: that tells nothing."""
     failure: Failure | None = None
-
-    def lasting(self) -> set[str]:
-        """Return the keys of the leases that somebody has."""
-        return {key for key, told in (self.told or {}).items() if told and not told.how}
 
 
 class Change(t.NamedTuple):
@@ -91,6 +90,15 @@ def looked(
         for events, last in _changes(told.get(location.key), location, one):
             told = {**told, location.key: last}
             yield Change(events, State(told))
+        if key is None and isinstance(one, Absent) and location.key in told:  # or all that ever was would be kept
+            told = {name: last for name, last in told.items() if name != location.key}
+            yield Change([], State(told))
+
+
+def too_new(found: Found) -> str | None:
+    """Return why the lease is one that only a newer version of the collection can read; None if it is not."""
+    record = found.record if isinstance(found, Seen) else None  # its words are all that tells
+    return record.why if isinstance(record, Unreadable) and record.why.startswith("its schema ") else None
 
 
 def _last(location: Location, found: Found) -> Told | None:
@@ -100,33 +108,37 @@ def _last(location: Location, found: Found) -> Told | None:
 
 def _changes(told: Told | None, location: Location, found: Found) -> t.Iterator[tuple[list[Event], Told]]:
     """Yield what to tell of a lease, the oldest first, each with the last term that was told of then."""
+    if too_new(found):
+        return
     terms, at = _terms(found), None
     if told is not None:
         at = next((index for index, term in enumerate(terms) if _is(term, told)), None)
+    before = None  # others may have led, unless the lease still names the last term that was told of
     if told is not None and at is not None:
-        same = terms[at]
+        same, before = terms[at], told
         if not same.how and told.how:  # it is back: a renewal came late, or somebody restored the object
-            told = _told(same)
-            yield [_event("leader_acquired", location, found, same, None)], told
+            if told.version == _version(found):
+                return  # it had expired by the clock of another node of the store
+            before = _told(same, found)
+            yield [_event("leader_acquired", location, found, same, None)], before
         elif same.how and not told.how:
-            told = _told(same)
-            yield _end(location, found, same), told
+            before = _told(same, found)
+            yield _end(location, found, same), before
         elif same.how == BROKEN != told.how:
-            told = _told(same)
-            yield [_event("lease_broken", location, found, same, None)], told
+            before = _told(same, found)
+            yield [_event("lease_broken", location, found, same, None)], before
     elif told is not None and not told.how:
-        lost = Ended(told.term, told.holder, told.session, None, found.store_time, _how(found))
-        told = _told(lost)
-        yield _end(location, found, lost), told
+        latest = found.modified if isinstance(found, Seen) else found.store_time
+        lost = Ended(told.term, told.holder, told.session, None, latest, _how(found))
+        yield _end(location, found, lost), _told(lost, found)
     for term in terms[at + 1 :] if at is not None else [one for one in terms if not _is_older(one, told)]:
-        before, told = told, _told(term._replace(how=""))
         events = [_event("leader_acquired", location, found, term, before)]
         if before is None or before.holder != term.holder:
             events.append(_event("leader_changed", location, found, term, before))
-        yield events, told
+        before = _told(term._replace(how=""), found)
+        yield events, before
         if term.how:
-            told = _told(term)
-            yield _end(location, found, term), told
+            yield _end(location, found, term), _told(term, found)
 
 
 def _terms(found: Found) -> list[Ended]:
@@ -162,8 +174,12 @@ def _is_older(term: Ended, told: Told | None) -> bool:
     return told is not None and bool(term.how) and 0 < term.term < told.term
 
 
-def _told(term: Ended) -> Told:
-    return Told(term.holder, term.session, term.term, term.how)
+def _told(term: Ended, found: Found) -> Told:
+    return Told(term.holder, term.session, term.term, term.how, _version(found))
+
+
+def _version(found: Found) -> str:
+    return f"{found.etag} {utc(found.modified)}" if isinstance(found, Seen) else ""
 
 
 def _end(location: Location, found: Found, term: Ended) -> list[Event]:
@@ -174,9 +190,10 @@ def _end(location: Location, found: Found, term: Ended) -> list[Event]:
 
 def _event(name: str, location: Location, found: Found, term: Ended, before: Told | None) -> Event:
     begins = name in ("leader_acquired", "leader_changed")
+    ended_at = None if term.how in (REMOVED, OVERWRITTEN, UNKNOWN) else term.ended_at
     about = dict(
         type=name,
-        at=utc(term.acquired_at if begins else term.ended_at),
+        at=utc(term.acquired_at if begins else ended_at),
         location=str(location),
         bucket=location.bucket,
         key=location.key,

@@ -130,13 +130,11 @@ EXAMPLES = r"""
 
 import asyncio
 import importlib
-import logging
 import pathlib
 import sys
 import types
 import typing as t
 
-LOGGER = logging.getLogger("leaderelection.s3")
 PACKAGE = "leaderelection_s3"
 
 
@@ -159,9 +157,9 @@ _event_watch = _imported("plugin_utils._event_watch")
 async def main(queue: asyncio.Queue[t.Any], args: dict[str, t.Any]) -> None:
     """Send events until the task is canceled. Raises BadOption or CannotSend, only at the start."""
     options = _event_watch.parsed(args)
-    memory = _event_memory.Memory(options.state_file, options.location)
-    state = memory.load()
     watch = _event_watch.Watch(options)
+    memory = _event_memory.Memory(options.state_file, options.location, watch.store)
+    state = memory.load()
     kept, is_kept = state, True
     while True:
         changes = await asyncio.to_thread(watch.changes, state)
@@ -169,7 +167,7 @@ async def main(queue: asyncio.Queue[t.Any], args: dict[str, t.Any]) -> None:
             for change in changes:
                 for event in change.events:
                     if event["type"] == "store_error":
-                        LOGGER.warning("%s: %s", event["location"], event["error"])
+                        _event_watch.LOGGER.warning("%s: %s", event["location"], event["error"])
                     await queue.put(event)
                 state = change.after
         finally:  # also when the task is canceled: what was told is told once
@@ -185,6 +183,8 @@ def _kept(memory: t.Any, state: t.Any, was_kept: bool) -> bool:
         memory.save(state)
     except OSError as error:
         if was_kept:
-            LOGGER.error("state_file cannot be written, so a restart may tell what was told already: %s", error)
+            _event_watch.LOGGER.error(
+                "state_file cannot be written, so a restart may tell what was told already: %s", error
+            )
         return False
     return True

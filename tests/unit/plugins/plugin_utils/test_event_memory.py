@@ -14,8 +14,13 @@ from ansible_collections.leaderelection.s3.plugins.plugin_utils._event_memory im
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._events import Failure, State, Told
 
 BELOW = Below("leases", "jobs/")
+STORE = "https://s3.example.com/leases"
 STATE = State(
-    {"jobs/a": Told("web-1", "session-1", 7, ""), "jobs/ü": Told("web-2", "", 0, "expired"), "jobs/c": None},
+    {
+        "jobs/a": Told("web-1", "session-1", 7, "", ""),
+        "jobs/ü": Told("web-2", "", 0, "expired", "etag"),
+        "jobs/c": None,
+    },
     Failure("2026-11-23T04:49:36.000Z", "it answered 503"),
 )
 
@@ -27,7 +32,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def memory(path):
-    return Memory(str(path), BELOW)
+    return Memory(str(path), BELOW, STORE)
 
 
 @pytest.mark.parametrize("state", [STATE, State(), State({})])
@@ -42,7 +47,7 @@ def test_without_a_file_nothing_was_told(memory, path):
 
 
 def test_without_a_path_nothing_is_kept():
-    memory = Memory(None, BELOW)
+    memory = Memory(None, BELOW, STORE)
     memory.save(STATE)
     assert memory.load() == State()
 
@@ -66,7 +71,7 @@ def memory_of(path):
 
 def changed(**fields):
     """What a source would have written, but for these fields."""
-    shown = dict(format=1, location=str(BELOW), told=STATE.told, failure=None)
+    shown = dict(format=1, store=STORE, location=str(BELOW), told=STATE.told, failure=None)
     return json.dumps({**shown, **fields})
 
 
@@ -83,6 +88,9 @@ def changed(**fields):
         changed(told={"jobs/a": [1, "s", 7, ""]}),
         changed(failure=["now"]),
         changed(failure=7),
+        changed(format=None),
+        changed(format="pdf"),
+        '{"format": 1}',
     ],
 )
 def test_what_no_source_has_written_is_refused(memory, path, text):
@@ -98,24 +106,33 @@ def test_what_is_no_text_is_refused(memory, path):
         memory.load()
 
 
-def test_the_file_of_another_version_is_refused(memory, path):
-    path.write_text(changed(format=2))
+@pytest.mark.parametrize(
+    "text",
+    [changed(format=2), changed(format=2, told=7, location=None), '{"format": 2}', '{"format": 2, "leases": []}'],
+)
+def test_the_file_of_another_version_is_refused_whatever_else_it_has(memory, path, text):
+    path.write_text(text)
     with pytest.raises(BadOption, match="another version of the collection has written it"):
         memory.load()
 
 
-def test_the_file_of_another_source_is_refused(path):
-    Memory(str(path), Below("leases", "hosts/")).save(State())
-    with pytest.raises(BadOption, match=re.escape("it is about s3://leases/hosts/, but this source watches")):
-        Memory(str(path), BELOW).load()
+@pytest.mark.parametrize(
+    ("below", "store"),
+    [(Below("leases", "hosts/"), STORE), (BELOW, "https://s3.eu-central-1.amazonaws.com/leases")],
+)
+def test_the_file_of_another_source_is_refused(memory, path, below, store):
+    Memory(str(path), below, store).save(STATE)
+    told = f"it is about {below} of {store}, but this source watches {BELOW} of {STORE}. Give each source its own file"
+    with pytest.raises(BadOption, match=re.escape(told)):
+        memory.load()
 
 
 def test_a_folder_that_is_not_there_is_refused_before_anything_happens(tmp_path):
     path = str(tmp_path / "none" / "state.json")
     with pytest.raises(BadOption, match=re.escape(f'state_file is "{path}": it cannot be written: No such file')):
-        Memory(path, BELOW).load()
+        Memory(path, BELOW, STORE).load()
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path):
     with pytest.raises(BadOption, match="it cannot be read: Is a directory"):
-        Memory(str(tmp_path), BELOW).load()
+        Memory(str(tmp_path), BELOW, STORE).load()

@@ -97,7 +97,9 @@ def store():
 
 @pytest.fixture
 def wire(store):
-    return Wire(store, VirtualClock())
+    wire = Wire(store, VirtualClock())
+    wire.bucket_url = f"{wire.origin}/bucket"
+    return wire
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ def test_of_a_prefix_only_what_has_changed_is_read(store, made, asked):
     asked()
     store.put("jobs/b", somebody_elses(**HELD, term=42))
     store.put("jobs/d", somebody_elses(**HELD))
-    assert look() == [("leader_lost", "jobs/b"), ("leader_acquired", "jobs/b"), *new("jobs/d")]
+    assert look() == [("leader_lost", "jobs/b"), *new("jobs/b"), *new("jobs/d")]
     assert sorted(asked()) == [("", False), ("jobs/b", True), ("jobs/d", False)]
 
 
@@ -191,6 +193,85 @@ def test_a_lease_that_is_not_in_the_listing_is_looked_for_before_its_term_ends(s
     store.remove("jobs/a")
     assert look() == [("leader_lost", "jobs/a")]
     assert look() == []
+
+
+def test_a_lease_whose_object_is_gone_is_looked_for_once_and_then_forgotten(store, wire, made, asked):
+    store.put("jobs/a", somebody_elses(**HELD))
+    store.put("jobs/b", somebody_elses(**HELD))
+    store.put("jobs/page", b"<html>")
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    wire.clock.sleep(70)
+    assert look() == [(kind, f"jobs/{name}") for name in "ab" for kind in ("lease_expired", "leader_lost")]
+    for name in ("a", "page"):
+        store.remove(f"jobs/{name}")
+    asked()
+    assert look() == look() == []
+    assert sorted(asked()) == [("", False), ("", False), ("jobs/a", False), ("jobs/page", False)]
+    assert set(look.state.told) == {"jobs/b"}
+
+
+def test_a_lease_that_is_not_in_the_listing_is_not_forgotten(store, wire, made, monkeypatch):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    wire.clock.sleep(70)
+    look()
+    kept = store.on_list
+    monkeypatch.setattr(store, "on_list", lambda query: kept({**query, "prefix": "jobs/b"}))
+    assert look() == []
+    monkeypatch.undo()
+    assert look() == []
+    assert set(look.state.told) == {"jobs/a"}
+
+
+def test_a_lease_that_is_restored_with_the_same_bytes_lasts_from_then_on(store, wire, made):
+    body = somebody_elses(**HELD)
+    store.put("jobs/a", body)
+    look = Teller(key="jobs/a")
+    assert look() == []
+    store.remove("jobs/a")
+    assert look() == [("leader_lost", "jobs/a")]
+    wire.clock.sleep(70)
+    store.put("jobs/a", body)
+    assert look() == [("leader_acquired", "jobs/a")]
+
+
+@pytest.mark.parametrize("where", [dict(key="jobs/a"), dict(prefix="jobs/")])
+def test_a_lease_of_a_newer_version_is_logged_once_as_long_as_it_is_one(store, made, caplog, where):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(**where)
+    assert look() == []
+    for _number in range(2):
+        store.put("jobs/a", somebody_elses(**HELD, schema=2))
+        assert look() == []
+    (warning,) = caplog.records
+    assert warning.getMessage() == (
+        "s3://bucket/jobs/a: its schema 2 is newer than 1, the newest that this version knows. Nothing is told of it. "
+        "Upgrade the collection where ansible-rulebook runs"
+    )
+    store.put("jobs/a", somebody_elses(**HELD))
+    assert look() == []
+    store.put("jobs/a", somebody_elses(**HELD, schema=2))
+    assert look() == []
+    store.put("jobs/a", somebody_elses(**HELD, schema=3))
+    assert look() == []
+    assert [re.findall(r"schema \d", one.getMessage()) for one in caplog.records] == [
+        ["schema 2"],
+        ["schema 2"],
+        ["schema 3"],
+    ]
+
+
+@pytest.mark.parametrize("where", [dict(key="jobs/a"), dict(prefix="jobs/")])
+@pytest.mark.parametrize("seconds", [253402300700, 249_999_999_000 - 1])
+def test_an_object_that_was_written_in_the_last_years_of_the_calendar_ends_nothing(store, wire, made, where, seconds):
+    look = Teller(**where)
+    assert look() == []
+    store.put("jobs/a", somebody_elses(leaseDurationSeconds=86400))
+    store.age("jobs/a", store.now() - seconds)
+    told = look()
+    assert told == ([("store_error", None if "prefix" in where else "jobs/a")] if seconds > 250e9 else new("jobs/a"))
 
 
 def test_scratch_objects_of_a_preflight_are_no_leases(store, made):
@@ -210,6 +291,20 @@ def test_a_store_that_fails_is_told_once_and_a_new_connection_is_made(store, wir
     wire.faults.clear()
     assert look() == [("store_recovered", "jobs/a")]
     assert len(made) == 3
+
+
+def test_another_store_that_the_configuration_names_meanwhile_is_not_compared_with_this_one(store, wire, made):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(key="jobs/a")
+    assert look() == []
+    wire.faults.append(lambda request: error(503, "SlowDown"))
+    assert look() == [("store_error", "jobs/a")]
+    wire.faults.clear()
+    ours, wire.bucket_url = wire.bucket_url, "https://elsewhere.example.com/bucket"
+    store.put("jobs/a", somebody_elses(**HELD, term=42, holderId="web-2"))
+    assert look() == []
+    wire.bucket_url = ours
+    assert look()[0] == ("store_recovered", "jobs/a")
 
 
 @pytest.mark.parametrize(

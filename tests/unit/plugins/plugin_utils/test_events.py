@@ -9,7 +9,15 @@ import json
 
 import pytest
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease import protocol
-from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import (
+    SCHEMA,
+    Ended,
+    Proof,
+    Record,
+    Unreadable,
+    decode,
+    encode,
+)
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Location
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import Absent, Claimant, Seen, Want
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _events
@@ -17,6 +25,7 @@ from ansible_collections.leaderelection.s3.plugins.plugin_utils._events import F
 
 NOW = 1795409376.0
 LEASE = Location("leases", "jobs/a")
+PREFIX = Location("leases", "jobs/")
 STORE = "https://s3.example.com/leases"
 A, B, C = (Claimant(f"web-{number}", f"session-{number}", STORE) for number in (1, 2, 3))
 WANT = Want(30.0, 15.0, proof=Proof(STORE, NOW - 1000))
@@ -106,6 +115,32 @@ def test_a_lease_that_nobody_renews_is_told_as_expired_when_others_may_take_it_a
     assert tell(lease.acquire(B, 101)) == acquired("web-2")
 
 
+def test_a_lease_that_was_told_as_expired_does_not_last_again_where_the_clock_of_another_node_is_behind(tell, lease):
+    tell(lease.acquire(A, 0))
+    assert tell(lease.at(32)) == [("lease_expired", "web-1"), ("leader_lost", "web-1")]
+    assert tell(lease.at(29)) == []
+    assert tell(lease.at(33)) == []
+    assert tell(lease.renew(34)) == [("leader_acquired", "web-1")]  # late, but nobody has taken it
+    assert tell(lease.at(60)) == []
+    assert tell(lease.at(70)) == [("lease_expired", "web-1"), ("leader_lost", "web-1")]
+    assert tell(lease.at(60)) == []
+
+
+def test_a_lease_that_was_expired_at_the_first_look_does_not_last_again_where_a_clock_is_behind(lease):
+    tell = Teller()
+    lease.acquire(A, 0)
+    assert tell(lease.at(32)) == tell(lease.at(29)) == []
+
+
+@pytest.mark.parametrize(
+    "write", [dict(modified=NOW + 10), dict(etag="another")], ids=["the same bytes", "in the second"]
+)
+def test_an_expired_lease_lasts_again_once_it_is_written_again(tell, lease, write):
+    tell(lease.acquire(A, 0))
+    tell(lease.at(40))
+    assert tell(lease.at(20)._replace(**write)) == [("leader_acquired", "web-1")]
+
+
 def test_a_takeover_between_two_looks_is_told_whole(tell, lease):
     tell(lease.acquire(A, 0))
     assert tell(lease.acquire(B, 40)) == [
@@ -165,10 +200,37 @@ def test_what_the_history_has_room_for_no_more_is_left_out_and_nothing_is_told_t
         lease.acquire(A, 10 * number + 10)
     told = tell(lease.at(205))
     assert told[0] == ("leader_lost", "web-1")
-    assert told[1:] == [*acquired("web-1", changed=False), ("leader_lost", "web-1")] * 8 + [
-        ("leader_acquired", "web-1")
+    assert told[1:] == [
+        *[*acquired("web-1"), ("leader_lost", "web-1")],  # nobody knows who led before that
+        *[*acquired("web-1", changed=False), ("leader_lost", "web-1")] * 7,
+        ("leader_acquired", "web-1"),
     ]
     assert tell(lease.at(206)) == []
+
+
+def test_nobody_is_said_to_have_led_before_a_term_that_comes_after_terms_that_nobody_has_told(tell, lease):
+    tell(lease.acquire(A, 0))
+    for number in range(10):
+        lease.release(A, 10 * number + 5)
+        lease.acquire(B, 10 * number + 10)
+    lost, first, changed, *others = tell.events(lease.at(105))
+    assert (lost["type"], lost["term"], lost["how"], lost["at"]) == ("leader_lost", int(NOW), "unknown", None)
+    for event in (first, changed):
+        assert event["term"] == int(NOW) + 2
+        assert (event["previous_holder"], event["previous_term"]) == (None, None)
+    later = next(event for event in others if event["type"] == "leader_acquired")
+    assert (later["previous_holder"], later["previous_term"]) == ("web-2", int(NOW) + 2)
+    times = [event["at"] for event in (first, *others)]
+    assert times == sorted(times)
+
+
+def test_a_term_that_is_over_and_that_the_lease_does_not_name_is_nobodys_predecessor(tell, lease):
+    tell(lease.acquire(A, 0))
+    tell(lease.release(A, 5))
+    lease.found = NOTHING
+    first, changed = tell.events(lease.acquire(A, 60))
+    assert (first["type"], changed["type"]) == ("leader_acquired", "leader_changed")
+    assert (changed["previous_holder"], changed["previous_term"]) == (None, None)
 
 
 def test_an_acquisition_that_was_not_completed_is_nobodys_leadership(tell, lease):
@@ -190,6 +252,7 @@ def test_a_leader_whose_object_is_gone_has_lost(tell, lease, there, how):
     tell(lease.acquire(A, 0))
     (event,) = tell.events(there)
     assert (event["type"], event["holder"], event["how"]) == ("leader_lost", "web-1", how)
+    assert event["at"] is None  # it may have expired before
     assert tell(there) == []
 
 
@@ -203,8 +266,34 @@ def test_a_lease_that_was_removed_and_created_anew_between_two_looks_does_not_te
     tell(lease.acquire(A, 0))
     lease.found = NOTHING
     first, *others = tell.events(lease.acquire(B, 40))
-    assert (first["type"], first["how"]) == ("leader_lost", "unknown")
+    assert (first["type"], first["how"], first["at"]) == ("leader_lost", "unknown", None)
     assert [event["type"] for event in others] == ["leader_acquired", "leader_changed"]
+
+
+def test_a_release_of_another_lease_in_its_place_is_not_how_a_term_ended(tell, lease):
+    tell(lease.acquire(A, 0))
+    lease.found = NOTHING
+    lease.acquire(B, 40)
+    first, *_others = tell.events(lease.release(B, 45))
+    assert (first["type"], first["holder"], first["how"]) == ("leader_lost", "web-1", "unknown")
+
+
+def test_a_lease_that_its_holder_created_anew_in_the_same_second_is_another_term(tell, lease):
+    tell(lease.acquire(A, 0))
+    lease.found = NOTHING
+    again = A._replace(session="another-session")
+    assert tell(lease.acquire(again, 0)) == [("leader_lost", "web-1"), *acquired("web-1")]
+
+
+def test_a_lease_that_was_created_anew_in_the_same_second_and_released_is_told_whole(tell, lease):
+    tell(lease.acquire(A, 0))
+    lease.found = NOTHING
+    lease.acquire(B, 0)
+    assert tell(lease.release(B, 5)) == [
+        ("leader_lost", "web-1"),
+        *acquired("web-2"),
+        ("leader_lost", "web-2"),
+    ]
 
 
 def test_an_older_version_that_somebody_restored_has_its_leader_and_no_past(tell, lease):
@@ -215,6 +304,13 @@ def test_an_older_version_that_somebody_restored_has_its_leader_and_no_past(tell
     lease.release(B, 15)
     tell(lease.acquire(C, 20))
     assert tell(older) == [("leader_lost", "web-3"), *acquired("web-2")]
+
+
+def test_an_older_version_has_no_past_even_if_that_is_the_first_term_of_all():
+    tell = Teller(State({LEASE.key: Told("web-3", "session-3", 3, "", "")}))
+    past = Ended(1, "web-1", "session-1", NOW - 20, NOW - 10, "released")
+    record = Lease().acquire(B, 0).record._replace(term=2, history=(past,))
+    assert tell(Seen(record, "e", NOW, NOW)) == [("leader_lost", "web-3"), *acquired("web-2")]
 
 
 def test_a_lease_that_was_created_anew_in_the_second_of_the_last_acquisition_has_a_new_leader(tell, lease):
@@ -253,6 +349,67 @@ def test_leases_of_the_net_library_are_told_by_their_holders(tell, lease):
     assert tell(lease.acquire(A, 0)) == acquired("web-1")
 
 
+def test_a_lease_of_the_net_library_says_itself_until_when_it_lasts(tell):
+    begins, changed = tell.events(foreign("net-1"))
+    assert [event["expires_at"] for event in (begins, changed)] == ["2026-11-23T04:50:36.000Z"] * 2
+    expired, _lost = tell.events(foreign("net-1")._replace(store_time=NOW + 70))
+    assert expired["at"] == "2026-11-23T04:50:36.000Z"
+
+
+def test_the_net_library_released_a_lease_when_it_was_written_for_the_last_time(tell):
+    tell(foreign("net-1"))
+    (lost,) = tell.events(foreign("")._replace(modified=NOW + 5, store_time=NOW + 9))
+    assert (lost["how"], lost["at"]) == ("released", "2026-11-23T04:49:41.000Z")
+
+
+def test_nobody_knows_who_led_before_a_holder_of_the_net_library_nor_when_that_ended(tell):
+    tell(foreign("net-1"))
+    lost, *begins = tell.events(foreign("net-2"))
+    assert (lost["how"], lost["at"]) == ("unknown", None)
+    assert [event["previous_holder"] for event in begins] == [None, None]
+
+
+def test_a_term_of_the_net_library_between_two_looks_is_told(tell, lease):
+    tell(lease.acquire(A, 0))
+    lease.found = foreign("net-1", until=-60)
+    assert tell(lease.acquire(B, 60)) == [
+        ("leader_lost", "web-1"),
+        *acquired("net-1"),
+        ("lease_expired", "net-1"),
+        ("leader_lost", "net-1"),
+        *acquired("web-2"),
+    ]
+
+
+# -- Leases of a newer version of the collection
+
+
+@pytest.fixture
+def newer():
+    fields = json.loads(encode(Lease().acquire(A, 0).record))
+    return Seen(decode(json.dumps({**fields, "schema": SCHEMA + 1}).encode()), "e", NOW, NOW)
+
+
+def test_no_term_ends_because_a_newer_version_has_written_the_lease(tell, lease, newer):
+    held = lease.acquire(A, 0)
+    tell(held)
+    assert tell(newer) == []
+    assert tell(held) == []
+    assert tell(newer) == []
+    assert tell(lease.release(A, 5)) == [("leader_lost", "web-1")]
+
+
+def test_the_first_look_tells_nothing_of_a_lease_of_a_newer_version(newer):
+    tell = Teller()
+    assert tell(newer) == tell(newer) == []
+
+
+def test_only_a_newer_version_is_told_as_one(newer):
+    assert _events.too_new(newer) == "its schema 2 is newer than 1, the newest that this version knows"
+    assert [_events.too_new(found) for found in (NOTHING, PAGE, Lease().acquire(A, 0))] == [None] * 3
+    assert _events.too_new(PAGE._replace(record=decode(b'{"schema": 0}'))) is None
+
+
 # -- First looks, and what was told before
 
 
@@ -280,9 +437,25 @@ def test_a_lease_that_is_new_below_a_prefix_is_told_from_its_first_term_on(tell,
     assert set(tell.state.told) == {"jobs/a", "jobs/b"}
 
 
+def test_a_lease_below_a_prefix_is_forgotten_once_its_object_is_gone_and_that_was_told(lease):
+    state = State({"jobs/b": None, "jobs/c": Told("web-3", "session-3", 7, "released", "")})
+    others = {Location("leases", key): NOTHING for key in ("jobs/b", "jobs/c")}
+    changes = [*_events.looked(state, PREFIX, None, {LEASE: lease.acquire(A, 0), **others}, NOW)]
+    assert set(changes[-1].after.told) == {LEASE.key}
+    changes = [*_events.looked(changes[-1].after, PREFIX, None, {LEASE: NOTHING}, NOW)]
+    assert [event["type"] for change in changes for event in change.events] == ["leader_lost"]
+    assert changes[-1].after.told == {}
+
+
+def test_an_object_that_is_no_lease_any_more_is_not_forgotten(lease):
+    state = State({LEASE.key: Told("web-1", "session-1", 7, "", "")})
+    changes = [*_events.looked(state, PREFIX, None, {LEASE: PAGE}, NOW)]
+    assert changes[-1].after.told[LEASE.key].how == "overwritten"
+
+
 def test_a_change_leaves_behind_what_was_told_with_it(lease):
     """So a restart between two changes repeats neither."""
-    state = State({LEASE.key: Told("web-1", "session-1", 7, "")})
+    state = State({LEASE.key: Told("web-1", "session-1", 7, "", "")})
     lease.acquire(A, 0)
     lease.found = lease.found._replace(record=lease.found.record._replace(term=7))
     lease.acquire(B, 60)

@@ -152,6 +152,32 @@ def test_a_state_file_that_cannot_be_written_any_more_ends_nothing_and_is_logged
     assert [one.levelno for one in caplog.records if "state_file cannot be written" in one.message] == [logging.ERROR]
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "url"),
+    [
+        (dict(endpoint_url="http://127.0.0.1:9"), "http://127.0.0.1:9/leases"),
+        (dict(endpoint_url=None, region="eu-central-1"), "https://s3.eu-central-1.amazonaws.com/leases"),
+    ],
+    ids=["another endpoint", "a region of AWS"],
+)
+def test_the_state_file_of_another_store_is_refused_before_anything_is_sent(
+    source, store, options, elsewhere, url, monkeypatch
+):
+    for name in ("AWS_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def play():
+        rulebook = Rulebook(source, options)
+        await first_look(options)
+        await rulebook.end()
+        await source["main"](asyncio.Queue(), {**options, **elsewhere})
+
+    with pytest.raises(ValueError, match="state_file is ") as refused:
+        asyncio.run(play())
+    about = "it is about {0} of {1}/leases, but this source watches {0} of {2}"
+    assert about.format("s3://leases/jobs/a", store.url, url) in str(refused.value)
+
+
 @pytest.mark.parametrize("missing", [dict(key=None), dict(poll_interval="soon"), dict(state_file="/none/state.json")])
 def test_bad_options_end_the_source_before_anything_is_sent(source, store, options, missing):
     with pytest.raises(ValueError, match=next(iter(missing))) as refused:
