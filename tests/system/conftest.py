@@ -110,6 +110,28 @@ def hosts(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
             print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=100')}")
 
 
+@pytest.fixture(scope="module")
+def module_watcher(lab: Lab) -> Iterator[Watcher]:
+    """The watcher of a module whose tests share the hosts."""
+    with Watcher(lab.shared) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab, module_watcher: Watcher) -> Iterator[list[Host]]:
+    """Three hosts for all tests of a module."""
+    with lab.hosts() as made:
+        yield made
+
+
+@pytest.fixture
+def journals(booted: list[Host]) -> Iterator[None]:
+    """pytest shows them where a test has failed."""
+    yield
+    for host in booted:
+        print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=60')}")
+
+
 @pytest.fixture(scope="session")
 def start_cluster(
     lab: Lab, seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory, collections_path: str

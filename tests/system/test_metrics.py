@@ -21,8 +21,10 @@ from support.waiting import wait_for
 from system import plays
 from system.lab.host import Host
 from system.lab.lab import Lab
-from system.lab.watcher import Watcher, unit
+from system.lab.watcher import unit
 from system.role.deployment import changes
+
+pytestmark = pytest.mark.usefixtures("journals")
 
 PROMETHEUS = pathlib.Path(__file__).resolve().parents[2] / "extensions" / "prometheus"
 FOLDER = "/srv/metrics"
@@ -32,28 +34,6 @@ LEADS = "s3_leader_deadline_timestamp_seconds > time()"
 FIRING = 'ALERTS{alertstate="firing"}'
 
 Play = Callable[..., Run]
-
-
-@pytest.fixture(scope="module")
-def watcher(lab: Lab) -> Iterator[Watcher]:
-    """Sees services start and end."""
-    with Watcher(lab.shared) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
-    """Three hosts for all tests of this module."""
-    with lab.hosts() as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def journals(booted: list[Host]) -> Iterator[None]:
-    """pytest shows them where a test has failed."""
-    yield
-    for host in booted:
-        print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=60')}")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 import typing as t
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from support import playbook
@@ -23,6 +23,8 @@ from system.lab.host import Host
 from system.lab.lab import Lab
 from system.lab.watcher import Watcher, unit
 
+pytestmark = pytest.mark.usefixtures("journals")
+
 PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / "playbooks"
 GROUPS = ("load_balancers", "app", "databases")
 NO_BOTOCORE = "raise ImportError('there is none')\n"
@@ -30,28 +32,6 @@ VIRTUAL_IP = "10.77.0.100"
 
 Play = Callable[..., Run]
 Status = dict[str, t.Any]
-
-
-@pytest.fixture(scope="module")
-def watcher(lab: Lab) -> Iterator[Watcher]:
-    """Sees services start and end."""
-    with Watcher(lab.shared) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
-    """Three hosts for all tests of this module."""
-    with lab.hosts() as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def journals(booted: list[Host]) -> Iterator[None]:
-    """pytest shows them where a test has failed."""
-    yield
-    for host in booted:
-        print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=60')}")
 
 
 @pytest.fixture(scope="module")
@@ -276,13 +256,13 @@ def test_status_is_watched_until_somebody_interrupts(hosts: list[Host]) -> None:
     host.run("systemctl", "reset-failed", "watching")
 
 
-def test_who_steps_down_hands_over_stays_away_and_takes_part_again(hosts: list[Host], watcher: Watcher) -> None:
+def test_who_steps_down_hands_over_stays_away_and_takes_part_again(hosts: list[Host], module_watcher: Watcher) -> None:
     leader, others = settled(hosts)
-    served = watcher.wait_until_running(lease="db", host=leader.name)
+    served = module_watcher.wait_until_running(lease="db", host=leader.name)
     leader.run("s3-leader", "step-down", "db", "--for", "3600")
-    assert not watcher.wait_until_ended(served).runs
+    assert not module_watcher.wait_until_ended(served).runs
     successor, _third = settled(others)
-    watcher.wait_until_running(lease="db", host=successor.name)
+    module_watcher.wait_until_running(lease="db", host=successor.name)
     away = wait_for(lambda: told(leader) if told(leader)["role"] == "away" else None, "it stays away")
     assert re.fullmatch(r"stepped down, and does not compete for another 3[0-9]{3} s", away["reason"])
     assert leader.run("s3-leader", "check", "db", check=False).returncode == 1
@@ -378,12 +358,12 @@ def test_a_leader_of_the_past_replaces_no_newer_backup(hosts: list[Host], play: 
 
 
 def test_the_last_example_takes_everything_away_and_starts_nothing(
-    hosts: list[Host], play: Play, watcher: Watcher
+    hosts: list[Host], play: Play, module_watcher: Watcher
 ) -> None:
     play((PLAYBOOKS / "remove_heartbeat.yml").read_text())
     for host in hosts:
         assert [str(path) for path in left_of(host)] == []
-    assert watcher.running() == []
+    assert module_watcher.running() == []
 
 
 def left_of(host: Host) -> list[pathlib.Path]:

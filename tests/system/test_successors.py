@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import pathlib
 import typing as t
-from collections.abc import Iterator
 
 import pytest
 from support import playbook
@@ -19,24 +18,12 @@ from system.lab.host import Host
 from system.lab.lab import Lab
 from system.lab.watcher import Watcher, unit
 
+pytestmark = pytest.mark.usefixtures("journals")
+
 LEASES = ("db", "web")
 LATER = "h3"
 """The host that leaves the lease db to the others."""
 TIMES = dict(lease_duration=13, renew_interval=2, stop_grace=4, request_timeout=1.5, stop_timeout=2)
-
-
-@pytest.fixture(scope="module")
-def watcher(lab: Lab) -> Iterator[Watcher]:
-    """Sees services start and end."""
-    with Watcher(lab.shared) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab, watcher: Watcher) -> Iterator[list[Host]]:
-    """Three hosts for all tests of this module."""
-    with lab.hosts() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +51,6 @@ def hosts(
     )
     running.wait().succeeded()
     return booted
-
-
-@pytest.fixture(autouse=True)
-def journals(booted: list[Host]) -> Iterator[None]:
-    """pytest shows them where a test has failed."""
-    yield
-    for host in booted:
-        print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=60')}")
 
 
 def statuses(host: Host) -> dict[str, t.Any]:
@@ -102,16 +81,18 @@ def hand_over(hosts: list[Host], lease: str, to: Host) -> None:
         leader.run("s3-leader", "step-down", lease, "--to", to.name, "--for", "1")
 
 
-def test_the_host_that_is_named_leads_next(hosts: list[Host], watcher: Watcher, pytestconfig: pytest.Config) -> None:
+def test_the_host_that_is_named_leads_next(
+    hosts: list[Host], module_watcher: Watcher, pytestconfig: pytest.Config
+) -> None:
     """The others look as often, and the former leader competes again a second later."""
     for turn in range(pytestconfig.getoption("--handovers")):
         leader = settled(hosts, "db")
         others = [host for host in hosts if host is not leader]
         successor = others[turn % 2]
-        served = watcher.wait_until_running(lease="db", host=leader.name)
+        served = module_watcher.wait_until_running(lease="db", host=leader.name)
         leader.run("s3-leader", "step-down", "db", "--to", successor.name, "--for", "1")
-        watcher.wait_until_ended(served)
-        following = watcher.wait(
+        module_watcher.wait_until_ended(served)
+        following = module_watcher.wait(
             lambda seen, served=served: next(
                 (one for one in seen if one.lease == "db" and int(one.term or 0) > int(served.term)), None
             )

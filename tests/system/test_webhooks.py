@@ -21,6 +21,8 @@ from system.lab.host import Host
 from system.lab.lab import Lab
 from system.role.deployment import leader, lease_in
 
+pytestmark = pytest.mark.usefixtures("journals")
+
 BUCKET = "webhooks"
 TIMES = dict(lease_duration=30, renew_interval=2, stop_grace=12, request_timeout=3)
 SECRET = "Authorization: Bearer the-secret"
@@ -60,13 +62,6 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[list[Host]]:
-    """Three hosts for all tests of this module."""
-    with lab.hosts() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def hosts(
     booted: list[Host],
     lab: Lab,
@@ -91,14 +86,6 @@ def hosts(
     )
     running.wait().succeeded()
     return booted
-
-
-@pytest.fixture(autouse=True)
-def journals(booted: list[Host]) -> Iterator[None]:
-    """pytest shows them where a test has failed."""
-    yield
-    for host in booted:
-        print(f"--- the end of the journal of {host.name}\n{host.journal('--lines=60')}")
 
 
 def led(hosts: list[Host]) -> Host:
