@@ -49,6 +49,7 @@ MOST = 65536
 """Characters of a file."""
 DELIVERED, UNDELIVERED = 0, 1
 """Exit statuses."""
+_REDIRECTS = (301, 302, 303, 307, 308)
 _OURS = ("connection", "content-length", "host", "transfer-encoding")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 
@@ -153,7 +154,7 @@ def _answered(order: Order, seconds: float) -> Tried:
             return Tried("answered %d" % answer.status, delivered=True)
     except urllib.error.HTTPError as error:
         error.close()
-        if 300 <= error.code < 400:
+        if error.code in _REDIRECTS and "Location" in error.headers:
             return Tried("answered %d: it is somewhere else, and redirects are not followed" % error.code)
         return Tried("answered %d" % error.code, again=error.code in (408, 425, 429) or error.code >= 500)
     except urllib.error.URLError as error:
@@ -195,7 +196,8 @@ def _origin(url: str) -> str:
 
 def _headers(path: str) -> Dict[str, str]:
     """Read the headers. Raises BadOption, which names the line and does not show it."""
-    headers = {}
+    headers: Dict[str, str] = {}
+    lines: Dict[str, int] = {}
     for number, line in enumerate(_read("--headers-file", path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -207,6 +209,10 @@ def _headers(path: str) -> Dict[str, str]:
             raise BadOption(
                 "--headers-file", path, "its line %d has %s, which the request itself decides" % (number, name)
             )
+        first = lines.setdefault(name.lower(), number)
+        if first != number:
+            told = "its line %d has the same header as line %d. Keep one of them" % (number, first)
+            raise BadOption("--headers-file", path, told)
         headers[name] = value
     return headers
 
