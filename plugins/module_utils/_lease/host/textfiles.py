@@ -12,15 +12,18 @@ longer than a leader has time. And a daemon that was killed cannot remove its fi
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
 
 from . import runtime, systemd
 
 INTERVAL = 1.0
 """Seconds between two rounds."""
 _PREFIX, _SUFFIX = "s3-leader@", ".prom"
+_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+"""Errors at a file that concern the whole folder."""
 
 
 def bring(folder: str) -> None:
@@ -45,27 +48,36 @@ class Textfiles:
         self._folder = folder
         self._brought: Dict[str, str] = {}
         """What was written, by lease."""
-        self._is_troubled = False
-        """Something cannot be brought, which was reported."""
+        self._troubles: Dict[str, str] = {}
+        """What was reported and has not ended, by the path of a file or of the folder."""
 
     def look(self) -> None:
         """Bring what has changed, and remove the files of daemons that have ended."""
         told = dict(self._told())
-        trouble = ""
+        known: Set[str] = set()
+        troubles: Dict[str, str] = {}
         try:
-            known = {*_there(self._folder), *self._brought}
+            known = {*_there(self._folder), *self._brought, *told}
         except OSError as error:
-            known, trouble = set(self._brought), str(error)
-        for name in known.union(told):
+            troubles[self._folder] = str(error.strerror)
+        for name in sorted(known):
             try:
                 self._bring(name, told.get(name, ""))
             except OSError as error:  # others may be luckier
-                trouble = str(error)
-        if trouble and not self._is_troubled:
-            systemd.journal(systemd.WARNING, "the metrics cannot be brought to node_exporter: %s" % trouble)
-        elif self._is_troubled and not trouble:
-            systemd.journal(systemd.INFO, "the metrics can be brought to node_exporter again")
-        self._is_troubled = bool(trouble)
+                concerns_all = error.errno in _OF_ALL
+                troubles[self._folder if concerns_all else _path(self._folder, name)] = str(error.strerror)
+        self._report(troubles)
+
+    def _report(self, troubles: Dict[str, str]) -> None:
+        """Tell of each trouble when it begins, changes and ends."""
+        if self._folder in troubles:  # it hides whether that of a file has ended
+            troubles = {**self._troubles, **troubles}
+        for path, trouble in troubles.items():
+            if trouble != self._troubles.get(path):
+                systemd.journal(systemd.WARNING, "the metrics cannot be brought to %s: %s" % (path, trouble))
+        for path in sorted(self._troubles.keys() - troubles.keys()):
+            systemd.journal(systemd.INFO, "the metrics can be brought to %s again" % path)
+        self._troubles = troubles
 
     def _bring(self, name: str, text: str) -> None:
         """Write the file of a lease, if it has changed; without a text, remove it. Raises OSError."""

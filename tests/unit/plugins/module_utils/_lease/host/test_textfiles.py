@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -27,6 +28,17 @@ def folder(tmp_path):
 @pytest.fixture
 def brings(folder):
     return Textfiles(str(folder))
+
+
+@pytest.fixture
+def told(brings, journal):
+    """What one more round writes to the journal: priorities and messages."""
+
+    def look():
+        brings.look()
+        return [f"{entry['PRIORITY']} {entry['MESSAGE']}" for entry in journal()]
+
+    return look
 
 
 def tell(text, name="db"):
@@ -97,19 +109,15 @@ def test_all_are_removed_with_what_is_unfinished_and_those_of_others_stay(folder
     assert [*there(folder)] == ["apt.prom"]
 
 
-def test_a_folder_that_is_missing_is_reported_once_and_tried_again(brings, folder, journal):
+def test_a_folder_that_is_missing_is_reported_once_and_tried_again(folder, told):
     folder.rmdir()
-    tell("a 1\n")
-    brings.look()
-    brings.look()
-    (entry,) = journal()
-    assert entry["PRIORITY"] == "4"
-    assert str(folder) in entry["MESSAGE"]
+    for name in ("db", "web"):
+        tell("a 1\n", name)
+    assert told() == [f"4 the metrics cannot be brought to {folder}: No such file or directory"]
+    assert told() == []
     folder.mkdir()
-    brings.look()
-    assert there(folder) == {"s3-leader@db.prom": "a 1\n"}
-    (entry,) = journal()
-    assert "again" in entry["MESSAGE"]
+    assert told() == [f"6 the metrics can be brought to {folder} again"]
+    assert there(folder) == {"s3-leader@db.prom": "a 1\n", "s3-leader@web.prom": "a 1\n"}
 
 
 def test_a_full_disk_leaves_the_last_file_and_a_later_round_replaces_it(brings, folder, journal, monkeypatch):
@@ -117,7 +125,7 @@ def test_a_full_disk_leaves_the_last_file_and_a_later_round_replaces_it(brings, 
     brings.look()
     tell("a 2\n")
     with monkeypatch.context() as full:
-        full.setattr(os, "rename", _full)
+        full.setattr(os, "rename", _failing(errno.ENOSPC))
         brings.look()
     assert there(folder)["s3-leader@db.prom"] == "a 1\n"
     assert "No space left" in journal()[0]["MESSAGE"]
@@ -125,18 +133,68 @@ def test_a_full_disk_leaves_the_last_file_and_a_later_round_replaces_it(brings, 
     assert there(folder) == {"s3-leader@db.prom": "a 2\n"}
 
 
-def test_one_that_cannot_be_replaced_keeps_no_other_from_being_brought(brings, folder, journal):
+def test_one_that_cannot_be_replaced_keeps_no_other_from_being_brought(brings, folder):
     (folder / "s3-leader@db.prom").mkdir()
     tell("a 1\n")
     tell("b 1\n", "web")
     brings.look()
     assert (folder / "s3-leader@web.prom").read_text() == "b 1\n"
-    (entry,) = journal()
-    assert "s3-leader@db.prom" in entry["MESSAGE"]
 
 
-def _full(*_paths):
-    raise OSError(28, "No space left on device")
+def test_each_leases_trouble_is_told_when_it_begins_changes_and_ends(folder, told, monkeypatch):
+    db, web = folder / "s3-leader@db.prom", folder / "s3-leader@web.prom"
+    db.mkdir()
+    tell("a 1\n")
+    tell("b 1\n", "web")
+    assert told() == [f"4 the metrics cannot be brought to {db}: Is a directory"]
+    assert told() == []
+    web.unlink()
+    web.mkdir()
+    tell("b 2\n", "web")
+    assert told() == [f"4 the metrics cannot be brought to {web}: Is a directory"]
+    db.rmdir()
+    assert told() == [f"6 the metrics can be brought to {db} again"]
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "rename", _failing(errno.EBUSY))
+        assert told() == [f"4 the metrics cannot be brought to {web}: Device or resource busy"]
+    web.rmdir()
+    assert told() == [f"6 the metrics can be brought to {web} again"]
+    assert there(folder) == {"s3-leader@db.prom": "a 1\n", "s3-leader@web.prom": "b 2\n"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_concerns_the_folder_is_told_once_for_all_leases(folder, told, monkeypatch, number):
+    for leases_there, messages in (
+        (("db", "web"), [f"4 the metrics cannot be brought to {folder}: {os.strerror(number)}"]),
+        (("third",), []),
+    ):
+        for name in leases_there:
+            tell("a 1\n", name)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "rename", _failing(number))
+            assert told() == messages
+    assert told() == [f"6 the metrics can be brought to {folder} again"]
+    assert len(there(folder)) == 3
+
+
+def test_the_trouble_of_a_lease_and_that_of_the_folder_do_not_hide_each_other(folder, told):
+    db = folder / "s3-leader@db.prom"
+    db.mkdir()
+    tell("a 1\n")
+    assert len(told()) == 1
+    folder.rename(folder.with_name("away"))
+    assert told() == [f"4 the metrics cannot be brought to {folder}: No such file or directory"]
+    folder.with_name("away").rename(folder)
+    assert told() == [f"6 the metrics can be brought to {folder} again"]
+    db.rmdir()
+    assert told() == [f"6 the metrics can be brought to {db} again"]
+
+
+def _failing(number):
+    def fail(*_paths):
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 @pytest.mark.parametrize("put", [os.symlink, lambda _secret, path: os.mkfifo(path)])
