@@ -114,6 +114,7 @@ def test_prometheus_sees_who_leads_with_its_term_and_a_deadline_that_moves(
     (term,) = prometheus.values("max(s3_leader_term)").values()
     assert f'"term": {term:.0f}' in (leading.inside / "run/s3-leader/db/status.json").read_text()
     assert set(prometheus.values("node_textfile_scrape_error").values()) == {0}
+    assert prometheus.values("count(s3_leader_held_until_timestamp_seconds > time())") == {(): len(hosts)}
     assert file_of(leading).stat().st_mode & 0o777 == 0o644
 
 

@@ -177,7 +177,7 @@ class SystemdHost:
         before = self._leases.get(slot)
         if isinstance(outcome, (Absent, Seen)):
             self._leases[slot] = outcome
-            self._metrics.found(outcome, slot)
+            self._metrics.found(outcome, slot, self._clock.now())
             if _who(outcome) != _who(before):
                 self._say("watching", "%s is %s" % ("slot %d" % slot if slot else "the lease", standing(outcome)))
         elif isinstance(outcome, Unchanged) and isinstance(before, Seen):

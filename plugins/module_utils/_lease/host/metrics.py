@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from ..protocol import term_of
+from ..protocol import free_in, term_of
 from ..settings import Location
 from ..types import Answer, Found, Outcome, Pause, Raced, Read, Refused, Step, Unknown, Write
 
 LAST_RENEWAL = "s3_leader_last_renewal_timestamp_seconds"
+HELD_UNTIL = "s3_leader_held_until_timestamp_seconds"
 FAMILIES = (
     ("s3_leader_info", "gauge", "The process that takes part in the lease, and the name under which it does."),
     ("s3_leader_is_leader", "gauge", "1 if it leads: only until s3_leader_deadline_timestamp_seconds."),
@@ -28,6 +29,11 @@ FAMILIES = (
         "Until when it leads unless it renews the lease; 0 if it does not.",
     ),
     (LAST_RENEWAL, "gauge", "When it last acquired or renewed the lease; 0 if never."),
+    (
+        HELD_UNTIL,
+        "gauge",
+        "Until when the lease is held unless it is renewed, as last seen, by slot; 0 if it was not seen held.",
+    ),
     ("s3_leader_updated_timestamp_seconds", "gauge", "When it wrote these metrics."),
     ("s3_leader_term", "gauge", "The term of the lease as last seen, by slot, which is 0 for a lease without slots."),
     ("s3_leader_slot", "gauge", "The slot that it holds or held last; 0 for a lease without slots."),
@@ -66,6 +72,8 @@ class Metrics:
         self._slots = slots or 1
         self._takeover = takeover
         self._terms: Dict[int, int] = {}
+        self._held_until: Dict[int, float] = {}
+        """By slot, if it was seen held."""
         self._slot = 0
         self._until: Optional[float] = None
         self._time_to_lead = 0.0
@@ -95,8 +103,11 @@ class Metrics:
             self._durations[operation][sum(seconds > bound for bound in BUCKETS)] += 1
             self._waited[operation] += seconds
 
-    def found(self, lease: Found, slot: int) -> None:
-        """Take note of a lease as it was read or written; of the slot that it is, or 0."""
+    def found(self, lease: Found, slot: int, at: float) -> None:
+        """Take note of a lease as it was read or written at that time; of the slot that it is, or 0."""
+        left = free_in(lease)
+        if left:
+            self._held_until[slot] = at + left
         term, before = term_of(lease), self._terms.get(slot)
         self._transitions += before is not None and term not in (0, before)
         self._terms[slot] = term
@@ -105,7 +116,7 @@ class Metrics:
         """Take note that it leads: the lease was acquired or renewed at ``heard_at``, and it may lead until then."""
         if self._until is not None:
             self._late += self._until - heard_at < LATE * self._time_to_lead
-        self.found(lease, slot)
+        self.found(lease, slot, heard_at)
         self._slot, self._renewed_at, self._until = slot, heard_at, until
         self._time_to_lead = until - heard_at
 
@@ -122,7 +133,10 @@ class Metrics:
             samples[name].append(self._sample(name, value))
         samples["s3_leader_info"].append(self._sample("s3_leader_info", 1, 'holder="%s"' % escaped(self._holder)))
         for slot, term in sorted(self._terms.items()):
-            samples["s3_leader_term"].append(self._sample("s3_leader_term", term, 'slot="%d"' % slot))
+            until, labels = self._held_until.get(slot), 'slot="%d"' % slot
+            samples["s3_leader_term"].append(self._sample("s3_leader_term", term, labels))
+            held_until = self._sample(HELD_UNTIL, 0 if until is None else wall + until - now, labels)
+            samples[HELD_UNTIL].append(held_until)
         for (operation, outcome), count in self._requests.items():
             labels = 'operation="%s",outcome="%s"' % (operation, outcome)
             samples["s3_leader_requests_total"].append(self._sample("s3_leader_requests_total", count, labels))

@@ -98,7 +98,7 @@ class KeptCommand:
         def after(step: Step, answer: Answer) -> None:
             self.requested(step, answer)
             if isinstance(answer.outcome, (Absent, Seen)) and not isinstance(step, Pause):
-                self._metrics.found(answer.outcome, step.slot)
+                self._metrics.found(answer.outcome, step.slot, answer.at)
             if tells(step, answer):
                 self._report(answer.outcome)
             if self._clock.now() >= self._measured_at + APART:

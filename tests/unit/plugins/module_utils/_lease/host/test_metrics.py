@@ -40,8 +40,9 @@ def metrics():
     return Metrics("db", Location("leases", "jobs/db"), "web-1", 0, 34.5)
 
 
-def seen(term):
-    return Seen(Record("web-1", "s", term, 1, "n", 30.0, 1.0, 1.0, 31.0, {}, Proof("", 0.0)), "e1", 1.0, 1.0)
+def seen(term, holder="web-1", age=0.0, **changes):
+    record = Record(holder, "s", term, 1, "n", 30.0, 1.0, 1.0, 31.0, {}, Proof("", 0.0))
+    return Seen(record._replace(**changes), "e1", 1.0, 1.0 + age)
 
 
 def samples(metrics, now=NOW):
@@ -96,13 +97,44 @@ def test_a_key_that_no_encoding_has_is_written_all_the_same():
 
 
 def test_a_standby_claims_nothing(metrics):
-    metrics.found(seen(7), 0)
+    metrics.found(seen(7), 0, NOW)
     found = samples(metrics)
     assert found["is_leader",] == found["deadline_timestamp_seconds",] == 0
     assert found["last_renewal_timestamp_seconds",] == found["slot",] == 0
     assert found["slots",] == 1
     assert found["term", "0"] == 7
     assert found["takeover_seconds",] == 34.5
+
+
+@pytest.mark.parametrize(
+    ("lease", "until"),
+    [
+        (seen(7), 32),
+        (seen(7, age=25.0), 7),
+        (seen(7, session="", lease_until=11.0), 12),  # of the .NET library, which says itself until when
+        (seen(7, holder="", successor="web-2"), 31),  # released for somebody
+        (seen(7, age=33.0), None),
+        (seen(7, holder=""), None),
+        (Absent(1.0), None),
+        (Seen(Unreadable("why"), "e", 1.0, 1.0), None),
+    ],
+)
+def test_a_standby_tells_until_when_somebody_else_has_the_lease(metrics, lease, until):
+    metrics.found(lease, 0, NOW - 3)
+    told = WALL - 3 + until if until else 0
+    assert samples(metrics, NOW + 1)["held_until_timestamp_seconds", "0"] == told
+
+
+def test_a_lease_that_is_free_or_unreadable_was_held_until_when_it_was_seen_held_last(metrics):
+    metrics.found(seen(7), 0, NOW)
+    for later in (seen(7, age=100.0), seen(7, holder=""), Absent(1.0), Seen(Unreadable("why"), "e", 1.0, 1.0)):
+        metrics.found(later, 0, NOW + 100)
+        assert samples(metrics)["held_until_timestamp_seconds", "0"] == WALL + 32
+
+
+def test_a_leader_holds_the_lease_for_longer_than_it_leads(metrics):
+    metrics.leads(seen(7), 0, NOW - 2, NOW + 16)
+    assert samples(metrics)["held_until_timestamp_seconds", "0"] == WALL + 30
 
 
 def test_a_leader_tells_its_times_by_the_time_of_day(metrics):
@@ -130,15 +162,17 @@ def test_a_leader_that_has_ended_claims_nothing_and_remembers_its_last_renewal(m
 
 def test_each_slot_has_its_term():
     metrics = Metrics("db", Location("leases", "jobs/db"), "web-1", 2, 9)
-    metrics.found(seen(3), 1)
+    metrics.found(seen(3, age=10.0), 1, NOW)
     metrics.leads(seen(8), 2, NOW, NOW + 1)
     found = samples(metrics)
     assert (found["term", "1"], found["term", "2"], found["slot",], found["slots",]) == (3, 8, 2, 2)
+    held_until = [found["held_until_timestamp_seconds", slot] for slot in "12"]
+    assert held_until == [WALL + 22, WALL + 32]
 
 
 def test_transitions_are_the_terms_that_begin_while_it_watches(metrics):
     for term in (3, 3, 4):
-        metrics.found(seen(term), 0)
+        metrics.found(seen(term), 0, NOW)
     assert samples(metrics)["transitions_total",] == 1
     metrics.leads(seen(5), 0, NOW, NOW + 10)
     metrics.leads(seen(5), 0, NOW + 5, NOW + 15)
@@ -147,7 +181,7 @@ def test_transitions_are_the_terms_that_begin_while_it_watches(metrics):
 
 def test_the_first_term_of_a_lease_is_a_transition_and_its_deletion_is_none(metrics):
     for lease in (Absent(1.0), seen(1), Absent(2.0), Seen(Unreadable("why"), "e", 1.0, 1.0)):
-        metrics.found(lease, 0)
+        metrics.found(lease, 0, NOW)
     assert samples(metrics)["transitions_total",] == 1
 
 
