@@ -16,7 +16,7 @@ from support.kept_run import DURATION, at_work
 from support.prometheus import metrics
 from support.proxy import hang
 from support.stores.both import ON_BOTH_STORES
-from support.waiting import wait_for
+from support.waiting import has_ended, wait_for
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def keeper_of(run):
 
 def is_over(pid):
     """Wait until the keeper has ended."""
-    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "no keeper is left")
+    wait_for(lambda: has_ended(pid), "no keeper is left")
 
 
 @ON_BOTH_STORES
