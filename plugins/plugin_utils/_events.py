@@ -97,8 +97,8 @@ def looked(
 
 def too_new(found: Found) -> str | None:
     """Return why the lease is one that only a newer version of the collection can read; None if it is not."""
-    record = found.record if isinstance(found, Seen) else None  # its words are all that tells
-    return record.why if isinstance(record, Unreadable) and record.why.startswith("its schema ") else None
+    record = found.record if isinstance(found, Seen) else None
+    return record.why if isinstance(record, Unreadable) and record.is_newer else None
 
 
 def _last(location: Location, found: Found) -> Told | None:

@@ -106,6 +106,8 @@ class Unreadable(NamedTuple):
     """An object that this version cannot read as a lease: it counts as held (rule 16)."""
 
     why: str
+    is_newer: bool = False
+    """It is a lease, which a newer version has written."""
 
 
 def encode(record: Record) -> bytes:
@@ -155,7 +157,8 @@ def decode(body: bytes) -> Union[Record, Unreadable]:
     if schema is None and "session" not in fields:
         return _read(_foreign, fields)
     if isinstance(schema, int) and schema > SCHEMA:
-        return Unreadable("its schema %d is newer than %d, the newest that this version knows" % (schema, SCHEMA))
+        why = "its schema %d is newer than %d, the newest that this version knows" % (schema, SCHEMA)
+        return Unreadable(why, is_newer=True)
     if schema != SCHEMA:
         return Unreadable("its field schema is not %d" % SCHEMA)
     return _read(_own, fields)
