@@ -142,10 +142,14 @@ class Watch:
         listed = {one.location: one.found for one in listing.read(self._known) if _SCRATCH not in one.location.key}
         self._known = {location.key: seen for location, seen in listed.items()}
         found: dict[Location, Found] = {**listed}
-        for key in sorted((state.told or {}).keys() - self._known.keys()):
+        for key, told in sorted((state.told or {}).items()):
             # A listing that is out of date ends no term, and forgets none.
-            location = options.location.at(key)
-            found[location] = self._read(connection, location)
+            if key not in self._known or _events.expires(told, self._known[key]):
+                location = options.location.at(key)
+                try:
+                    found[location] = self._read(connection, location)
+                except StoreError as error:
+                    raise StoreError(f"{location} cannot be read: {error.why}", error.advice) from None
         return found
 
     def _connected(self) -> Connection:

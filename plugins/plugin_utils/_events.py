@@ -95,6 +95,11 @@ def looked(
             yield Change([], State(told))
 
 
+def expires(told: Told | None, found: Seen) -> bool:
+    """Tell whether a term that was told to last has expired, by this look."""
+    return told is not None and not told.how and any(term.how == EXPIRED for term in _terms(found)[-1:])
+
+
 def too_new(found: Found) -> str | None:
     """Return why the lease is one that only a newer version of the collection can read; None if it is not."""
     record = found.record if isinstance(found, Seen) else None

@@ -14,7 +14,8 @@ description:
   - Looks at one lease, or at all below a prefix, again and again, and sends an event for each change. It needs read
     access alone, and writes nothing to the store.
   - A look at one lease is a conditional GET, which a store answers with 304 as long as nothing has changed. A look at a
-    prefix is a listing, and a GET of each object whose ETag is new.
+    prefix is a listing, and a GET of each object whose ETag is new. A lease that expires by the listing is read before
+    that is told, because a listing may be out of date.
   - The first look tells nothing. With O(state_file), that is the first one ever, and what happens while the rulebook is
     down is told when it is back, each change once. What a look has found while the rulebook is killed may be told
     again.

@@ -195,6 +195,71 @@ def test_a_lease_that_is_not_in_the_listing_is_looked_for_before_its_term_ends(s
     assert look() == []
 
 
+@pytest.fixture
+def outdated(store, monkeypatch):
+    """Make the store answer with this listing from now on, as of this date."""
+
+    def outdated(query):
+        old = store.on_list(query).body
+        monkeypatch.setattr(store, "on_list", lambda _query: store.answer(200, body=old))
+
+    return outdated
+
+
+def test_a_leader_that_renews_is_not_lost_where_the_listing_is_out_of_date(store, wire, made, outdated):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    outdated({"prefix": "jobs/"})
+    for sequence in range(8, 12):
+        wire.clock.sleep(40)
+        store.put("jobs/a", somebody_elses(**HELD, sequence=sequence))
+        assert look() == []
+
+
+def test_a_leader_whose_object_is_gone_is_not_told_as_expired_where_the_listing_is_out_of_date(
+    store, wire, made, outdated
+):
+    store.put("jobs/a", somebody_elses(**HELD))
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    outdated({"prefix": "jobs/"})
+    store.remove("jobs/a")
+    wire.clock.sleep(70)
+    assert look() == [("leader_lost", "jobs/a")]
+
+
+def test_a_lease_below_a_prefix_is_read_once_when_its_term_expires(store, wire, made, asked):
+    for name in "ab":
+        store.put(f"jobs/{name}", somebody_elses(**HELD))
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    asked()
+    wire.clock.sleep(55)
+    store.put("jobs/b", somebody_elses(**HELD, sequence=8))
+    wire.clock.sleep(15)
+    assert look() == [("lease_expired", "jobs/a"), ("leader_lost", "jobs/a")]
+    assert look() == []
+    assert asked() == [("", False), ("jobs/b", True), ("jobs/a", True), ("", False)]
+
+
+@pytest.mark.parametrize("change", ["written", "expired", "removed"])
+def test_an_object_below_a_prefix_that_cannot_be_read_is_named(store, wire, made, change):
+    for name in "ab":
+        store.put(f"jobs/{name}", somebody_elses(**HELD))
+    look = Teller(prefix="jobs/")
+    assert look() == []
+    wire.faults.append(lambda request: error(403, "InvalidObjectState") if request.key == "jobs/a" else None)
+    if change == "written":
+        store.put("jobs/a", somebody_elses(**HELD, sequence=8))
+    elif change == "expired":
+        wire.clock.sleep(70)
+    else:
+        store.remove("jobs/a")
+    assert look() == [("store_error", None)]
+    assert look.state.failure.error.startswith("s3://bucket/jobs/a cannot be read: ")
+
+
 def test_a_lease_whose_object_is_gone_is_looked_for_once_and_then_forgotten(store, wire, made, asked):
     store.put("jobs/a", somebody_elses(**HELD))
     store.put("jobs/b", somebody_elses(**HELD))
