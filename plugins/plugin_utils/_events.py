@@ -207,7 +207,7 @@ def _event(name: str, location: Location, found: Found, term: Ended, before: Tol
         session=plain(term.session),
         term=term.term,
         acquired_at=utc(term.acquired_at),
-        expires_at=utc(term.ended_at) if begins and not term.how else None,
+        expires_at=utc(term.ended_at) if begins and term.how in ("", EXPIRED) else None,
         how=None if begins else plain(term.how),
         by=None if begins else plain(term.by) or None,
         reason=None if begins else plain(term.reason) or None,

@@ -466,6 +466,76 @@ def test_a_change_leaves_behind_what_was_told_with_it(lease):
         assert len(looked(after.state, {LEASE: lease.at(60)})) == len(changes) - told
 
 
+# -- What is told again after a kill
+
+
+def takeover(lease):
+    lease.acquire(B, 40)
+
+
+def release(lease):
+    lease.release(A, 5, "done")
+    lease.acquire(B, 10)
+    lease.release(C, 15, "it burns", by_force=True)
+    lease.acquire(C, 20)
+
+
+def net(lease):
+    lease.found = foreign("net-1", until=50)
+
+
+@pytest.mark.parametrize("happens", [takeover, release, net])
+def test_an_event_that_is_told_again_equals_the_first_in_every_field(tell, lease, happens):
+    tell(lease.acquire(A, 0))
+    happens(lease)
+    before = tell.state
+    first = tell.events(lease.at(45))
+    assert len(first) >= 3
+    later = [*first, *tell.events(lease.at(200))]
+    assert [event["type"] for event in later[len(first) :]] == ["lease_expired", "leader_lost"]
+    for seconds, events in ((45, first), (46, first), (200, later)):
+        assert Teller(before).events(lease.at(seconds)) == events
+
+
+def test_an_event_that_is_told_again_equals_the_first_after_others_took_the_expired_lease(tell, lease):
+    before = tell.state
+    lease.acquire(A, 0)
+    told = [*tell.events(lease.at(1)), *tell.events(lease.at(40))]
+    assert [event["type"] for event in told] == ["leader_acquired", "leader_changed", "lease_expired", "leader_lost"]
+    lease.acquire(B, 50)
+    assert Teller(before).events(lease.at(51))[:4] == told
+
+
+def test_only_until_when_it_lasts_is_another_once_the_lease_was_written_in_between(tell, lease):
+    before = tell.state
+    first = tell.events(lease.acquire(A, 0))
+    lease.renew(10)
+    again = Teller(before).events(lease.at(11))
+    assert [event["expires_at"] for event in again] == ["2026-11-23T04:50:16.000Z"] * 2
+    assert [{**event, "expires_at": "2026-11-23T04:50:06.000Z"} for event in again] == first
+    lease.release(A, 12)
+    again = Teller(before).events(lease.at(13))[:2]
+    assert [{**event, "expires_at": "2026-11-23T04:50:06.000Z"} for event in again] == first
+
+
+def test_a_late_renewal_is_told_by_another_event_than_the_acquisition(tell, lease):
+    first, _changed = tell.events(lease.acquire(A, 0))
+    tell(lease.at(40))
+    (second,) = tell.events(lease.renew(41))
+    assert [first[name] for name in ("type", "key", "term", "at")] == [
+        second[name] for name in ("type", "key", "term", "at")
+    ]
+    assert (first["expires_at"], second["expires_at"]) == ("2026-11-23T04:50:06.000Z", "2026-11-23T04:50:47.000Z")
+
+
+def test_two_terms_of_one_holder_of_the_net_library_are_told_by_different_events(tell):
+    first = tell.events(foreign("net-1", until=-60))
+    tell(foreign("net-2", until=-30))
+    second = tell.events(foreign("net-1", until=-10))
+    assert [event["type"] for event in first] == [event["type"] for event in second]
+    assert not [event for event in second if event in first]
+
+
 # -- The store
 
 
@@ -538,6 +608,16 @@ def test_the_beginning_of_a_term_that_is_over_tells_nothing_of_its_end(tell, lea
     ends = ("how", "by", "reason")
     assert [begins[name] for name in (*ends, "expires_at")] == [None] * 4
     assert [lost[name] for name in ends] == ["released", "web-1", "done"]
+
+
+def test_only_the_beginning_of_a_term_tells_until_when_it_lasts(tell, lease):
+    lease.acquire(A, 0)
+    events = tell.events(lease.at(60))
+    until = "2026-11-23T04:50:06.000Z"
+    assert [(event["type"], event["expires_at"]) for event in events] == [
+        *(("leader_acquired", until), ("leader_changed", until)),
+        *(("lease_expired", None), ("leader_lost", None)),
+    ]
 
 
 def test_what_nobody_has_said_is_null(tell, lease):
