@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import typing as t
 
@@ -23,6 +24,7 @@ from ..module_utils._lease.protocol import look
 from ..module_utils._lease.settings import Endpoint, Location
 from ..module_utils._lease.store import Store
 from ..module_utils._lease.types import Found, Seen, StoreError
+from ..module_utils._lease.wording import plain
 from . import _events
 from ._events import Change, State
 
@@ -42,6 +44,9 @@ _DEFAULTS = dict(bucket="S3_LEADER_BUCKET", endpoint_url="AWS_URL", aws_ca_bundl
 _UPGRADE = "Nothing is told of it. Upgrade the collection where ansible-rulebook runs"
 _SCRATCH = ".preflight-"
 """In the keys of a preflight's scratch objects, which are no leases."""
+
+_SECONDS = re.compile(r"[\d.e+-]+ s\b")
+"""In the text of a failure: how long a request was waited for is no other failure."""
 
 
 class Options(t.NamedTuple):
@@ -109,6 +114,8 @@ class Watch:
         self._options = options
         self._clock = Clock()
         self._known: dict[str, Seen] = {}
+        self._failure = ""
+        """Why the last look failed; '' if it did not."""
         self._unread: dict[str, str] = {}
         """The leases that only a newer version can read, each with why."""
         self._connection: Connection | None = Connection(options.endpoint, options.location)
@@ -121,9 +128,17 @@ class Watch:
             found = self._look(state)
         except (BadOption, CannotSend, StoreError) as error:
             self._connection = None  # the next one reads the credentials again
+            self._log_failure(plain(str(error)))
             return _events.failed(state, below, key, str(error), time.time())
+        self._failure = ""
         self._log_unread(found)
         return _events.looked(state, below, key, found, time.time())
+
+    def _log_failure(self, why: str) -> None:
+        """Log the first failure of a series in this process, and each that is another than the one before."""
+        if _SECONDS.sub("", why) != _SECONDS.sub("", self._failure):
+            LOGGER.warning("%s: %s", self._options.location, why)
+        self._failure = why
 
     def _log_unread(self, found: t.Mapping[Location, Found]) -> None:
         """Log each lease that only a newer version can read, once as long as it is one."""

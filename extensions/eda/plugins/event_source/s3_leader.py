@@ -167,8 +167,6 @@ async def main(queue: asyncio.Queue[t.Any], args: dict[str, t.Any]) -> None:
         try:
             for change in changes:
                 for event in change.events:
-                    if event["type"] == "store_error":
-                        _event_watch.LOGGER.warning("%s: %s", event["location"], event["error"])
                     await queue.put(event)
                 state = change.after
         finally:  # also when the task is canceled: what was told is told once

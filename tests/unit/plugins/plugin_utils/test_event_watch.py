@@ -10,6 +10,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.bad_optio
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.connection import CannotSend
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.listing import Below
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.settings import Endpoint, Location
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease.types import StoreError
 from ansible_collections.leaderelection.s3.plugins.plugin_utils import _event_watch
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._event_watch import Watch, parsed
 from ansible_collections.leaderelection.s3.plugins.plugin_utils._events import State
@@ -356,6 +357,59 @@ def test_a_store_that_fails_is_told_once_and_a_new_connection_is_made(store, wir
     wire.faults.clear()
     assert look() == [("store_recovered", "jobs/a")]
     assert len(made) == 3
+
+
+def test_a_failure_is_logged_when_it_begins_and_whenever_it_changes_and_told_once(store, wire, made, caplog):
+    def logged():
+        told = [(one.levelname, one.getMessage()) for one in caplog.records]
+        caplog.clear()
+        return told
+
+    look = Teller(key="jobs/a")
+    wire.faults.append(lambda request: error(503, "SlowDown"))
+    assert look() == [("store_error", "jobs/a")]
+    assert look() == []
+    assert logged() == [("WARNING", "s3://bucket/jobs/a: http://127.0.0.1:9000 answered 503 SlowDown")]
+    wire.faults[:] = [lambda request: error(403, "AccessDenied")]
+    assert look() == look() == []
+    ((level, text),) = logged()
+    assert (level, text.split(".")[0]) == ("WARNING", "s3://bucket/jobs/a: http://127")
+    assert "answered 403 AccessDenied" in text
+    again = Teller(key="jobs/a")
+    again.state = look.state
+    assert again() == []  # the state file has the failure, but this log has not
+    assert logged() == [(level, text)]
+    wire.faults.clear()
+    assert again() == [("store_recovered", "jobs/a")]
+    assert logged() == []
+    wire.faults[:] = [lambda request: error(403, "AccessDenied")]
+    assert again() == [("store_error", "jobs/a")]
+    assert logged() == [(level, text)]
+
+
+def test_a_failure_whose_seconds_alone_change_is_logged_once(made, monkeypatch, caplog):
+    texts = iter(["no answer within 5 s", "no answer within 2.87 s", "no answer within 1e-05 s", "no thread"])
+
+    def fail(*_arguments):
+        raise StoreError(next(texts))
+
+    monkeypatch.setattr(_event_watch, "drive", fail)
+    look = Teller(key="jobs/a")
+    for _number in range(4):
+        look()
+    assert [one.getMessage() for one in caplog.records] == [
+        "s3://bucket/jobs/a: no answer within 5 s",
+        "s3://bucket/jobs/a: no thread",
+    ]
+
+
+def test_a_failure_is_logged_in_one_line(made, monkeypatch, caplog):
+    def fail(*_arguments):
+        raise StoreError("it says\n\x1b[31mno")
+
+    monkeypatch.setattr(_event_watch, "drive", fail)
+    Teller(key="jobs/a")()
+    assert [one.getMessage() for one in caplog.records] == ["s3://bucket/jobs/a: it says??[31mno"]
 
 
 def test_another_store_that_the_configuration_names_meanwhile_is_not_compared_with_this_one(store, wire, made):
