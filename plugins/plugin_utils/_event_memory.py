@@ -19,6 +19,7 @@ from ..module_utils._lease.settings import Location
 from ._events import Failure, State, Told
 
 FORMAT = 1
+T = t.TypeVar("T")
 
 
 class Memory:
@@ -74,10 +75,10 @@ class Memory:
         about, state = {}, State()
         try:
             given = json.loads(text)
-            version = int(given["format"])
+            version = _a(int, given["format"])
             if version == FORMAT:
-                about, state = {name: _text(given[name]) for name in self._about}, _state(given)
-        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+                about, state = {name: _a(str, given[name]) for name in self._about}, _state(given)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise BadOption("state_file", self._path, f"no event source has written it. {_ANOTHER}") from None
         if version != FORMAT:
             raise BadOption("state_file", self._path, f"another version of the collection has written it. {_ANOTHER}")
@@ -94,17 +95,18 @@ _ANOTHER = "Remove it, or name another file; then changes before the first look 
 def _state(given: dict[str, t.Any]) -> State:
     told, failure = given["told"], given["failure"]
     return State(
-        None if told is None else {str(key): one and _told(*one) for key, one in told.items()},
-        failure and Failure(*map(_text, failure)),
+        None if told is None else {key: None if one is None else _told(*_a(list, one)) for key, one in told.items()},
+        None if failure is None else Failure(*(_a(str, text) for text in _a(list, failure))),
     )
 
 
 def _told(holder: t.Any, session: t.Any, term: t.Any, how: t.Any, version: t.Any) -> Told:
-    return Told(_text(holder), _text(session), int(term), _text(how), _text(version))
+    return Told(_a(str, holder), _a(str, session), _a(int, term), _a(str, how), _a(str, version))
 
 
-def _text(value: t.Any) -> str:
-    if not isinstance(value, str):
+def _a(wanted: type[T], value: t.Any) -> T:
+    """Return the value, if it is exactly of this type: true is no number."""
+    if type(value) is not wanted:
         raise TypeError(value)
     return value
 

@@ -38,6 +38,7 @@ TYPES: dict[str, type] = dict(
 )
 """The options, and what each has to be. A duration may be a number, too."""
 _DURATIONS = ("poll_interval", "request_timeout")
+_FILES = ("aws_ca_bundle", "credentials_file", "state_file")
 _SECRET = ("access_key", "secret_key", "session_token", "aws_config")
 _DEFAULTS = dict(bucket="S3_LEADER_BUCKET", endpoint_url="AWS_URL", aws_ca_bundle="AWS_CA_BUNDLE")
 """The variables that stand in for options, as on the command line of s3-leader. botocore reads its own."""
@@ -66,7 +67,8 @@ class Options(t.NamedTuple):
 
 def parsed(arguments: t.Mapping[str, t.Any]) -> Options:
     """Return the options. Raises BadOption."""
-    given = {name: value for name, value in arguments.items() if not name.startswith("eda_")}  # ansible-rulebook's own
+    # A name may be a number: what a rulebook has goes unchecked. Those with eda_ are ansible-rulebook's own.
+    given = {name: value for name, value in arguments.items() if not str(name).startswith("eda_")}
     for name, value in given.items():
         _check_type(name, value)
     given = {name: value for name, value in given.items() if value is not None}
@@ -92,13 +94,21 @@ def parsed(arguments: t.Mapping[str, t.Any]) -> Options:
 def _check_type(name: str, value: object) -> None:
     if name not in TYPES:
         # The value may be a secret key.
-        raise BadOption(name, HIDDEN, f"this option does not exist. Use {', '.join(sorted(TYPES))}")
+        raise BadOption(str(name), HIDDEN, f"this option does not exist. Use {', '.join(sorted(TYPES))}")
     wanted = TYPES[name]
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is None or isinstance(value, wanted) or (name in _DURATIONS and is_number):
-        return
-    kind = {bool: "true or false", dict: "a map"}.get(wanted, "a string: put it in quotes")
-    raise BadOption(name, HIDDEN if name in _SECRET else value, f"it has to be {kind}")
+    if value is not None and not isinstance(value, wanted) and not (name in _DURATIONS and is_number):
+        kind = {bool: "true or false", dict: "a map"}.get(wanted, "a string: put it in quotes")
+        raise BadOption(name, HIDDEN if name in _SECRET else value, f"it has to be {kind}")
+    if name in _FILES and isinstance(value, str) and not _is_path(value):
+        raise BadOption(name, value, "no file can have this name. Remove the NUL character, or half a surrogate pair")
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 class Watch:

@@ -65,6 +65,39 @@ def test_a_file_is_replaced_as_a_whole(memory, path, monkeypatch, tmp_path):
     assert memory_of(path)["told"] is None
 
 
+class Canceled(BaseException):
+    pass
+
+
+def test_a_draft_does_not_stay_if_its_writing_is_ended_from_outside(memory, path, monkeypatch, tmp_path):
+    memory.save(State())
+
+    def end(*_args):
+        raise Canceled
+
+    monkeypatch.setattr(os, "fsync", end)
+    with pytest.raises(Canceled):
+        memory.save(STATE)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_draft_is_hidden_and_beside_its_file(memory, path, monkeypatch, tmp_path):
+    """Beside it, since only within a file system is a file replaced at once."""
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _file: seen.extend(tmp_path.iterdir()))
+    memory.save(STATE)
+    (draft,) = seen
+    assert draft != path
+    assert draft.name.startswith(".state.json.")
+
+
+def test_a_file_is_named_from_where_the_rulebook_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Memory("state.json", BELOW, STORE).save(STATE)
+    assert Memory(str(tmp_path / "state.json"), BELOW, STORE).load() == STATE
+    assert [one.name for one in tmp_path.iterdir()] == ["state.json"]
+
+
 def memory_of(path):
     return json.loads(path.read_text())
 
@@ -75,6 +108,19 @@ def changed(**fields):
     return json.dumps({**shown, **fields})
 
 
+SOUND = ["web-1", "session-1", 7, "released", "etag"]
+MALFORMED = [
+    [*SOUND[:place], wrong, *SOUND[place + 1 :]]
+    for place in range(5)
+    for wrong in ("7" if place == 2 else 7, None, True, [], {}, 7.5)
+]
+
+
+def test_what_is_sound_is_loaded(memory, path):
+    path.write_text(changed(told={"jobs/a": SOUND}))
+    assert memory.load() == State({"jobs/a": Told(*SOUND)})
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -83,12 +129,11 @@ def changed(**fields):
         "{}",
         "[" * 100_000,
         changed(told=7),
-        changed(told={"jobs/a": ["web-1"]}),
-        changed(told={"jobs/a": ["web-1", "s", "x", ""]}),
-        changed(told={"jobs/a": [1, "s", 7, ""]}),
-        changed(failure=["now"]),
-        changed(failure=7),
-        changed(format=None),
+        *(changed(told=told) for told in ([], "", 0, False)),
+        *(changed(told={"jobs/a": told}) for told in ({}, [], "", 0, False, True, "abcde", ["web-1"])),
+        *(changed(told={"jobs/a": told}) for told in MALFORMED),
+        *(changed(failure=failure) for failure in ({}, [], "", 0, False, 7, "ab", ["now"], ["now", 7], [7, "no"])),
+        *(changed(format=version) for version in (None, True, False, [], 1.5, "1")),
         changed(format="pdf"),
         '{"format": 1}',
     ],
@@ -131,6 +176,13 @@ def test_a_folder_that_is_not_there_is_refused_before_anything_happens(tmp_path)
     path = str(tmp_path / "none" / "state.json")
     with pytest.raises(BadOption, match=re.escape(f'state_file is "{path}": it cannot be written: No such file')):
         Memory(path, BELOW, STORE).load()
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(memory, path):
+    os.mkfifo(path)
+    with pytest.raises(BadOption, match="it is no regular file"):
+        memory.load()
+    assert path.is_fifo()
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path):

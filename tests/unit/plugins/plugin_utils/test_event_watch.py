@@ -57,8 +57,21 @@ def test_variables_stand_in_for_options_as_on_the_command_line(monkeypatch):
     assert parsed(dict(key="a", bucket="mine")).location.bucket == "mine"
 
 
+def test_an_empty_option_is_none(monkeypatch):
+    monkeypatch.setenv("S3_LEADER_BUCKET", "leases")
+    monkeypatch.setenv("AWS_URL", "http://127.0.0.1:9000")
+    options = parsed(dict(key="a", bucket="", endpoint_url="", state_file=""))
+    assert (options.location.bucket, options.endpoint.endpoint_url) == ("leases", "http://127.0.0.1:9000")
+    assert options.state_file is None
+    monkeypatch.delenv("S3_LEADER_BUCKET")
+    assert parsed(dict(key="a", bucket="")).location.bucket == "leader-election"
+
+
 def test_what_the_rulebook_adds_is_left_alone():
     assert parsed(dict(key="a", eda_feedback_queue=object())).key == "a"
+
+
+FILES = ("aws_ca_bundle", "credentials_file", "state_file")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +92,15 @@ def test_what_the_rulebook_adds_is_left_alone():
         (dict(key="a", access_key="key"), "secret_key is not set: access_key is"),
         (dict(key="a", keys="the-secret"), "keys is ***: this option does not exist. Use access_key, "),
         (dict(key="a", secret_key=b"the-secret"), "secret_key is ***: it has to be a string"),
+        (dict(key="a", access_key=["the-secret"]), "access_key is ***: it has to be a string"),
+        (dict(key="a", session_token=["the-secret"]), "session_token is ***: it has to be a string"),
+        (dict(key="a", eda="x"), "eda is ***: this option does not exist"),
+        (dict(key="a", edam="x"), "edam is ***: this option does not exist"),
+        ({"key": "a", 1: "the-secret"}, "1 is ***: this option does not exist"),
+        ({"key": "a", None: "x"}, "None is ***: this option does not exist"),
+        *((dict(key="a") | {name: "a\0"}, f'{name} is "a\\u0000": no file can have this name') for name in FILES),
+        *((dict(key="a") | {name: "a\ud800"}, f"{name} is ") for name in FILES),
+        (dict(key="a\0"), 'key is "a\\u0000": it has a control character'),
         (dict(key="a", endpoint_url="http://me:the-secret@store"), "endpoint_url is ***: it contains a user"),
     ],
 )
