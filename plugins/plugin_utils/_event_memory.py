@@ -105,8 +105,8 @@ def _told(holder: t.Any, session: t.Any, term: t.Any, how: t.Any, version: t.Any
 
 
 def _a(wanted: type[T], value: t.Any) -> T:
-    """Return the value, if it is exactly of this type: true is no number."""
-    if type(value) is not wanted:
+    """Return the value, if it is of this type. True is no number, whatever Python says."""
+    if not isinstance(value, wanted) or isinstance(value, bool):
         raise TypeError(value)
     return value
 

@@ -253,6 +253,7 @@ def test_a_leader_whose_object_is_gone_has_lost(tell, lease, there, how):
     (event,) = tell.events(there)
     assert (event["type"], event["holder"], event["how"]) == ("leader_lost", "web-1", how)
     assert event["at"] is None  # it may have expired before
+    assert event["acquired_at"] is None  # nor is that known
     assert tell(there) == []
 
 
@@ -453,17 +454,18 @@ def test_an_object_that_is_no_lease_any_more_is_not_forgotten(lease):
     assert changes[-1].after.told[LEASE.key].how == "overwritten"
 
 
-def test_a_change_leaves_behind_what_was_told_with_it(lease):
-    """So a restart between two changes repeats neither."""
-    state = State({LEASE.key: Told("web-1", "session-1", 7, "", "")})
-    lease.acquire(A, 0)
-    lease.found = lease.found._replace(record=lease.found.record._replace(term=7))
-    lease.acquire(B, 60)
-    changes = looked(state, {LEASE: lease.at(60)})
-    assert len(changes) == 2
-    for told, change in enumerate(changes, 1):
-        after = Teller(change.after)
-        assert len(looked(after.state, {LEASE: lease.at(60)})) == len(changes) - told
+@pytest.mark.parametrize("how", ["released", "broken", "expired"])
+def test_a_restart_between_two_changes_neither_repeats_nor_leaves_out_an_event(tell, lease, how):
+    tell(lease.acquire(A, 0))
+    lease.acquire(B, 40)
+    if how != "expired":
+        lease.release(B if how == "released" else A, 50, by_force=how == "broken")
+    lease.acquire(C, 80)
+    changes = looked(tell.state, {LEASE: lease.at(200)})
+    assert [event["type"] for change in changes for event in change.events].count("leader_lost") == 3
+    for number, change in enumerate(changes, 1):
+        others = [event for after in changes[number:] for event in after.events]
+        assert Teller(change.after).events(lease.at(200)) == others
 
 
 # -- What is told again after a kill
@@ -632,5 +634,15 @@ def test_an_event_names_the_slot(tell, lease):
 
 
 def test_texts_of_an_event_are_printable(tell, lease):
-    lease.acquire(A._replace(holder="web\n1"), 0)
-    assert tell.events(lease.at(1))[0]["holder"] == "web?1"
+    lease.acquire(A._replace(holder="web\n1", session="a\tsession"), 0)
+    lease.release(A._replace(session="a\tsession"), 5, "it\x1b[31mburns")
+    lease.acquire(B, 10)
+    first, _changed, lost, second, _changed = tell.events(lease.at(11))
+    assert (first["holder"], first["session"]) == ("web?1", "a?session")
+    assert (lost["reason"], second["previous_holder"]) == ("it?[31mburns", "web?1")
+
+
+def test_the_text_of_an_error_is_printable():
+    (change,) = _events.failed(State(), LEASE, LEASE.key, "it says\nno", NOW)
+    recovered, *_others = looked(change.after, {LEASE: NOTHING})
+    assert [event["error"] for event in (*change.events, *recovered.events)] == ["it says?no"] * 2

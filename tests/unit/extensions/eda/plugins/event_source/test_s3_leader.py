@@ -116,6 +116,22 @@ def test_an_event_that_nobody_has_taken_is_told_after_a_restart(source, store, o
     asyncio.run(play())
 
 
+def test_what_was_told_before_the_source_was_ended_is_not_told_again(source, store, options):
+    async def play():
+        store.put("jobs/a", somebody_elses(**HELD))
+        rulebook = Rulebook(source, options)
+        await first_look(options)
+        store.put("jobs/a", somebody_elses(**HELD, term=42, holderId="web-2"))
+        assert await rulebook.take(1) == ["leader_lost"]
+        await until(rulebook.queue.full)  # the last one of the look waits
+        await rulebook.end()
+        rulebook = Rulebook(source, options)
+        assert await rulebook.take(2) == ["leader_acquired", "leader_changed"]
+        await rulebook.end()
+
+    asyncio.run(play())
+
+
 def test_a_store_that_fails_ends_nothing(source, store, options, caplog):
     async def play():
         store.stop()
