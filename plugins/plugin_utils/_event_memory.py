@@ -95,7 +95,7 @@ _ANOTHER = "Remove it, or name another file; then changes before the first look 
 def _state(given: dict[str, t.Any]) -> State:
     told, failure = given["told"], given["failure"]
     return State(
-        None if told is None else {key: None if one is None else _told(*_a(list, one)) for key, one in told.items()},
+        None if told is None else {key: None if one is None else _told(*one) for key, one in told.items()},
         None if failure is None else Failure(*(_a(str, text) for text in _a(list, failure))),
     )
 

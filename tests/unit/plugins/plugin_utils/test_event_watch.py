@@ -281,6 +281,7 @@ def test_an_object_below_a_prefix_that_cannot_be_read_is_named(store, wire, made
         store.remove("jobs/a")
     assert look() == [("store_error", None)]
     assert look.state.failure.error.startswith("s3://bucket/jobs/a cannot be read: ")
+    assert "InvalidObjectState. Grant s3:GetObject on s3://bucket/jobs/a" in look.state.failure.error
 
 
 def test_a_lease_whose_object_is_gone_is_looked_for_once_and_then_forgotten(store, wire, made, asked):
