@@ -45,7 +45,6 @@ _DEFAULTS = dict(bucket="S3_LEADER_BUCKET", endpoint_url="AWS_URL", aws_ca_bundl
 _UPGRADE = "Nothing is told of it. Upgrade the collection where ansible-rulebook runs"
 _SCRATCH = ".preflight-"
 """In the keys of a preflight's scratch objects, which are no leases."""
-
 _SECONDS = re.compile(r"[\d.e+-]+ s\b")
 """In the text of a failure: how long a request was waited for is no other failure."""
 
