@@ -434,7 +434,7 @@ class Checker:
         """A lease names the last terms in which somebody led."""
         # A creation that came late is written once more, with a higher term, before anybody leads (rule 3).
         goes_on = (new.session, new.released) == (old.session, old.released) and new.sequence > old.sequence
-        led = not old.released and (old.proof or old.foreign)
+        led = not old.released and (old.foreign or (old.proof and not old.slots_before))
         terms = [one.term for one in old.history]
         named = [one.term for one in new.history]
         if new.released and new.session == old.session and (old.session, old.term) not in self._led and named == terms:

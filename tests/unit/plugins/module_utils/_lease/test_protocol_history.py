@@ -72,8 +72,8 @@ def test_who_takes_a_lease_over_says_when_the_term_before_has_expired():
 
 @pytest.mark.parametrize(
     "record",
-    [HELD._replace(holder=""), HELD._replace(proof=None)],
-    ids=["released", "never led by, since its acquisition failed midway"],
+    [HELD._replace(holder=""), HELD._replace(proof=None), HELD._replace(slots=3, slots_before=2)],
+    ids=["released", "never led by, since its acquisition failed midway", "the number of slots was not settled"],
 )
 def test_what_has_ended_before_or_never_began_does_not_end_again(record):
     assert claimed(seen(record)) == freed(seen(record)) == (FIRST,)
