@@ -30,7 +30,7 @@ PROMETHEUS = pathlib.Path(__file__).resolve().parents[2] / "extensions" / "prome
 FOLDER = "/srv/metrics"
 TIMES = dict(lease_duration=7, renew_interval=1, stop_grace=3, request_timeout=1, stop_timeout=1, poll_interval=1)
 BUCKET = "metrics"
-LEADS = "s3_leader_deadline_timestamp_seconds > time()"
+LEADS = "s3_leader_deadline_timestamp_seconds > timestamp(s3_leader_deadline_timestamp_seconds)"
 FIRING = 'ALERTS{alertstate="firing"}'
 
 Play = Callable[..., Run]

@@ -12,11 +12,12 @@ files. So these texts depend on nothing.
 
 from __future__ import annotations
 
+import math
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ..protocol import free_in, term_of
 from ..settings import Location
-from ..types import Answer, Found, Outcome, Pause, Raced, Read, Refused, Step, Unknown, Write
+from ..types import Answer, Found, Outcome, Pause, Race, Raced, Read, Refused, Step, Unknown, Write
 
 LAST_RENEWAL = "s3_leader_last_renewal_timestamp_seconds"
 HELD_UNTIL = "s3_leader_held_until_timestamp_seconds"
@@ -38,7 +39,7 @@ FAMILIES = (
     ("s3_leader_term", "gauge", "The term of the lease as last seen, by slot, which is 0 for a lease without slots."),
     ("s3_leader_slot", "gauge", "The slot that it holds or held last; 0 for a lease without slots."),
     ("s3_leader_slots", "gauge", "How many may hold the lease at the same time."),
-    ("s3_leader_takeover_seconds", "gauge", "How long after the last renewal of a leader that died it takes over."),
+    ("s3_leader_takeover_seconds", "gauge", "How long after the lease has become free it takes it, at the latest."),
     ("s3_leader_transitions_total", "counter", "Terms of the lease that it has seen begin."),
     ("s3_leader_late_renewals_total", "counter", "Renewals when less than a third of the time to lead was left."),
     ("s3_leader_requests_total", "counter", "Requests to the store."),
@@ -53,6 +54,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram's buckets, in seconds."""
 APART = 1.0
 """Seconds between two writes, unless leadership changes or is renewed."""
+_NEVER = -math.inf
 LATE = 1 / 3
 """A renewal is late that comes when less than this part of the time to lead is left."""
 
@@ -63,8 +65,8 @@ class Metrics:
     def __init__(
         self, name: str, location: Location, holder: str, slots: int, takeover: Optional[float] = None
     ) -> None:
-        """``name`` tells the process from others of this host. ``slots``: 0 for a lease without. ``takeover``: after
-        how long without a renewal this process takes the lease; None for one that does not always stand by.
+        """``name`` tells the process from others of this host. ``slots``: 0 for a lease without. ``takeover``: how
+        long after the lease has become free this process takes it; None for one that does not always stand by.
         """
         names = dict(name=name, bucket=location.bucket, key=location.key)
         self._names = ",".join('%s="%s"' % (label, escaped(value)) for label, value in names.items())
@@ -72,8 +74,8 @@ class Metrics:
         self._slots = slots or 1
         self._takeover = takeover
         self._terms: Dict[int, int] = {}
-        self._held_until: Dict[int, float] = {}
-        """By slot, if it was seen held."""
+        self._held_until = dict.fromkeys(range(1, slots + 1) if slots else (0,), _NEVER)
+        """By slot, as last seen."""
         self._slot = 0
         self._until: Optional[float] = None
         self._time_to_lead = 0.0
@@ -106,8 +108,9 @@ class Metrics:
     def found(self, lease: Found, slot: int, at: float) -> None:
         """Take note of a lease as it was read or written at that time; of the slot that it is, or 0."""
         left = free_in(lease)
-        if left:
-            self._held_until[slot] = at + left
+        if left is None:  # it cannot be read
+            return
+        self._held_until[slot] = at + left if left else min(at, self._held_until.get(slot, _NEVER))
         term, before = term_of(lease), self._terms.get(slot)
         self._transitions += before is not None and term not in (0, before)
         self._terms[slot] = term
@@ -133,10 +136,10 @@ class Metrics:
             samples[name].append(self._sample(name, value))
         samples["s3_leader_info"].append(self._sample("s3_leader_info", 1, 'holder="%s"' % escaped(self._holder)))
         for slot, term in sorted(self._terms.items()):
-            until, labels = self._held_until.get(slot), 'slot="%d"' % slot
-            samples["s3_leader_term"].append(self._sample("s3_leader_term", term, labels))
-            held_until = self._sample(HELD_UNTIL, 0 if until is None else wall + until - now, labels)
-            samples[HELD_UNTIL].append(held_until)
+            samples["s3_leader_term"].append(self._sample("s3_leader_term", term, 'slot="%d"' % slot))
+        for slot, until in sorted(self._held_until.items()):
+            at = 0 if until == _NEVER else wall + until - now
+            samples[HELD_UNTIL].append(self._sample(HELD_UNTIL, at, 'slot="%d"' % slot))
         for (operation, outcome), count in self._requests.items():
             labels = 'operation="%s",outcome="%s"' % (operation, outcome)
             samples["s3_leader_requests_total"].append(self._sample("s3_leader_requests_total", count, labels))
@@ -184,7 +187,8 @@ def escaped(value: str) -> str:
 
 def _named(step: Step, outcome: Outcome) -> str:
     if isinstance(outcome, Refused):
-        return "ok" if isinstance(step, Write) and step.expired else "refused"  # the store had to refuse it
+        # A write with a use-by date that is refused is sent without one, or the store had to refuse it.
+        return "ok" if isinstance(step, (Write, Race)) and step.dated else "refused"
     if isinstance(outcome, Unknown):
         return "conflict" if outcome.refuted else "throttled" if outcome.throttled else "unknown"
     return "ok"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..protocol import WRITES_APART, margin
+from ..protocol import WRITES_APART
 
 ENDING = 2
 """Seconds in which a process under load ends, or a program that was just replaced gets to look for signals."""
@@ -36,11 +36,11 @@ class Timing(NamedTuple):
 
     @property
     def time_to_take_over(self) -> float:
-        """After how many seconds without a renewal a standby takes the lease, if it hears of nothing before.
+        """After how many seconds at most a standby takes a lease that has become free.
 
         It polls once in an interval, give or take half of it.
         """
-        return self.lease_duration + margin(self.lease_duration) + self.takeover_delay + 1.5 * self.poll_interval
+        return self.takeover_delay + 1.5 * self.poll_interval
 
     @property
     def time_to_end(self) -> int:

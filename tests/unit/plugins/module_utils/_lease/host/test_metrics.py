@@ -125,11 +125,40 @@ def test_a_standby_tells_until_when_somebody_else_has_the_lease(metrics, lease, 
     assert samples(metrics, NOW + 1)["held_until_timestamp_seconds", "0"] == told
 
 
-def test_a_lease_that_is_free_or_unreadable_was_held_until_when_it_was_seen_held_last(metrics):
+def test_a_lease_that_has_lapsed_was_held_until_then(metrics):
     metrics.found(seen(7), 0, NOW)
-    for later in (seen(7, age=100.0), seen(7, holder=""), Absent(1.0), Seen(Unreadable("why"), "e", 1.0, 1.0)):
+    for later in (seen(7, age=100.0), seen(7, holder=""), Absent(1.0)):
         metrics.found(later, 0, NOW + 100)
         assert samples(metrics)["held_until_timestamp_seconds", "0"] == WALL + 32
+
+
+@pytest.mark.parametrize("free", [seen(7, holder=""), Absent(1.0)])
+def test_a_lease_that_was_given_back_or_removed_was_held_until_that_was_first_seen(metrics, free):
+    metrics.found(seen(7, lease_duration=3600.0), 0, NOW)
+    metrics.found(free, 0, NOW + 10)
+    metrics.found(free, 0, NOW + 20)
+    assert samples(metrics)["held_until_timestamp_seconds", "0"] == WALL + 10
+
+
+def test_the_latest_look_decides_until_when_a_lease_is_held(metrics):
+    metrics.found(seen(7, lease_duration=3600.0), 0, NOW)
+    metrics.found(seen(7), 0, NOW + 10)
+    assert samples(metrics)["held_until_timestamp_seconds", "0"] == WALL + 42
+
+
+def test_what_cannot_be_read_tells_nothing_of_the_lease(metrics):
+    metrics.found(seen(7), 0, NOW)
+    metrics.found(Seen(Unreadable("why"), "e", 1.0, 1.0), 0, NOW + 100)
+    metrics.found(seen(7), 0, NOW + 200)
+    found = samples(metrics)
+    assert found["transitions_total",] == 0
+    assert found["term", "0"] == 7
+
+
+def test_before_the_first_look_nobody_was_seen_to_hold_the_lease(metrics):
+    assert samples(metrics)["held_until_timestamp_seconds", "0"] == 0
+    slots = samples(Metrics("db", Location("leases", "jobs/db"), "web-1", 2, 9))
+    assert [value for name, value in slots.items() if name[0] == "held_until_timestamp_seconds"] == [0, 0]
 
 
 def test_a_leader_holds_the_lease_for_longer_than_it_leads(metrics):
@@ -198,6 +227,14 @@ def test_a_renewal_is_late_when_less_than_a_third_of_the_time_to_lead_was_left(m
     assert samples(metrics)["late_renewals_total",] == 1
 
 
+def test_the_time_to_lead_is_that_of_the_last_renewal(metrics):
+    metrics.leads(seen(7), 0, NOW, NOW + 60)
+    metrics.leads(seen(7), 0, NOW + 41, NOW + 50)
+    assert samples(metrics)["late_renewals_total",] == 1
+    metrics.leads(seen(7), 0, NOW + 46, NOW + 60)
+    assert samples(metrics)["late_renewals_total",] == 1
+
+
 def test_leading_again_after_the_end_is_no_late_renewal(metrics):
     metrics.leads(seen(7), 0, NOW, NOW + 18)
     metrics.ended()
@@ -216,8 +253,13 @@ def test_leading_again_after_the_end_is_no_late_renewal(metrics):
         (WRITE, Unknown("409", conflict=True), {("write", "conflict"): 1}),
         (READ, Unknown("503", throttled=True), {("read", "throttled"): 1}),
         (WRITE, Unknown("no answer within 3 s"), {("write", "unknown"): 1}),
-        (WRITE, Refused("403"), {("write", "refused"): 1}),
+        (WRITE._replace(dated=False), Refused("403"), {("write", "refused"): 1}),
+        (READ, Refused("403"), {("read", "refused"): 1}),
+        # The store may not take such signatures: the same write without a use-by date follows.
+        (WRITE, Refused("403"), {("write", "ok"): 1}),
         (WRITE._replace(expired=True), Refused("403"), {("write", "ok"): 1}),
+        (Race((b"", b""), None, NOW, True, True), Raced((Refused("403"), Refused("403"))), {("write", "ok"): 2}),
+        (Race((b"",), None, NOW, True, False), Raced((Refused("403"),)), {("write", "refused"): 1}),
         (READ, Unknown("it could not be reached", sent=False), {("read", "unknown"): 1}),
         (Pause(1, 2), Unknown("a pause"), {}),
         (
