@@ -176,6 +176,7 @@ class Schedule:
         process = rng.choice(self._processes)
         longest, name, network = self._times.longest, process.name, self._around.network
         seconds = rng.choice((1.0, longest, 2 * longest)) * rng.uniform(0.5, 1.5)
+        left = min(seconds, self._times.trouble - self.world.now)  # nobody is asked for anything once all is well
         host = process.host
         rng.choice(
             (
@@ -192,13 +193,12 @@ class Schedule:
         if host and self._times.named:
             names = self._times.names
             successor = names.choice([f"daemon-{turn}" for turn in range(3)])
-            self.world.after(seconds * names.random(), functools.partial(host.step_down, successor))
+            self.world.after(left * names.random(), functools.partial(host.step_down, successor))
         if host:
             # Where requests are slow, a leader may not look for signals.
             chance = 0.4 if self._times.kind == "slow" else 0.2
             for asked in (host.reload, host.terminate, host.stop_services):
                 if rng.random() < chance:
-                    left = min(seconds, self._times.trouble - self.world.now)
                     self.world.after(left * rng.random(), asked)
 
     def _go_on_refusing(self) -> None:
