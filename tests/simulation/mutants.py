@@ -359,7 +359,10 @@ MUTANTS: dict[str, Mutant] = {
         slots("return verdict if self.now < held.lapses_at else None", "return verdict"),
     ),
     "rule 30: who looks leads by a claim that was not completed": Mutant(
-        slots("Verdict(leads and reader.is_claimed(slot), Why.FOUND", "Verdict(leads, Why.FOUND"),
+        slots("is_leader = leads() and reader.is_claimed(slot)", "is_leader = leads()"),
+    ),
+    "rule 30: who paused while it looked leads": Mutant(
+        slots("view.age_at(reader.now)", "view.age_at(view.at)"),
     ),
     "rule 30: another slot is renewed, and then refused": Mutant(
         slots("            self._refuse_to_renew()\n", ""),

@@ -367,6 +367,10 @@ class View(NamedTuple):
         """The latest that the store's clock can have shown at ``at``, apart from its resolution."""
         return self.found.store_time + self.at - self.asked
 
+    def age_at(self, now: float) -> float:
+        """Return for how many seconds at most the lease has not been written, at this reading of the caller's clock."""
+        return age_of(self.found) + now - self.asked
+
 
 class Form(NamedTuple):
     """How writes are sent; Write has the meaning."""
@@ -644,7 +648,7 @@ def inspect(me: Claimant, start: float, patience: float) -> Steps[Verdict]:
     view = yield from look(start + patience)
     mine = own(view.found, me)
     proven = proof_of(view.found, me) is not None
-    leads = mine is not None and proven and is_live(mine, age_of(view.found))
+    leads = mine is not None and proven and is_live(mine, view.age_at(view.at))
     return Verdict(leads, Why.FOUND, view.found, view.found)
 
 

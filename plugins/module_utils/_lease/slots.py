@@ -23,7 +23,6 @@ from typing import Callable, Dict, Iterable, List, Optional, Tuple, TypeVar
 from . import protocol
 from .protocol import (
     View,
-    age_of,
     before_second_look,
     free_in,
     is_live,
@@ -90,11 +89,16 @@ def inspect(me: Claimant, slots: int, start: float, patience: float) -> Steps[Ve
     yield from reader.read(start + patience)
     slot = reader.own_slot or reader.first_due()
     view = reader.views[slot]
-    mine = own(view.found, me)
-    leads = mine is not None and mine.proof is not None and is_live(mine, age_of(view.found))
-    if leads and slot != 1:
+
+    def leads() -> bool:
+        """Tell whether the session still leads: since its slot was read, other slots were, or the process paused."""
+        mine = own(view.found, me)
+        return mine is not None and mine.proof is not None and is_live(mine, view.age_at(reader.now))
+
+    if leads() and slot != 1:
         yield from reader.look(1, reader.now + patience)
-    return Verdict(leads and reader.is_claimed(slot), Why.FOUND, view.found, view.found, slot=slot, slots=reader.all())
+    is_leader = leads() and reader.is_claimed(slot)
+    return Verdict(is_leader, Why.FOUND, view.found, view.found, slot=slot, slots=reader.all())
 
 
 @tells_of_doubt

@@ -870,6 +870,11 @@ def test_whether_one_leads_is_told_by_session_and_age(found, leads):
     assert Dialogue(protocol.inspect(ME, 0.0, 15.0)).answer(found).verdict.is_leader is leads
 
 
+def test_who_paused_while_it_looked_until_its_lease_had_lapsed_is_not_told_that_it_leads():
+    looking = Dialogue(protocol.inspect(ME, 0.0, 60.0)).answer(seen(mine(), age=5), after=25)
+    assert not looking.verdict.is_leader
+
+
 def test_a_slot_is_not_claimed_as_a_lease_without_slots():
     for found in (seen(record(slots=3)), seen(record(holder="", slots=3))):
         with pytest.raises(StoreRefused, match="one of the 3 slots of another lease"):

@@ -484,6 +484,25 @@ def test_who_has_lost_its_slot_is_not_told_that_it_leads():
     assert not store.drive(slots.inspect(ME, 3, store.time, 15.0)).is_leader
 
 
+@pytest.mark.parametrize("request_number", [2, 3, 4])
+def test_who_paused_while_it_looked_until_its_slot_had_lapsed_is_not_told_that_it_leads(request_number):
+    def pause(store):
+        store.time += 31
+
+    store = Store(held(), mine(), None, **{"before_%d" % request_number: pause})
+    if request_number == 2:  # as the read of its own slot came back, whose answer is from before
+        store.modified[2] += 31
+    assert not store.drive(slots.inspect(ME, 3, store.time, 60.0)).is_leader
+
+
+def test_who_paused_while_it_looked_and_has_slot_1_is_not_told_that_it_leads_after_its_end():
+    def pause(store):
+        store.time += 31
+
+    store = Store(mine(), None, None, before_3=pause)
+    assert not store.drive(slots.inspect(ME, 3, store.time, 60.0)).is_leader
+
+
 def test_who_looks_is_not_told_that_it_leads_if_the_number_was_changed_meanwhile():
     store = Store(held(), mine(), None, before_4=lambda store: store.put(1, free(slots=5)))
     assert not store.drive(slots.inspect(ME, 3, store.time, 15.0)).is_leader
