@@ -154,8 +154,7 @@ def _terms(found: Found) -> list[Ended]:
     if record is None or not isinstance(found, Seen):
         return []
     terms = [*reversed(record.history)]
-    completed = record.foreign or (record.proof is not None and not record.slots_before)
-    if not record.released and completed:
+    if not record.released and record.completed:
         expires_at = record.lease_until if record.foreign else found.modified + record.lease_duration
         how = EXPIRED if free_in(found) == 0 else ""
         terms.append(Ended(record.term, record.holder, record.session, record.acquired_at, expires_at, how))

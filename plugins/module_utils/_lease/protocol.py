@@ -248,8 +248,7 @@ def history_of(found: Found, now: float, how: str, by: str = "", reason: str = "
     record = record_of(found)
     if record is None or not isinstance(found, Seen):
         return ()
-    completed = record.foreign or (record.proof is not None and not record.slots_before)
-    if record.released or not completed:  # nobody has led since its last entry
+    if record.released or not record.completed:  # nobody has led since its last entry
         return record.history
     lapses_at = record.lease_until if record.foreign else found.modified + record.lease_duration
     ended_at = lapses_at if how == EXPIRED else min(lapses_at, now)

@@ -101,6 +101,11 @@ class Record(NamedTuple):
         """Written by the .NET library, which knows neither session nor term."""
         return self.session == ""
 
+    @property
+    def completed(self) -> bool:
+        """Its acquisition was, so somebody may have led by it (rules 18 and 30)."""
+        return self.foreign or (self.proof is not None and not self.slots_before)
+
 
 class Unreadable(NamedTuple):
     """An object that this version cannot read as a lease: it counts as held (rule 16)."""

@@ -54,9 +54,9 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram's buckets, in seconds."""
 APART = 1.0
 """Seconds between two writes, unless leadership changes or is renewed."""
-_NEVER = -math.inf
 LATE = 1 / 3
 """A renewal is late that comes when less than this part of the time to lead is left."""
+_NEVER = -math.inf
 
 
 class Metrics:
