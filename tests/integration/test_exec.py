@@ -16,12 +16,13 @@ import sys
 import time
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import processes
 from support import executed, guarded_work
 from support.executed import OPTIONS, Execution, work
 from support.prometheus import metrics
 from support.proxy import hang
 from support.stores.both import ON_BOTH_STORES
-from support.waiting import has_ended, wait_for
+from support.waiting import wait_for
 
 CONFLICT, UNAVAILABLE, LOST, USAGE = 75, 69, 79, 64
 
@@ -258,7 +259,7 @@ def test_the_command_of_a_runner_that_is_killed_ends_before_another_begins(run, 
     keeper = alice.keeper
     alice.process.kill()
     follows(run, file)
-    wait_for(lambda: has_ended(keeper), "no keeper is left")
+    wait_for(lambda: not processes.of(keeper).is_alive(), "no keeper is left")
 
 
 ORPHANED = ["setsid", "-f", "env", "-i"]

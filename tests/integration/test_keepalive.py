@@ -11,12 +11,13 @@ import signal
 import time
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import processes
 from support import guarded_work, kept_run
 from support.kept_run import DURATION, at_work
 from support.prometheus import metrics
 from support.proxy import hang
 from support.stores.both import ON_BOTH_STORES
-from support.waiting import has_ended, wait_for
+from support.waiting import wait_for
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def keeper_of(run):
 
 def is_over(pid):
     """Wait until the keeper has ended."""
-    wait_for(lambda: has_ended(pid), "no keeper is left")
+    wait_for(lambda: not processes.of(pid).is_alive(), "no keeper is left")
 
 
 @ON_BOTH_STORES

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import time
 import typing as t
 from collections.abc import Callable
@@ -23,12 +22,3 @@ def wait_for(condition: Callable[[], Value], what: str, limit: float = LIMIT) ->
             raise TimeoutError(f"not within {limit:.0f} s: {what}")
         time.sleep(POLL)
     return value
-
-
-def has_ended(pid: int) -> bool:
-    """Tell whether a process has ended. It may still be listed: who adopts orphans here may be slow to reap them."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"

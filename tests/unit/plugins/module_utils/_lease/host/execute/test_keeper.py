@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.leaderelection.s3.plugins.module_utils._lease import processes
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.execute import keeper
-from support.waiting import has_ended, wait_for
+from support.waiting import wait_for
 
 # A keeper of its own process: which files it has, whether it has a session of its own, and what it says at the end.
 STARTS = """
@@ -67,8 +68,8 @@ def test_the_keeper_has_a_session_of_its_own_and_none_of_the_runners_files():
 def test_whatever_fails_is_told_and_nothing_is_left(raises, message):
     heard, _runner, pid = told(raises)
     assert heard[-1] == message
-    wait_for(lambda: has_ended(heard[0]["command"]), "the process that waited has ended")
-    assert has_ended(pid)
+    wait_for(lambda: not processes.of(heard[0]["command"]).is_alive(), "the process that waited has ended")
+    assert not processes.of(pid).is_alive()
 
 
 def test_without_botocore_it_says_so(monkeypatch):
