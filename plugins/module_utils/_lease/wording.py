@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .protocol import free_in, record_of, term_of
@@ -140,17 +139,11 @@ def _of_slots(verdict: Verdict, text: str) -> str:
     """Add which slot a sentence is about."""
     if verdict.is_leader or verdict.why in (Why.RELEASED, Why.UNFINISHED):
         return "slot %d of %d: %s" % (verdict.slot, len(verdict.slots), text)
-    return _first_of(verdict.slots, verdict.slot, text)
+    return first_of(verdict.slots, verdict.slot, text)
 
 
-def standing_of_slots(slots: Sequence[Found]) -> str:
-    """Describe the state of a lease with slots."""
-    left = [math.inf if due is None else due for due in map(free_in, slots)]
-    first = left.index(min(left))
-    return _first_of(slots, first + 1, standing(slots[first]))
-
-
-def _first_of(slots: Sequence[Found], slot: int, text: str) -> str:
+def first_of(slots: Sequence[Found], slot: int, text: str) -> str:
+    """Describe slots by a sentence about the first to be free."""
     held = sum(state(found) in ("held", "unreadable") for found in slots)
     return "%d of %d slots are held. The first to be free is slot %d: %s" % (held, len(slots), slot, text)
 

@@ -14,21 +14,22 @@ lead, so that a hanging process is also ended in time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
 from .. import BEGAN
 from ..clock import Clock
 from ..connection import CannotSend
 from ..driver import fresh_nonce
-from ..protocol import own, term_of
+from ..protocol import free_in, own, term_of
 from ..record import Record, decode, encode
 from ..settings import check_session
 from ..store import Store
 from ..types import Absent, Answer, Claimant, Found, Held, Outcome, Seen, Step, Unchanged
-from ..wording import plain, standing, standing_of_slots, terms
+from ..wording import first_of, plain, standing, terms
 from . import config as configuration, runtime, systemd
 from .config import Config
 from .credentials import ReloadingConnection
@@ -384,6 +385,13 @@ class SystemdHost:
 def standbys_watchdog(timing: Timing) -> float:
     """Return the seconds of a standby's watchdog. It gives no sign of life during a request, or during a release."""
     return WATCHDOG + timing.patience_to_release
+
+
+def standing_of_slots(slots: Sequence[Found]) -> str:
+    """Describe the state of a lease with slots."""
+    left = [math.inf if due is None else due for due in map(free_in, slots)]
+    first = left.index(min(left))
+    return first_of(slots, first + 1, standing(slots[first]))
 
 
 def _who(lease: Optional[Found]) -> object:

@@ -228,20 +228,6 @@ def test_who_gets_no_slot_is_told_how_many_are_held_and_which_is_the_first_to_be
     assert wording.sentence(verdict) == told + wording.standing(HELD)
 
 
-@pytest.mark.parametrize(
-    ("slots", "told"),
-    [
-        ((HELD, ABSENT, HELD), "2 of 3 slots are held. The first to be free is slot 2: "),
-        ((UNREADABLE, HELD), "2 of 2 slots are held. The first to be free is slot 2: "),
-        ((UNREADABLE,), "1 of 1 slots are held. The first to be free is slot 1: "),
-    ],
-    ids=["one is free", "one is no lease", "none will be"],
-)
-def test_the_standing_of_a_lease_with_slots_is_that_of_the_first_to_be_free(slots, told):
-    first = slots[int(told[-3]) - 1]
-    assert wording.standing_of_slots(slots) == told + wording.standing(first)
-
-
 def test_every_end_there_is_stands_in_the_table_above():
     table = test_each_end_has_its_sentence.pytestmark[0].args[1]
     assert {why for why, *_rest in table} == set(Why)

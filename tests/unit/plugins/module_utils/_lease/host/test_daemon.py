@@ -28,6 +28,7 @@ from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.daem
     STARTING,
     SystemdHost,
     standbys_watchdog,
+    standing_of_slots,
 )
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.host.heartbeat import Ended, Lost, Reload, Stop
 from ansible_collections.leaderelection.s3.plugins.module_utils._lease.record import Proof, Record, Unreadable
@@ -505,6 +506,28 @@ def test_a_standby_that_takes_over_later_than_others_says_so(make):
     host = make(takeover_delay=60)
     host.answered(seen(session="other", holder="web-2"))
     assert runtime.status("db")["reason"].endswith(". This host takes over 60 s later than others")
+
+
+@pytest.mark.parametrize(
+    ("slots", "told"),
+    [
+        (
+            [seen(holder="web-2"), Absent(104.0), seen(holder="web-3")],
+            "2 of 3 slots are held. The first to be free is slot 2: free: no object found",
+        ),
+        (
+            [Seen(Unreadable("it is not JSON"), "e3", 1.0, 2.0), seen(holder="web-2")],
+            "2 of 2 slots are held. The first to be free is slot 2: held by web-2",
+        ),
+        (
+            [Seen(Unreadable("it is not JSON"), "e3", 1.0, 2.0)],
+            "1 of 1 slots are held. The first to be free is slot 1: unreadable",
+        ),
+    ],
+    ids=["one is free", "one is no lease", "none will be"],
+)
+def test_the_standing_of_a_lease_with_slots_is_that_of_the_first_to_be_free(slots, told):
+    assert standing_of_slots(slots).startswith(told)
 
 
 def test_a_standby_tells_who_leads_once_for_each_of_them(host, journal):
