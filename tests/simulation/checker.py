@@ -228,7 +228,10 @@ class Checker:
             raise Violation(f"{process.name} was told that nothing was written, and it was (rule 12)")
 
     def looked(self, process: Process, began: float, verdict: t.Any, session: str) -> None:
-        """A session looked whether it leads: by the store's clock, which may be late by the grain and the skew."""
+        """A session looked whether it leads: by the store's clock, which may be late by the grain and the skew.
+
+        It cannot know when its request was answered, so how long it looked counts, too.
+        """
         commit = self._commits.get(getattr(verdict.lease, "etag", ""))
         if commit is None or self.store_misleads:
             return
@@ -237,7 +240,8 @@ class Checker:
         mine = commit.record.session == session and bool(commit.record.proof) and not commit.record.released
         if verdict.is_leader and not (mine and began < end + slack):
             raise Violation(f"{process.name} was told that it leads, and its time was over (rule 15)")
-        if not verdict.is_leader and mine and self._world.now < end - slack:
+        took = self._world.now - began
+        if not verdict.is_leader and mine and self._world.now + took < end - slack:
             raise Violation(f"{process.name} was told that it does not lead, and it did (rule 15)")
 
     def stops(self, process: Process, session: str) -> None:
