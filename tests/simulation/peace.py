@@ -84,8 +84,10 @@ class Peace:
         lasts = duration + self._around.core.protocol.margin(duration)
         self._expect(
             "somebody leads after the leader's last request",
-            max(0.0, sent + lands + lasts + self._delay(others) + self._poll - died),
+            lasts + self._delay(others) + self._poll,
             lambda: checker.led_at > died,
+            counted_from=sent + lands,
+            watchers=others,
         )
 
     def _others(self, leader: Process) -> list[Process]:
@@ -98,23 +100,32 @@ class Peace:
     def _record(self) -> t.Any:
         return self._around.core.store.decode(self._around.bucket.body)
 
-    def _restart(self, since: float) -> float:
-        """Return the seconds from then on for which a daemon does not watch, since it had the lease, or still took it
-        for its own: what an operator did to the object, it sees only when it renews.
-        """
-        return max(self._out(process.host, since) for process in self._daemons)
-
     @staticmethod
-    def _out(host: Host, since: float) -> float:
-        if host.ended_at <= since - restart_after(host.loaded):
-            return 0.0
-        unaware = min(host.ended_at - since, host.loaded.renew_interval + host.loaded.request_timeout)
-        return restart_after(host.loaded) + max(0.0, unaware)
+    def _watches_from(host: Host, since: float) -> float:
+        """Return when a host watches anew whose daemon has ended, or ends soon after then.
 
-    def _expect(self, what: str, seconds: float, is_so: t.Callable[[], bool]) -> None:
-        world = self._world
-        end = world.now + seconds
+        It led, or took itself for the leader: what an operator did to the object, it sees when it renews.
+        """
+        notices = since + host.loaded.renew_interval + host.loaded.request_timeout
+        return min(host.ended_at, notices) + restart_after(host.loaded)
+
+    def _expect(
+        self,
+        what: str,
+        seconds: float,
+        is_so: t.Callable[[], bool],
+        counted_from: float | None = None,
+        watchers: t.Sequence[Process] | None = None,
+    ) -> None:
+        """Wait until it is so: for so many seconds, counted from now if not from then.
+
+        They begin when all the watchers watch, which are all daemons if not these: whoever takes a lease over has seen
+        for how long nobody renewed it (rule 14).
+        """
+        world, began = self._world, self._world.now
+        start = began if counted_from is None else counted_from
+        hosts = [process.host for process in watchers or self._daemons]
         while not is_so():
-            if world.now >= end + self._restart(end - seconds):
+            if world.now >= max(start, *(self._watches_from(host, began) for host in hosts)) + seconds:
                 raise Violation(f"it was not so within {seconds:.1f} s of peace that {what}")
             world.run(world.now + 0.25)
