@@ -24,7 +24,6 @@ from linearizability.processes import Mishaps, Processes, RandomFaults
 from stress_commands import stress_commands
 from stress_races import stress_races
 from stress_runs import stress_runs
-from stress_slots import stress_slots
 from support.stores.both import STORES
 from support.stores.served import Served
 
@@ -133,7 +132,7 @@ def stress(arguments: argparse.Namespace, server: Served) -> bool:
         return stress_races(arguments.races, server, BUCKET)
     if arguments.slots:
         print(f"{arguments.slots} rounds of races for slots on {arguments.store}", flush=True)
-        return stress_slots(arguments.slots, server, BUCKET)
+        return stress_races(arguments.slots, server, BUCKET, contenders=40, slots=3)
     if arguments.runs:
         print(f"Seed {arguments.seed}: {arguments.runs} rounds of two playbook runs", flush=True)
         return stress_runs(arguments.runs, RUNS_AT_ONCE, arguments.seed, server)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the leaderelection.s3 authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many ask for one lease at the same time: one gets it."""
+"""Many ask for one lease at the same time: one gets it, or as many as it has slots."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ def test_of_eight_processes_exactly_one_leads_in_each_of_fifty_rounds(store, key
         print(f"\n{races.PROCESSES} processes, {ROUNDS} rounds over {before}: {time.monotonic() - began:.1f} s")
     assert list(rounds) == list(range(ROUNDS))
     assert races.faults(s3, "leader-election", keys, before, rounds) == []
+
+
+@ON_BOTH_STORES
+@pytest.mark.parametrize("before", races.BEFORE)
+def test_of_forty_processes_three_lead_in_three_slots_in_each_of_ten_rounds(store, key, before):
+    s3 = store.client()
+    keys = [f"{key}/{turn}" for turn in range(10)]
+    races.prepare(s3, "leader-election", keys, before, slots=3)
+    rounds = races.race(keys, dict(store.options, bucket="leader-election", slots=3), contenders=40)
+    assert list(rounds) == list(range(10))
+    assert races.faults(s3, "leader-election", keys, before, rounds, contenders=40, slots=3) == []
 
 
 def relay(number: int, key: str, last: int, options: dict[str, t.Any], told: t.Any) -> None:

@@ -103,14 +103,21 @@ def race(keys: Sequence[str], options: Mapping[str, t.Any], contenders: int = PR
     return rounds
 
 
-def prepare(s3: t.Any, bucket: str, keys: Sequence[str], before: str) -> None:
+def prepare(s3: t.Any, bucket: str, keys: Sequence[str], before: str, slots: int = 0) -> None:
     """Put what is to stand there before (one of BEFORE) at each key. Return when it is free by the store's clock."""
     if before == NOTHING:
         return
-    for name in keys:
-        body = somebody_elses(holderId="somebody else" if before == EXPIRED else "")
+    changes: dict[str, t.Any] = {"slots": slots} if slots else {}
+    names = [name for key in keys for name in objects(key, slots)]
+    for name in names:
+        body = somebody_elses(holderId="somebody else" if before == EXPIRED else "", **changes)
         s3.put_object(Bucket=bucket, Key=name, Body=body)
-    _await_expiry(s3, bucket, keys[-1])
+    _await_expiry(s3, bucket, names[-1])
+
+
+def objects(key: str, slots: int = 0) -> list[str]:
+    """Return the keys of a lease: its own, or those of its slots."""
+    return [f"{key}/slot-{slot}" for slot in range(1, slots + 1)] or [key]
 
 
 def _await_expiry(s3: t.Any, bucket: str, key: str) -> None:
@@ -125,19 +132,31 @@ def _await_expiry(s3: t.Any, bucket: str, key: str) -> None:
         time.sleep(0.1)
 
 
-def faults(s3: t.Any, bucket: str, keys: Sequence[str], before: str, rounds: Rounds) -> list[str]:
-    """What is wrong with how these rounds ended, one line for each fault; nobody has led twice if there is none."""
+def faults(
+    s3: t.Any,
+    bucket: str,
+    keys: Sequence[str],
+    before: str,
+    rounds: Rounds,
+    contenders: int = PROCESSES,
+    slots: int = 0,
+) -> list[str]:
+    """What is wrong with how these rounds ended, one line for each fault.
+
+    If there is none, each lease, or each slot of it, has one leader.
+    """
     wrong = []
     for turn, claims in rounds.items():
-        leaders = [claim for claim in claims if claim.leads]
-        if len(claims) != PROCESSES:
-            wrong.append(f"round {turn}: {len(claims)} of {PROCESSES} were told anything")
-        if len(leaders) != 1:
-            wrong.append(f"round {turn}: {len(leaders)} leaders")
+        leaders = sorted((claim for claim in claims if claim.leads), key=lambda claim: claim.slot)
+        if len(claims) != contenders:
+            wrong.append(f"round {turn}: {len(claims)} of {contenders} were told anything")
+        if [claim.slot for claim in leaders] != ([*range(1, slots + 1)] or [0]):
+            wrong.append(f"round {turn}: {len(leaders)} leaders {leaders}")
             continue
-        stored = json.loads(s3.get_object(Bucket=bucket, Key=keys[turn])["Body"].read())
-        if (stored["session"], stored["term"]) != (leaders[0].session, leaders[0].term):
-            wrong.append(f"round {turn}: {leaders[0]} leads, but the store has {stored}")
-        if before != NOTHING and leaders[0].term != OLD_TERM + 1:
-            wrong.append(f"round {turn}: the term is {leaders[0].term} after {OLD_TERM}")
+        for leader, name in zip(leaders, objects(keys[turn], slots), strict=True):
+            stored = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
+            if (stored["session"], stored["term"]) != (leader.session, leader.term):
+                wrong.append(f"round {turn}: {leader} leads, but the store has {stored}")
+            if before != NOTHING and leader.term != OLD_TERM + 1:
+                wrong.append(f"round {turn}: the term is {leader.term} after {OLD_TERM}")
     return wrong
