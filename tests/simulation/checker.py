@@ -88,8 +88,8 @@ class Checker:
         self.operator_at_work = False
         self.operators: dict[str, t.Any] = {}
         """Sessions that break the lease, whoever holds it, and what they saw of it first."""
-        self.released_at = -1.0
-        """When the lease was given back last."""
+        self.released_at, self.released_by = -1.0, ""
+        """When the lease was given back last, and by which session."""
         self._taken: dict[tuple[str, int], float] = {}
         """By the session and the term that it began: for how many seconds the lease had been anybody's to take."""
         self.lost_at = -1.0
@@ -415,7 +415,7 @@ class Checker:
         if new.released:
             if old is None or (old.session != new.session and not old.released):
                 raise Violation(f"a release by {new.session} freed that of {old and old.session} (rule 5)")
-            self.released_at = now
+            self.released_at, self.released_by = now, new.session
             return
         if last:
             self._not_early(last, new)

@@ -54,7 +54,7 @@ class Peace:
             world.rng.choice((self._expect_a_handover, self._expect_a_failover))(leader)
 
     def _expect_a_handover(self, leader: Process) -> None:
-        checker, asked = self._checker, self._world.now
+        checker, asked, session = self._checker, self._world.now, leader.host.me.session
         others = self._others(leader)
         successor = self._times.names.choice(["", *(daemon.name for daemon in others)]) if self._times.named else ""
         leader.host.step_down(successor)
@@ -65,7 +65,7 @@ class Peace:
 
         self._expect("the lease is released", 2 * self._takeover, is_over)
         given_back = checker.released_at
-        if given_back > asked:
+        if given_back > asked and checker.released_by == session:  # else somebody has led since
             within = self._poll if successor else self._poll + self._delay(others)
             self._expect("somebody leads again", within, lambda: checker.led_at > given_back)
 
