@@ -264,6 +264,10 @@ MUTANTS: dict[str, Mutant] = {
     "rule 22: what was held in an earlier term is renewed": Mutant(
         protocol(" or (held and mine.term != term_of(held.seen))", ""),
     ),
+    "rule 22: what is held ends when an older record does": Mutant(
+        protocol("mine.sequence <= sequence_of(held.seen)", "mine.sequence == sequence_of(held.seen)"),
+        shows="(rule 10)",
+    ),
     "rule 22: what was held in an earlier term is released": Mutant(
         protocol(" and (held is None or term_of(found) == term_of(held.seen))", ""),
     ),

@@ -762,7 +762,7 @@ def renew(
         mine = own(found, me)
         if not isinstance(found, Seen) or mine is None or (held and mine.term != term_of(held.seen)):
             return _lost(found, before, me, held)
-        if held and mine.sequence == sequence_of(held.seen):
+        if held and mine.sequence <= sequence_of(held.seen):  # less: the store still answers with what was there before
             lapses_at = held.lapses_at
             promised = lapses_at - view.at
         else:  # another task of this run has written it since; only the store knows how long ago, and only roughly

@@ -775,6 +775,11 @@ def test_a_handed_over_lease_from_before_the_last_renewal_is_not_taken_for_lapse
     assert dialogue.answer(Written("e5", STORE_TIME)).verdict.is_leader
 
 
+def test_a_handed_over_lease_lasts_as_long_as_it_did_where_the_store_answers_with_an_older_record():
+    dialogue = renewing(holding(lapses_at=25.0)).answer(LOST)
+    dialogue.answer(seen(mine(sequence=2), age=29, etag="e0")).expect(Write, replaces="e0", until=25.0)
+
+
 def test_rule_22_a_lease_that_the_store_shows_to_be_over_is_lost_even_if_nobody_took_it():
     assert renewing().answer(seen(mine(), age=30)).verdict.why is Why.LAPSED
 
