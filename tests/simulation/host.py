@@ -224,7 +224,8 @@ class Host:
             self._around.checker.serves(self, run)
 
     def _start_services(self) -> None:
-        if LEADER in self.files and SERVING not in self.files:
+        # What starts them is a path unit, which systemd stops before it asks the daemon to end.
+        if LEADER in self.files and SERVING not in self.files and not self._stops:
             self.files[SERVING] = self.files[STARTED] = ""
             self._services(True)
             act(self._around, self.me.session)
