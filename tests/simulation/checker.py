@@ -398,7 +398,10 @@ class Checker:
             replaced = None
         self._commits[etag] = Commit(now, new, replaced)
         self._overruled.discard(etag)
-        if self.operator_at_work or self._bucket.is_unsafe:
+        if self._bucket.is_unsafe:
+            self._beliefs.clear()  # the .NET library leads by it, until somebody writes all the same
+            return
+        if self.operator_at_work:
             return
         if replaced is None and self._bucket.clock_lies and not new.holder.startswith("daemon"):
             self._excuse_a_clock(new)
